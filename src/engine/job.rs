@@ -1,0 +1,165 @@
+//! Demand: the jobs that GitHub holds, each once, and what is known of how complete the list is.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::names::{JobId, Label, RepositoryName, RunId, RunnerId, RunnerName};
+
+/// One job of a run's latest attempt, not completed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// GitHub's id of the job.
+    pub id: JobId,
+    /// The run it belongs to.
+    pub run_id: RunId,
+    /// The run's attempt, from 1.
+    pub attempt: u32,
+    /// The repository it belongs to.
+    pub repository: RepositoryName,
+    /// The job's name as the workflow gives it.
+    pub name: String,
+    /// The labels of `runs-on`, as GitHub lists them; empty where the job names only a runner group.
+    pub labels: Vec<Label>,
+    /// What it waits for, or that it runs.
+    pub state: JobState,
+    /// When it became a job that could be waited for (`created_at`); `None` where GitHub doesn't say.
+    pub queued_at: Option<Timestamp>,
+    /// The runner it was given to.
+    pub runner_id: Option<RunnerId>,
+    /// The name of the runner it was given to.
+    pub runner_name: Option<RunnerName>,
+    /// The page a person would open.
+    pub url: String,
+}
+
+/// Where a job that is not completed stands.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum JobState {
+    /// `queued` and without a runner: a runner could take it now.
+    Pending,
+    /// A runner has it: `in_progress`, or `queued` with a runner already named.
+    InProgress,
+    /// It waits for something else than a runner.
+    Waiting(WaitReason),
+}
+
+/// What a job waits for that no runner can give.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WaitReason {
+    /// `waiting`: an approval, or a deployment protection rule.
+    Approval,
+    /// `pending`: a concurrency group, or `max-parallel`.
+    Concurrency,
+    /// `requested`: GitHub has not queued it yet.
+    Requested,
+    /// A status word that this version doesn't know.
+    Unknown(String),
+}
+
+impl fmt::Display for WaitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Approval => f.pad("approval"),
+            Self::Concurrency => f.pad("concurrency"),
+            Self::Requested => f.pad("requested"),
+            Self::Unknown(word) => write!(f, "unknown_status:{word}"),
+        }
+    }
+}
+
+/// How a number is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CountKind {
+    /// Everything was read.
+    Exact,
+    /// A page, a repository or a call was lost: there may be more.
+    AtLeast,
+    /// It was exact some time ago.
+    Stale,
+}
+
+/// Which of GitHub's two books demand was read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// The REST API's runs and jobs.
+    Rest,
+    /// The Actions Service's runner scale sets.
+    ScaleSet,
+}
+
+/// A run that should have jobs, but whose jobs GitHub does not show (404 or an empty list): not zero, unknown.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HiddenRun {
+    /// The repository it belongs to.
+    pub repository: RepositoryName,
+    /// GitHub's id of the run.
+    pub run_id: RunId,
+    /// When it, or its latest attempt, began; `None` where GitHub doesn't say.
+    pub since: Option<Timestamp>,
+}
+
+/// A repository that was not scanned, and why.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SkippedRepository {
+    /// The repository.
+    pub repository: RepositoryName,
+    /// `archived`, `disabled`, `actions_disabled`, `excluded`, …
+    pub reason: String,
+}
+
+/// All that one observation learned of jobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// Where it was read.
+    pub source: Source,
+    /// Jobs that are not completed, each once: pending, in progress and waiting.
+    pub jobs: Vec<Job>,
+    /// `AtLeast` where anything that could hold a job was not read whole.
+    pub kind: CountKind,
+    /// Runs whose jobs are not visible (yet).
+    pub unresolved: Vec<HiddenRun>,
+    /// Runs queued for longer than `max_job_age`: listed, not counted.
+    pub ghosts: Vec<HiddenRun>,
+    /// How many repositories were read.
+    pub scanned: usize,
+    /// The repositories that were not.
+    pub skipped: Vec<SkippedRepository>,
+}
+
+impl Demand {
+    /// Returns a demand in which nothing waits and nothing is unknown.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            source: Source::Rest,
+            jobs: Vec::new(),
+            kind: CountKind::Exact,
+            unresolved: Vec::new(),
+            ghosts: Vec::new(),
+            scanned: 0,
+            skipped: Vec::new(),
+        }
+    }
+
+    /// Returns the jobs that a runner could take now.
+    pub fn pending(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.iter().filter(|job| job.state == JobState::Pending)
+    }
+
+    /// Returns a job that is known to be with the runner of this id (or of this name, where GitHub gave no id).
+    ///
+    /// The jobs list is kept by another part of GitHub than the runner's `busy` flag, which lags by up to a minute
+    /// and has been seen false in the middle of a job (actions/runner#4422).
+    #[must_use]
+    pub fn job_of(&self, id: RunnerId, name: &RunnerName) -> Option<&Job> {
+        self.jobs.iter().find(|job| match job.runner_id {
+            Some(given) => given == id,
+            None => job.runner_name.as_ref() == Some(name),
+        })
+    }
+}

@@ -1,0 +1,21 @@
+//! The pure part: [`Snapshot`] and [`Policy`] in, [`Plan`] out.
+//!
+//! No I/O, no clock (`now` is a field of the snapshot), no randomness, no log: what happened is in the plan's reasons.
+//! The result is the same for any order of the inputs. [`check`] is the second pair of eyes: it knows the invariants
+//! and nothing of how plans are made.
+
+mod fleet;
+mod job;
+mod names;
+mod plan;
+mod policy;
+mod snapshot;
+
+pub use fleet::{Connection, Instance, InstanceState, Mark, Market, Marks, Offering, Runner, birth_label, born};
+pub use job::{CountKind, Demand, HiddenRun, Job, JobState, SkippedRepository, Source, WaitReason};
+pub use names::{
+    FleetName, InstanceId, JobId, Label, PoolName, RepositoryName, RunId, RunnerId, RunnerName, Scope, Slot,
+};
+pub use plan::{Action, Held, Plan, PoolPlan, Reason, ReasonCode, Step, Unschedulable};
+pub use policy::{DRAIN_GRACE, LAUNCH_WINDOW, LOST_GRACE, Policy, Pool, RECORD_GRACE};
+pub use snapshot::{Listing, Snapshot};

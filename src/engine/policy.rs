@@ -1,0 +1,48 @@
+//! What the operator wants: the pools and their limits, as the engine needs them.
+
+use std::time::Duration;
+
+use super::fleet::Offering;
+use super::names::{FleetName, Label, PoolName};
+
+/// How long a registration may be without an instance before it is an orphan.
+pub const LAUNCH_WINDOW: Duration = Duration::from_secs(5 * 60);
+/// How long a runner that was online may be offline before it is lost.
+pub const LOST_GRACE: Duration = Duration::from_secs(10 * 60);
+/// How long an instance may run without a runner record before it is an orphan.
+pub const RECORD_GRACE: Duration = Duration::from_secs(5 * 60);
+/// How long after we deregistered a runner its instance is left to itself, so that a job which GitHub had given to it
+/// in that moment shows in the jobs list.
+pub const DRAIN_GRACE: Duration = Duration::from_secs(60);
+
+/// The operator's wishes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The tag value that marks our instances, and the first part of our runners' names.
+    pub fleet: FleetName,
+    /// The pools, in any order.
+    pub pools: Vec<Pool>,
+}
+
+/// Interchangeable runners.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Its name.
+    pub name: PoolName,
+    /// A job goes here if every label of the job is among these.
+    pub labels: Vec<Label>,
+    /// Idle runners to keep beyond demand.
+    pub min_idle: u32,
+    /// The most runners that may exist at once.
+    pub max: u32,
+    /// Among pools that can take a job, the highest goes first.
+    pub priority: i64,
+    /// What may be bought, best first.
+    pub offerings: Vec<Offering>,
+    /// How long an instance may take until its runner is online.
+    pub boot_timeout: Duration,
+    /// The longest that an instance may live.
+    pub max_lifetime: Duration,
+    /// How long an idle runner must have been seen idle before the control plane may end it.
+    pub idle_confirm: Duration,
+}

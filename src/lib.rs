@@ -1,0 +1,12 @@
+//! ghascale: the right number of self-hosted GitHub Actions runners on EC2.
+//!
+//! Every command does the same three steps: *observe* (EC2, runner records, jobs) into one [`engine::Snapshot`];
+//! *decide*, with one pure function, into one [`engine::Plan`]; then show the plan or carry it out.
+
+pub mod config;
+pub mod ec2;
+pub mod engine;
+pub mod exit;
+pub mod github;
+pub mod services;
+pub mod warning;

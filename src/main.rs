@@ -1,0 +1,2 @@
+//! ghascale.
+fn main() {}

@@ -1,0 +1,134 @@
+//! The two services that ghascale acts on, as narrow as `apply` needs them.
+//!
+//! Each trait has two implementations: the service itself ([`crate::github`], [`crate::ec2`]) and the simulated world
+//! of the tests. Nothing here retries: who may repeat a call depends on what it creates, and `apply` knows that.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use crate::engine::{InstanceId, Label, Mark, Offering, PoolName, Runner, RunnerId, RunnerName, Slot};
+use crate::{ec2, github};
+
+/// Time, injected so that tests own it.
+pub trait Clock {
+    /// Returns the time of day.
+    fn now(&self) -> Timestamp;
+    /// Waits.
+    fn sleep(&self, time: Duration) -> impl Future<Output = ()>;
+}
+
+/// The machine's own clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    async fn sleep(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
+
+/// The runner records of the scope.
+pub trait RunnerRecords {
+    /// Registers a runner, once: the request is never repeated by itself, since a lost answer may hide a success.
+    fn register(&self, registration: &Registration) -> impl Future<Output = Result<Registered, github::Error>>;
+    /// Returns a record by its id.
+    fn runner(&self, id: RunnerId) -> impl Future<Output = Result<Option<Runner>, github::Error>>;
+    /// Returns the record that holds a name.
+    fn runner_named(&self, name: &RunnerName) -> impl Future<Output = Result<Option<Runner>, github::Error>>;
+    /// Deletes a record.
+    fn remove(&self, id: RunnerId) -> impl Future<Output = Result<Removed, github::Error>>;
+}
+
+/// What a just-in-time registration asks for.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// The slot's name.
+    pub name: RunnerName,
+    /// The runner group, by name; a repository has only `Default`.
+    pub group: String,
+    /// All labels: a just-in-time runner gets none by itself.
+    pub labels: Vec<Label>,
+}
+
+/// What GitHub answered to a registration.
+#[derive(Debug)]
+pub enum Registered {
+    /// The record is ours, and this is the only copy of its key.
+    New {
+        /// The record's id.
+        runner_id: RunnerId,
+        /// What the runner starts with: base64, several KiB, single use.
+        jit_config: SecretString,
+    },
+    /// 409: a record has this name already.
+    NameTaken,
+}
+
+/// What GitHub answered to a deletion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// 204: the record is gone. No proof that no job ran (terraform-aws-github-runner#5085).
+    Gone {
+        /// `x-github-request-id`.
+        request_id: Option<String>,
+    },
+    /// 404: there was none.
+    Absent {
+        /// `x-github-request-id`.
+        request_id: Option<String>,
+    },
+    /// 422: it is running a job.
+    Busy {
+        /// `x-github-request-id`.
+        request_id: Option<String>,
+    },
+}
+
+/// The EC2 instances.
+pub trait Instances {
+    /// Sends one `RunInstances` for one instance, with no retry of the SDK's.
+    fn run(&self, request: &RunInstance) -> impl Future<Output = Result<Launched, ec2::Error>>;
+    /// Returns the instance that a client token launched, if EC2 shows one.
+    fn launched_with(&self, token: &str) -> impl Future<Output = Result<Option<InstanceId>, ec2::Error>>;
+    /// Terminates an instance; returns EC2's request id.
+    fn terminate(&self, id: &InstanceId) -> impl Future<Output = Result<Option<String>, ec2::Error>>;
+    /// Sets or, with `None`, clears a mark; returns EC2's request id.
+    fn mark(
+        &self,
+        id: &InstanceId,
+        mark: Mark,
+        at: Option<Timestamp>,
+    ) -> impl Future<Output = Result<Option<String>, ec2::Error>>;
+}
+
+/// One instance to launch, whole: the same value always makes the same request.
+#[derive(Clone, Debug)]
+pub struct RunInstance {
+    /// The pool, whose launch settings (image, security groups, tags) the EC2 client knows.
+    pub pool: PoolName,
+    /// The slot.
+    pub slot: Slot,
+    /// The runner's name: the `Name` tag.
+    pub name: RunnerName,
+    /// The record it will connect as: the `ghascale:runner-id` tag.
+    pub runner_id: RunnerId,
+    /// Market, type and subnet.
+    pub offering: Offering,
+    /// Goes into the user data, and nowhere else.
+    pub jit_config: SecretString,
+}
+
+/// What EC2 answered to a launch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launched {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// EC2's request id.
+    pub request_id: Option<String>,
+}

@@ -1,0 +1,98 @@
+//! Warnings: what the result lacks, or what its reader should act on. Their codes are stable and listed in ghascale(1).
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One warning.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Warning {
+    /// Stable, for scripts.
+    pub code: WarningCode,
+    /// For people: lower case, no full stop, no secret.
+    pub message: String,
+    /// What it is about: a repository, a pool, an instance, a call.
+    pub subject: Option<String>,
+}
+
+impl Warning {
+    /// Returns a warning about `subject`.
+    pub fn new(code: WarningCode, subject: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), subject: Some(subject.into()) }
+    }
+}
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $name:ident => $word:literal, $partial:literal;)+) => {
+        /// The warnings' codes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+        pub enum WarningCode {
+            $($(#[doc = $doc])+ #[serde(rename = $word)] $name,)+
+        }
+
+        impl WarningCode {
+            /// Every code, with its explanation: what the man page lists.
+            pub const ALL: &[(Self, &str)] = &[$((Self::$name, concat!($($doc),+)),)+];
+
+            /// Returns the code as it stands in JSON.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $word,)+ }
+            }
+
+            /// Returns whether the result is incomplete because of it (exit code 3).
+            #[must_use]
+            pub fn is_partial(self) -> bool {
+                match self { $(Self::$name => $partial,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// A repository could not be read: its jobs are missing from the counts.
+    RepositoryFailed => "repository_failed", true;
+    /// The jobs of a run could not be read: they are missing from the counts.
+    RunFailed => "run_failed", true;
+    /// A page of the repositories could not be read: whole repositories are missing from the counts.
+    DiscoveryFailed => "discovery_failed", true;
+    /// An entry of an answer had no id or could not be understood, and was left out.
+    EntryUnreadable => "entry_unreadable", true;
+    /// A job has a status word that this version doesn't know: it is listed as waiting.
+    UnknownStatus => "unknown_status", true;
+    /// The runner records could not be read whole: nothing is planned.
+    RunnersFailed => "runners_failed", true;
+    /// The instances could not be read whole: nothing is planned.
+    InstancesFailed => "instances_failed", true;
+    /// The rate limit ended before the scan did.
+    RateLimited => "rate_limited", true;
+    /// A run should have jobs, but GitHub shows none yet.
+    UnresolvedRun => "unresolved_run", false;
+    /// A run has been queued for longer than `scan.max_job_age`: listed, not counted.
+    GhostRun => "ghost_run", false;
+    /// Two pools can take the same jobs, and the larger one's runners will get some of the smaller one's.
+    OverlappingPools => "overlapping_pools", false;
+    /// A pool asks for a source that is not there; another was used.
+    SourceFallback => "source_fallback", false;
+    /// An instance carries our fleet tag and the name of a pool that the configuration doesn't have.
+    UnknownPool => "unknown_pool", false;
+    /// A runner with one of our names is online, but its instance was not seen.
+    ForeignRunner => "foreign_runner", false;
+    /// No instance of the fleet was seen, though its runners are online: nothing is ended.
+    WrongAccount => "wrong_account", true;
+    /// The configuration has no `[ec2]`: instances are not shown.
+    NoEc2 => "no_ec2", false;
+    /// Something works, but not as it should: the message says what.
+    Degraded => "degraded", false;
+    /// An action of a plan file no longer holds and was skipped.
+    ActionSkipped => "action_skipped", false;
+    /// The audit log or the state directory could not be written.
+    StateUnwritable => "state_unwritable", false;
+}
+
+impl fmt::Display for WarningCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
