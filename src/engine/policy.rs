@@ -6,14 +6,14 @@ use super::fleet::Offering;
 use super::names::{FleetName, Label, PoolName};
 
 /// How long a registration may be without an instance before it is an orphan.
-pub const LAUNCH_WINDOW: Duration = Duration::from_secs(5 * 60);
+pub const LAUNCH_WINDOW: Duration = Duration::from_mins(5);
 /// How long a runner that was online may be offline before it is lost.
-pub const LOST_GRACE: Duration = Duration::from_secs(10 * 60);
+pub const LOST_GRACE: Duration = Duration::from_mins(10);
 /// How long an instance may run without a runner record before it is an orphan.
-pub const RECORD_GRACE: Duration = Duration::from_secs(5 * 60);
+pub const RECORD_GRACE: Duration = Duration::from_mins(5);
 /// How long after we deregistered a runner its instance is left to itself, so that a job which GitHub had given to it
 /// in that moment shows in the jobs list.
-pub const DRAIN_GRACE: Duration = Duration::from_secs(60);
+pub const DRAIN_GRACE: Duration = Duration::from_mins(1);
 
 /// The operator's wishes.
 #[derive(Clone, Debug, PartialEq, Eq)]
