@@ -1,1 +1,5 @@
-//! tests
+//! One integration binary: each more would link the AWS SDK again.
+#![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test that can't go on should stop right there")]
+
+mod engine;
+mod properties;

@@ -43,6 +43,14 @@ impl Instance {
     pub fn is_live(&self) -> bool {
         self.state != InstanceState::Terminated
     }
+
+    /// Returns when a mark was set on this instance.
+    ///
+    /// A mark from before its launch (or of an unknown launch) may be another instance's: the console's "launch more like this" copies tags.
+    #[must_use]
+    pub fn mark(&self, mark: Mark) -> Option<Timestamp> {
+        self.marks.get(mark).filter(|set| self.launched_at.is_some_and(|launched| *set >= launched))
+    }
 }
 
 /// EC2's instance states.

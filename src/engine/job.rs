@@ -156,10 +156,12 @@ impl Demand {
     /// The jobs list is kept by another part of GitHub than the runner's `busy` flag, which lags by up to a minute
     /// and has been seen false in the middle of a job (actions/runner#4422).
     #[must_use]
-    pub fn job_of(&self, id: RunnerId, name: &RunnerName) -> Option<&Job> {
-        self.jobs.iter().find(|job| match job.runner_id {
-            Some(given) => given == id,
-            None => job.runner_name.as_ref() == Some(name),
-        })
+    pub fn job_of(&self, id: Option<RunnerId>, name: Option<&RunnerName>) -> Option<&Job> {
+        let theirs = self.jobs.iter().filter(|job| match (job.runner_id, id) {
+            (Some(given), Some(id)) => given == id,
+            // Names are used again, ids are not: a name counts only where an id is missing.
+            (Some(_), None) | (None, _) => name.is_some() && job.runner_name.as_ref() == name,
+        });
+        theirs.min_by_key(|job| job.id)
     }
 }

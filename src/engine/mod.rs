@@ -4,18 +4,32 @@
 //! The result is the same for any order of the inputs. [`check`] is the second pair of eyes: it knows the invariants
 //! and nothing of how plans are made.
 
+mod assignment;
+pub mod build;
+mod check;
 mod fleet;
+mod flow;
 mod job;
+mod labels;
 mod names;
 mod plan;
+mod planner;
 mod policy;
 mod snapshot;
+mod states;
+mod view;
 
+pub use assignment::{Assignment, Capacity, assign};
+pub use check::check;
 pub use fleet::{Connection, Instance, InstanceState, Mark, Market, Marks, Offering, Runner, birth_label, born};
 pub use job::{CountKind, Demand, HiddenRun, Job, JobState, SkippedRepository, Source, WaitReason};
+pub use labels::Signature;
 pub use names::{
     FleetName, InstanceId, JobId, Label, PoolName, RepositoryName, RunId, RunnerId, RunnerName, Scope, Slot,
 };
 pub use plan::{Action, Held, Plan, PoolPlan, Reason, ReasonCode, Step, Unschedulable};
+pub use planner::plan;
 pub use policy::{DRAIN_GRACE, LAUNCH_WINDOW, LOST_GRACE, Policy, Pool, RECORD_GRACE};
 pub use snapshot::{Listing, Snapshot};
+pub use states::{State, Unit};
+pub use view::{PoolView, Supply, View};

@@ -1,0 +1,226 @@
+//! Pending jobs to pools: one small minimum-cost flow over label signatures.
+//!
+//! GitHub hands any job to any runner that can take it, so what is decided here are numbers, not bindings. The order
+//! of preference: as many jobs served as possible; by runners that are there already; by priority; by the pool with the
+//! fewest labels that the job doesn't need; by name.
+
+use std::collections::BTreeMap;
+
+use super::flow::{ArcId, Cost, Network};
+use super::job::Job;
+use super::labels::Signature;
+use super::names::PoolName;
+use super::plan::{Reason, ReasonCode, Unschedulable};
+use super::policy::Pool;
+
+/// What a pool could give to pending jobs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capacity {
+    /// Runners that are idle or on their way.
+    pub ready: u32,
+    /// Runners that could still be launched.
+    pub launchable: u32,
+}
+
+/// Where each pending job goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Assignment<'a> {
+    /// By pool: the jobs that it takes, also those for which it has no room now.
+    pub taken: BTreeMap<&'a PoolName, Vec<&'a Job>>,
+    /// The jobs that get no runner, with the reason; sorted by id.
+    pub unschedulable: Vec<Unschedulable>,
+}
+
+/// Assigns pending jobs to pools. The order of `jobs` and `pools` doesn't matter.
+///
+/// Within a signature the jobs that have waited longest are served first.
+#[must_use]
+pub fn assign<'a>(
+    jobs: impl IntoIterator<Item = &'a Job>,
+    pools: &[&'a Pool],
+    capacity: impl Fn(&Pool) -> Capacity,
+) -> Assignment<'a> {
+    let mut pools = pools.to_vec();
+    pools.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut by_signature: BTreeMap<Signature, Vec<&Job>> = BTreeMap::new();
+    for job in jobs {
+        by_signature.entry(Signature::of(&job.labels)).or_default().push(job);
+    }
+    let routes = route(&by_signature, &pools, capacity);
+
+    let mut assignment = Assignment::default();
+    for ((signature, mut jobs), routes) in by_signature.into_iter().zip(routes) {
+        jobs.sort_by_key(|job| (job.queued_at.is_none(), job.queued_at, job.id));
+        let mut waiting = jobs.into_iter();
+        if routes.is_empty() {
+            let reason = signature.no_pool(&pools);
+            assignment.unschedulable.extend(waiting.map(|job| unschedulable(job, reason.clone())));
+            continue;
+        }
+        for route in &routes {
+            let taken = assignment.taken.entry(&route.pool.name).or_default();
+            taken.extend(waiting.by_ref().take(route.served));
+        }
+        for route in &routes {
+            for job in waiting.by_ref().take(route.full) {
+                assignment.taken.entry(&route.pool.name).or_default().push(job);
+                assignment.unschedulable.push(unschedulable(job, no_room(route.pool)));
+            }
+        }
+    }
+    assignment.unschedulable.sort_by_key(|job| job.job_id);
+    for jobs in assignment.taken.values_mut() {
+        jobs.sort_by_key(|job| job.id);
+    }
+    assignment
+}
+
+fn unschedulable(job: &Job, reason: Reason) -> Unschedulable {
+    Unschedulable { job_id: job.id, labels: job.labels.clone(), reason }
+}
+
+fn no_room(pool: &Pool) -> Reason {
+    let Pool { name, max, .. } = pool;
+    if pool.offerings.is_empty() {
+        return Reason::new(ReasonCode::Unavailable, format!("pool `{name}` has nothing to launch"));
+    }
+    Reason::new(ReasonCode::AtMax, format!("pool `{name}` is at its max of {max}"))
+}
+
+/// How many jobs of one signature a pool takes.
+struct Route<'a> {
+    pool: &'a Pool,
+    /// With a runner that is there or can be launched.
+    served: usize,
+    /// Without: the pool is full.
+    full: usize,
+}
+
+/// Returns, for each signature in order, its routes by pool name; none if no pool can take it.
+fn route<'a>(
+    by_signature: &BTreeMap<Signature, Vec<&Job>>,
+    pools: &[&'a Pool],
+    capacity: impl Fn(&Pool) -> Capacity,
+) -> Vec<Vec<Route<'a>>> {
+    // Per pool two nodes, "served" and "full", so that the flow of each signature into each can be read off its arc.
+    let (source, sink) = (0, 1);
+    let first_pool = 2;
+    let first_signature = first_pool + 2 * pools.len();
+    let mut network = Network::new(first_signature + by_signature.len());
+    let highest = pools.iter().map(|pool| pool.priority).max().unwrap_or(0);
+    for (nth, pool) in pools.iter().enumerate() {
+        let Capacity { ready, launchable } = capacity(pool);
+        let (served, full) = (first_pool + 2 * nth, first_pool + 2 * nth + 1);
+        network.arc(served, sink, ready.into(), Cost::default());
+        network.arc(served, sink, launchable.into(), Cost([0, 1, 0, 0, 0]));
+        network.arc(full, sink, u64::MAX / 2, Cost([1, 0, 0, 0, 0]));
+    }
+    let mut arcs: Vec<Vec<(&Pool, ArcId, ArcId)>> = Vec::new();
+    for (nth, (signature, jobs)) in by_signature.iter().enumerate() {
+        let node = first_signature + nth;
+        network.arc(source, node, jobs.len() as u64, Cost::default());
+        let mut leaving = Vec::new();
+        for (nth, pool) in pools.iter().enumerate() {
+            let Some(unneeded) = signature.unneeded_on(pool) else { continue };
+            let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+            let cost = Cost([0, 0, highest.saturating_sub(pool.priority), number(unneeded), number(nth)]);
+            let mut into = |node_of_pool| network.arc(node, node_of_pool, u64::MAX / 2, cost);
+            leaving.push((*pool, into(first_pool + 2 * nth), into(first_pool + 2 * nth + 1)));
+        }
+        arcs.push(leaving);
+    }
+    network.fill(source, sink);
+    let flow = |arc| usize::try_from(network.flow(arc)).unwrap_or(usize::MAX);
+    arcs.into_iter()
+        .map(|leaving| {
+            leaving
+                .into_iter()
+                .map(|(pool, served, full)| Route { pool, served: flow(served), full: flow(full) })
+                .collect()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::build::{job, pool};
+
+    fn numbers(
+        jobs: &[Job],
+        pools: &[&Pool],
+        capacity: &[(&str, u32, u32)],
+    ) -> (Vec<(String, usize)>, Vec<ReasonCode>) {
+        let assignment = assign(jobs, pools, |pool| {
+            let (_, ready, launchable) = capacity.iter().find(|(name, ..)| *name == pool.name.as_str()).unwrap();
+            Capacity { ready: *ready, launchable: *launchable }
+        });
+        let taken = assignment.taken.iter().map(|(pool, jobs)| (pool.to_string(), jobs.len()));
+        let refused = assignment.unschedulable.iter().map(|job| job.reason.code).collect();
+        (taken.filter(|(_, count)| *count > 0).collect(), refused)
+    }
+
+    fn jobs(count: u64, labels: &str) -> Vec<Job> {
+        (1..=count).map(|id| job(id).labels(labels)).collect()
+    }
+
+    #[test]
+    fn idle_capacity_comes_before_priority() {
+        let (a, b) = (pool("a").labels("linux").priority(9), pool("b").labels("linux"));
+        let (taken, _) = numbers(&jobs(2, "linux"), &[&a, &b], &[("a", 0, 5), ("b", 1, 5)]);
+        assert_eq!(taken, [("a".into(), 1), ("b".into(), 1)]);
+    }
+
+    #[test]
+    fn priority_comes_before_unneeded_labels() {
+        let (exact, wide) = (pool("exact").labels("linux"), pool("wide").labels("linux gpu").priority(1));
+        let (taken, _) = numbers(&jobs(1, "linux"), &[&exact, &wide], &[("exact", 0, 1), ("wide", 0, 1)]);
+        assert_eq!(taken, [("wide".into(), 1)]);
+    }
+
+    #[test]
+    fn the_pool_with_the_fewest_unneeded_labels_comes_next() {
+        let (exact, wide) = (pool("z").labels("linux"), pool("a").labels("linux gpu"));
+        let (taken, _) = numbers(&jobs(1, "linux"), &[&exact, &wide], &[("a", 0, 1), ("z", 0, 1)]);
+        assert_eq!(taken, [("z".into(), 1)]);
+    }
+
+    #[test]
+    fn ties_go_by_name() {
+        let (a, b) = (pool("a").labels("linux"), pool("b").labels("linux"));
+        let (taken, _) = numbers(&jobs(1, "linux"), &[&b, &a], &[("a", 0, 1), ("b", 0, 1)]);
+        assert_eq!(taken, [("a".into(), 1)]);
+    }
+
+    #[test]
+    fn overlapping_labels_that_do_not_nest_still_cover_every_job() {
+        // Greedy by the fewest unneeded labels would give `ab` to the shared pool and leave `bc` without.
+        let (ab, abc) = (pool("x").labels("a b d e"), pool("y").labels("a b c"));
+        let mut all = vec![job(1).labels("a b")];
+        all.push(job(2).labels("b c"));
+        let (taken, refused) = numbers(&all, &[&ab, &abc], &[("x", 0, 1), ("y", 0, 1)]);
+        assert_eq!((taken, refused), (vec![("x".into(), 1), ("y".into(), 1)], vec![]));
+    }
+
+    #[test]
+    fn a_job_beyond_max_stays_with_its_pool_and_says_so() {
+        let pool = pool("linux").labels("linux");
+        let (taken, refused) = numbers(&jobs(5, "linux"), &[&pool], &[("linux", 1, 2)]);
+        assert_eq!((taken, refused), (vec![("linux".into(), 5)], vec![ReasonCode::AtMax; 2]));
+    }
+
+    #[test]
+    fn the_longest_wait_is_served_first() {
+        let pool = pool("linux").labels("linux");
+        let jobs = [job(1).labels("linux").queued_for(10), job(2).labels("linux").queued_for(90)];
+        let assignment = assign(&jobs, &[&pool], |_| Capacity { ready: 1, launchable: 0 });
+        assert_eq!(assignment.unschedulable[0].job_id, jobs[0].id);
+    }
+
+    #[test]
+    fn a_job_that_no_pool_can_take_is_said() {
+        let pool = pool("linux").labels("linux");
+        let (taken, refused) = numbers(&jobs(1, "windows"), &[&pool], &[("linux", 9, 9)]);
+        assert_eq!((taken, refused), (vec![], vec![ReasonCode::NoPool]));
+    }
+}

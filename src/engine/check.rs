@@ -1,0 +1,232 @@
+//! The second pair of eyes: what must hold of every plan, whoever made it.
+//!
+//! It reads the snapshot for itself and calls nothing that plans are made with. A violation is a defect of ours: then
+//! nothing is carried out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::fleet::{Connection, Instance, InstanceState, Runner};
+use super::job::CountKind;
+use super::names::{InstanceId, PoolName, RunnerId, RunnerName, Slot};
+use super::plan::{Action, Plan, Step};
+use super::policy::{LOST_GRACE, Policy};
+use super::snapshot::Snapshot;
+
+/// Holds a plan against the invariants.
+///
+/// # Errors
+/// Returns a sentence for each violation.
+pub fn check(snapshot: &Snapshot, policy: &Policy, plan: &Plan) -> Result<(), Vec<String>> {
+    let checker = Checker { snapshot, policy, plan };
+    let mut violations: Vec<String> = plan.actions.iter().filter_map(|action| checker.action(action).err()).collect();
+    violations.extend(checker.room());
+    violations.extend(checker.repetitions());
+    if violations.is_empty() { Ok(()) } else { Err(violations) }
+}
+
+struct Checker<'a> {
+    snapshot: &'a Snapshot,
+    policy: &'a Policy,
+    plan: &'a Plan,
+}
+
+impl Checker<'_> {
+    fn action(&self, action: &Action) -> Result<(), String> {
+        if !self.snapshot.instances.whole || !self.snapshot.runners.whole {
+            return Err("there is an action, though the supply was not read whole".into());
+        }
+        match &action.step {
+            Step::Launch { offerings } => self.launch(action, offerings.is_empty()),
+            Step::Mark { instance_id, .. } => self.our_instance(instance_id, &action.pool).map(drop),
+            Step::Deregister { runner_id, instance_id } => {
+                self.jobs_are_known()?;
+                self.deregister(*runner_id, instance_id.as_ref(), &action.pool)
+            }
+            Step::Terminate { instance_id, after } => {
+                self.jobs_are_known()?;
+                self.terminate(self.our_instance(instance_id, &action.pool)?, *after)
+            }
+        }
+    }
+
+    fn launch(&self, action: &Action, nothing_to_buy: bool) -> Result<(), String> {
+        let pool = self.policy.pools.iter().find(|pool| pool.name == action.pool);
+        let pool = pool.ok_or_else(|| format!("launch in pool `{}`, which is not ours", action.pool))?;
+        let slot = action.slot.ok_or("launch without a slot")?;
+        let name = RunnerName::of(&self.policy.fleet, &pool.name, slot);
+        if slot.0 >= pool.max {
+            return Err(format!("launch in slot {slot} of pool `{}`, whose max is {}", pool.name, pool.max));
+        }
+        if action.runner.as_ref() != Some(&name) || nothing_to_buy {
+            return Err(format!("launch in slot {slot} of pool `{}` without its name or an offering", pool.name));
+        }
+        if self.snapshot.runners.items.iter().any(|runner| runner.name == name) {
+            return Err(format!("launch of `{name}`, which is registered"));
+        }
+        if self.live().any(|instance| instance.pool.as_ref() == Some(&pool.name) && instance.slot == Some(slot)) {
+            return Err(format!("launch of `{name}`, whose slot has a live instance"));
+        }
+        Ok(())
+    }
+
+    fn deregister(&self, id: RunnerId, instance: Option<&InstanceId>, pool: &PoolName) -> Result<(), String> {
+        let runner = self.record(id).ok_or_else(|| format!("deregister {id}, which was not seen"))?;
+        runner
+            .name
+            .slot_in(&self.policy.fleet, pool)
+            .ok_or_else(|| format!("deregister `{}`, which is not of pool `{pool}`", runner.name))?;
+        if let Some(instance) = instance {
+            let instance = self.our_instance(instance, pool)?;
+            if !can_run(instance) {
+                return Ok(());
+            }
+            if runner.connection == Connection::Offline && runner.busy && !self.was_offline_for_long(instance) {
+                return Err(format!("deregister `{}`, which is busy", runner.name));
+            }
+            if runner.connection == Connection::Online && (runner.busy || !self.outlived(instance)) {
+                return Err(format!("deregister `{}`, which is online", runner.name));
+            }
+        } else if runner.connection != Connection::Offline || runner.busy || runner.born.is_none() {
+            return Err(format!("deregister `{}`, which is online, busy or not ours", runner.name));
+        }
+        self.no_job(Some(id), Some(&runner.name))
+    }
+
+    fn terminate(&self, instance: &Instance, after: Option<RunnerId>) -> Result<(), String> {
+        let id = &instance.id;
+        match instance.state {
+            InstanceState::ShuttingDown | InstanceState::Terminated => {
+                return Err(format!("terminate {id}, which has ended"));
+            }
+            InstanceState::Stopping | InstanceState::Stopped => {}
+            InstanceState::Pending | InstanceState::Running => {
+                if instance.launched_at.is_none_or(|at| self.snapshot.now.duration_since(at).as_secs() < 60) {
+                    return Err(format!("terminate {id}, which is younger than a minute"));
+                }
+                self.no_job(instance.runner_id, None)?;
+            }
+        }
+        let record = instance.runner_id.and_then(|runner| self.record(runner));
+        if record.is_some_and(|record| can_run(instance) && record.connection != Connection::Offline) {
+            return Err(format!("terminate {id}, whose runner is connected"));
+        }
+        let is_deregistered = |id| {
+            let same = |step: &Step| matches!(step, Step::Deregister { runner_id, .. } if *runner_id == id);
+            self.plan.actions.iter().any(|action| same(&action.step))
+        };
+        match (record, after) {
+            (Some(record), Some(after)) if record.id == after && is_deregistered(after) => Ok(()),
+            (None, after) if after.is_none_or(is_deregistered) => Ok(()),
+            _ => Err(format!("terminate {id} without deregistering its runner first")),
+        }
+    }
+
+    /// Live instances and records, launches added, never exceed `max`.
+    fn room(&self) -> Vec<String> {
+        let mut violations = Vec::new();
+        for pool in &self.policy.pools {
+            let mine: Vec<&Instance> =
+                self.live().filter(|instance| instance.pool.as_ref() == Some(&pool.name)).collect();
+            let with_record = |id: RunnerId| mine.iter().any(|instance| instance.runner_id == Some(id));
+            let alone = self.snapshot.runners.items.iter().filter(|runner| {
+                runner.name.slot_in(&self.policy.fleet, &pool.name).is_some() && !with_record(runner.id)
+            });
+            // A record whose instance lost its tag stands for that instance, by name.
+            let alone = alone.filter(|runner| {
+                !mine.iter().any(|instance| {
+                    instance.runner_id.is_none() && instance.slot == runner.name.slot_in(&self.policy.fleet, &pool.name)
+                })
+            });
+            let launches = self.launches().filter(|(name, _)| **name == pool.name).count();
+            let after = mine.len() + alone.count() + launches;
+            if launches > 0 && after > pool.max as usize {
+                violations
+                    .push(format!("pool `{}` would hold {after} runners, and its max is {}", pool.name, pool.max));
+            }
+        }
+        violations
+    }
+
+    fn repetitions(&self) -> Vec<String> {
+        let mut slots: BTreeSet<(&PoolName, Slot)> = BTreeSet::new();
+        let mut ended: BTreeMap<String, usize> = BTreeMap::new();
+        let mut violations: Vec<String> = self
+            .launches()
+            .filter(|&place| !slots.insert(place))
+            .map(|(pool, slot)| format!("slot {slot} of pool `{pool}` is launched twice"))
+            .collect();
+        for action in &self.plan.actions {
+            match &action.step {
+                Step::Deregister { runner_id, .. } => *ended.entry(format!("runner {runner_id}")).or_default() += 1,
+                Step::Terminate { instance_id, .. } => *ended.entry(instance_id.to_string()).or_default() += 1,
+                Step::Launch { .. } | Step::Mark { .. } => {}
+            }
+        }
+        violations
+            .extend(ended.iter().filter(|(_, times)| **times > 1).map(|(what, _)| format!("{what} is ended twice")));
+        violations
+    }
+
+    fn launches(&self) -> impl Iterator<Item = (&PoolName, Slot)> {
+        let launches = self.plan.actions.iter().filter(|action| matches!(action.step, Step::Launch { .. }));
+        launches.filter_map(|action| Some((&action.pool, action.slot?)))
+    }
+
+    fn live(&self) -> impl Iterator<Item = &Instance> {
+        let ours = self.snapshot.instances.items.iter().filter(|instance| instance.fleet == self.policy.fleet);
+        ours.filter(|instance| instance.state != InstanceState::Terminated)
+    }
+
+    fn our_instance(&self, id: &InstanceId, pool: &PoolName) -> Result<&Instance, String> {
+        let seen = self.snapshot.instances.items.iter().find(|instance| instance.id == *id);
+        let instance = seen.ok_or_else(|| format!("{id} was not seen"))?;
+        if instance.fleet != self.policy.fleet || instance.pool.as_ref() != Some(pool) {
+            return Err(format!("{id} is not of our fleet and pool `{pool}`"));
+        }
+        Ok(instance)
+    }
+
+    fn record(&self, id: RunnerId) -> Option<&Runner> {
+        self.snapshot.runners.items.iter().find(|runner| runner.id == id)
+    }
+
+    fn jobs_are_known(&self) -> Result<(), String> {
+        if self.snapshot.demand.kind == CountKind::Exact {
+            Ok(())
+        } else {
+            Err("an end, though not all jobs were read".into())
+        }
+    }
+
+    fn no_job(&self, id: Option<RunnerId>, name: Option<&RunnerName>) -> Result<(), String> {
+        let jobs = self.snapshot.demand.jobs.iter();
+        let mut theirs = jobs.filter(|job| {
+            (id.is_some() && job.runner_id == id)
+                || (job.runner_id.is_none() && name.is_some() && job.runner_name.as_ref() == name)
+        });
+        theirs.next().map_or(Ok(()), |job| Err(format!("an end of the runner that has job {}", job.id)))
+    }
+
+    fn was_offline_for_long(&self, instance: &Instance) -> bool {
+        let since = instance.marks.offline_since;
+        since.is_some_and(|since| {
+            self.snapshot.now.duration_since(since).as_secs() >= LOST_GRACE.as_secs().cast_signed()
+        })
+    }
+
+    /// Returns whether an instance is past its life and was seen idle before, long enough ago.
+    fn outlived(&self, instance: &Instance) -> bool {
+        let Some(pool) = self.policy.pools.iter().find(|pool| Some(&pool.name) == instance.pool.as_ref()) else {
+            return false;
+        };
+        let longer = |since: Option<jiff::Timestamp>, bound: std::time::Duration| {
+            since
+                .is_some_and(|since| self.snapshot.now.duration_since(since).as_secs() >= bound.as_secs().cast_signed())
+        };
+        longer(instance.launched_at, pool.max_lifetime) && longer(instance.marks.idle_since, pool.idle_confirm)
+    }
+}
+
+fn can_run(instance: &Instance) -> bool {
+    matches!(instance.state, InstanceState::Pending | InstanceState::Running)
+}

@@ -1,0 +1,153 @@
+//! Minimum-cost flow over a small network: successive shortest paths, costs compared lexicographically.
+//!
+//! Ours, because the engine is what this project exists for and because costs here are tuples: with one number each
+//! preference would need a weight that outbids all lesser ones at any size of fleet.
+
+use std::collections::VecDeque;
+use std::ops::{Add, Neg};
+
+/// A cost whose first part outweighs every amount of the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Cost(pub(super) [i64; 5]);
+
+impl Add for Cost {
+    type Output = Self;
+
+    fn add(mut self, other: Self) -> Self {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            *mine += theirs;
+        }
+        self
+    }
+}
+
+impl Neg for Cost {
+    type Output = Self;
+
+    fn neg(self) -> Self {
+        Self(self.0.map(i64::neg))
+    }
+}
+
+/// A network of numbered nodes, from 0.
+#[derive(Debug)]
+pub(super) struct Network {
+    /// Arc `n` and its reverse, arc `n ^ 1`, stand side by side.
+    arcs: Vec<Arc>,
+    /// The arcs that leave each node.
+    leaving: Vec<Vec<usize>>,
+}
+
+#[derive(Debug)]
+struct Arc {
+    to: usize,
+    room: u64,
+    cost: Cost,
+}
+
+/// Names an arc, to ask for its flow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ArcId(usize);
+
+impl Network {
+    /// Returns a network without arcs.
+    pub(super) fn new(nodes: usize) -> Self {
+        Self { arcs: Vec::new(), leaving: vec![Vec::new(); nodes] }
+    }
+
+    /// Adds an arc.
+    pub(super) fn arc(&mut self, from: usize, to: usize, room: u64, cost: Cost) -> ArcId {
+        let id = self.arcs.len();
+        self.arcs.push(Arc { to, room, cost });
+        self.arcs.push(Arc { to: from, room: 0, cost: -cost });
+        self.leaving[from].push(id);
+        self.leaving[to].push(id + 1);
+        ArcId(id)
+    }
+
+    /// Returns how much flows through an arc.
+    pub(super) fn flow(&self, arc: ArcId) -> u64 {
+        self.arcs[arc.0 ^ 1].room
+    }
+
+    /// Sends as much as possible from `source` to `sink`, as cheaply as possible.
+    ///
+    /// Ties go to the arc that was added first, so the same network always gives the same flow.
+    pub(super) fn fill(&mut self, source: usize, sink: usize) {
+        while let Some(path) = self.cheapest_path(source, sink) {
+            let room = path.iter().map(|&arc| self.arcs[arc].room).min().unwrap_or(0);
+            for arc in path {
+                self.arcs[arc].room -= room;
+                self.arcs[arc ^ 1].room += room;
+            }
+        }
+    }
+
+    /// Bellman and Ford's search with a queue; arcs of the residual network may have negative costs.
+    fn cheapest_path(&self, source: usize, sink: usize) -> Option<Vec<usize>> {
+        let mut best: Vec<Option<Cost>> = vec![None; self.leaving.len()];
+        let mut came_by = vec![usize::MAX; self.leaving.len()];
+        let mut queued = vec![false; self.leaving.len()];
+        best[source] = Some(Cost::default());
+        let mut queue = VecDeque::from([source]);
+        while let Some(node) = queue.pop_front() {
+            queued[node] = false;
+            let Some(so_far) = best[node] else { continue };
+            for &id in &self.leaving[node] {
+                let arc = &self.arcs[id];
+                let cost = so_far + arc.cost;
+                if arc.room > 0 && best[arc.to].is_none_or(|known| cost < known) {
+                    best[arc.to] = Some(cost);
+                    came_by[arc.to] = id;
+                    if !queued[arc.to] {
+                        queued[arc.to] = true;
+                        queue.push_back(arc.to);
+                    }
+                }
+            }
+        }
+        best[sink]?;
+        let mut path = Vec::new();
+        let mut node = sink;
+        while node != source {
+            path.push(came_by[node]);
+            node = self.arcs[came_by[node] ^ 1].to;
+        }
+        Some(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cost(first: i64, second: i64) -> Cost {
+        Cost([first, second, 0, 0, 0])
+    }
+
+    #[test]
+    fn the_cheap_arc_fills_first() {
+        let mut network = Network::new(3);
+        network.arc(0, 1, 5, Cost::default());
+        let dear = network.arc(1, 2, 5, cost(1, 0));
+        let cheap = network.arc(1, 2, 3, cost(0, 1000));
+        network.fill(0, 2);
+        assert_eq!((network.flow(cheap), network.flow(dear)), (3, 2));
+    }
+
+    #[test]
+    fn a_greedy_first_choice_is_taken_back_for_coverage() {
+        // Two sources of one unit; the first can go to either sink arc and prefers the one that the second needs.
+        let mut network = Network::new(6);
+        let (source, first, second, narrow, wide, sink) = (0, 1, 2, 3, 4, 5);
+        network.arc(source, first, 1, Cost::default());
+        network.arc(source, second, 1, Cost::default());
+        let preferred = network.arc(first, narrow, 1, cost(0, 0));
+        let other = network.arc(first, wide, 1, cost(0, 5));
+        let only = network.arc(second, narrow, 1, cost(0, 9));
+        network.arc(narrow, sink, 1, Cost::default());
+        network.arc(wide, sink, 1, Cost::default());
+        network.fill(source, sink);
+        assert_eq!((network.flow(preferred), network.flow(other), network.flow(only)), (0, 1, 1));
+    }
+}

@@ -1,0 +1,372 @@
+//! The decision, as a page: marks, ends, launches; each step with the reason why, or the reason why not.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::fleet::{Connection, Instance, Mark, Offering};
+use super::job::CountKind;
+use super::names::{PoolName, RunnerId, RunnerName, Slot};
+use super::plan::{Action, Held, Plan, PoolPlan, Reason, ReasonCode, Step};
+use super::policy::{LAUNCH_WINDOW, LOST_GRACE, Policy, Pool};
+use super::snapshot::Snapshot;
+use super::states::{State, Unit, age};
+use super::view::{PoolView, View};
+
+/// Decides what to do about a snapshot.
+///
+/// The result is the same for any order of the snapshot's lists and of the policy's pools.
+#[must_use]
+pub fn plan(snapshot: &Snapshot, policy: &Policy) -> Plan {
+    let view = View::of(snapshot, policy);
+    let supply_is_whole = snapshot.instances.whole && snapshot.runners.whole;
+    let guards = Guards::of(snapshot, &view);
+
+    let mut plan = Plan { unschedulable: view.assignment.unschedulable.clone(), ..Plan::default() };
+    for pool in &view.pools {
+        let demand = pool_demand(pool, &view);
+        let mut actions = Vec::new();
+        if supply_is_whole {
+            for unit in &pool.units {
+                actions.extend(mark(unit, &guards));
+                match end(unit, &guards, snapshot.now) {
+                    Ending::Nothing => {}
+                    Ending::Steps(steps) => actions.extend(steps),
+                    Ending::Held(reason) => plan.held.push(held(unit, reason)),
+                }
+            }
+            actions.extend(launches(pool, demand, policy));
+        }
+        drop_repeated_deregistrations(&mut actions);
+        plan.pools.push(sums(pool, demand, &actions));
+        plan.actions.extend(actions);
+    }
+    plan
+}
+
+/// What a pool is asked for.
+#[derive(Clone, Copy, Debug)]
+struct PoolDemand {
+    busy: u32,
+    pending: u32,
+}
+
+fn pool_demand(pool: &PoolView<'_>, view: &View<'_>) -> PoolDemand {
+    PoolDemand {
+        busy: pool.supply().busy,
+        pending: u32::try_from(view.pending_on(&pool.pool.name).len()).unwrap_or(u32::MAX),
+    }
+}
+
+impl PoolDemand {
+    fn total(self) -> u32 {
+        self.busy.saturating_add(self.pending)
+    }
+
+    fn target(self, pool: &Pool) -> u32 {
+        self.total().saturating_add(pool.min_idle).min(pool.max)
+    }
+}
+
+fn sums(view: &PoolView<'_>, demand: PoolDemand, actions: &[Action]) -> PoolPlan {
+    let supply = view.supply();
+    let count = |wanted: fn(&Step) -> bool| {
+        u32::try_from(actions.iter().filter(|action| wanted(&action.step)).count()).unwrap_or(u32::MAX)
+    };
+    PoolPlan {
+        name: view.pool.name.clone(),
+        demand: demand.total(),
+        supply: supply.busy + supply.idle + supply.starting,
+        target: demand.target(view.pool),
+        launch: count(|step| matches!(step, Step::Launch { .. })),
+        end: count(|step| matches!(step, Step::Terminate { .. })),
+    }
+}
+
+// --- launching ------------------------------------------------------------------------------------------------------
+
+/// Returns the launches that bring a pool up to its target, at once, in its lowest free slots.
+fn launches(view: &PoolView<'_>, demand: PoolDemand, policy: &Policy) -> Vec<Action> {
+    let (pool, supply) = (view.pool, view.supply());
+    if pool.offerings.is_empty() {
+        return Vec::new();
+    }
+    let there = supply.busy + supply.idle + supply.starting;
+    let wanted = demand.target(pool).saturating_sub(there);
+    let count = wanted.min(pool.max.saturating_sub(supply.held));
+    let for_jobs = demand.pending.saturating_sub(supply.idle + supply.starting);
+    (0..count)
+        .zip(view.free_slots())
+        .map(|(nth, slot)| Action {
+            pool: pool.name.clone(),
+            slot: Some(slot),
+            runner: Some(RunnerName::of(&policy.fleet, &pool.name, slot)),
+            step: Step::Launch { offerings: offerings_for(slot, &pool.offerings) },
+            reason: if nth < for_jobs {
+                let (jobs, there) = (jobs(demand.pending), supply.idle + supply.starting);
+                Reason::new(ReasonCode::Demand, format!("{jobs} pending, {there} runners idle or on their way"))
+            } else {
+                Reason::new(ReasonCode::MinIdle, format!("min_idle is {}", pool.min_idle))
+            },
+        })
+        .collect()
+}
+
+fn jobs(count: u32) -> String {
+    format!("{count} {}", if count == 1 { "job" } else { "jobs" })
+}
+
+/// Returns a pool's offerings, the subnets of each market and type rotated by the slot: a spread over zones, and two
+/// hosts that plan for different slots ask different zones first.
+fn offerings_for(slot: Slot, offerings: &[Offering]) -> Vec<Offering> {
+    offerings
+        .chunk_by(|a, b| (a.market, &a.instance_type) == (b.market, &b.instance_type))
+        .flat_map(|subnets| {
+            let first = slot.0 as usize % subnets.len();
+            subnets[first..].iter().chain(&subnets[..first]).cloned()
+        })
+        .collect()
+}
+
+// --- marking --------------------------------------------------------------------------------------------------------
+
+/// Returns the notes that the next observation needs on an instance.
+fn mark(unit: &Unit<'_>, guards: &Guards) -> Vec<Action> {
+    let (Some(instance), Some(runner)) = (unit.instance(), unit.runner()) else { return Vec::new() };
+    if matches!(unit.state, State::Ending | State::Stopped) {
+        return Vec::new();
+    }
+    let marked = |mark| instance.mark(mark).is_some();
+    let mut notes = Vec::new();
+    if unit.is_online() && !marked(Mark::SeenOnline) {
+        notes.push((Mark::SeenOnline, true, Reason::new(ReasonCode::SeenOnline, "its runner is online")));
+    }
+    if unit.is_online() && marked(Mark::OfflineSince) {
+        notes.push((Mark::OfflineSince, false, Reason::new(ReasonCode::OnlineAgain, "its runner is online again")));
+    }
+    let went_offline = unit.state == State::Disconnected && runner.connection == Connection::Offline;
+    if went_offline && !marked(Mark::OfflineSince) {
+        notes.push((Mark::OfflineSince, true, Reason::new(ReasonCode::Offline, "its runner is offline")));
+    }
+    if unit.state == State::Expired && !marked(Mark::IdleSince) && guards.against(unit).is_none() {
+        notes.push((Mark::IdleSince, true, Reason::new(ReasonCode::Idle, "its runner is idle, and its life is over")));
+    }
+    if unit.works() && marked(Mark::IdleSince) {
+        notes.push((Mark::IdleSince, false, Reason::new(ReasonCode::Working, "its runner works")));
+    }
+    notes.into_iter().map(|(mark, set, reason)| mark_action(unit, instance, mark, set, reason)).collect()
+}
+
+fn mark_action(unit: &Unit<'_>, instance: &Instance, mark: Mark, set: bool, reason: Reason) -> Action {
+    action(unit, Step::Mark { instance_id: instance.id.clone(), mark, set }, reason)
+}
+
+// --- ending ---------------------------------------------------------------------------------------------------------
+
+/// What becomes of a unit that may have to go.
+enum Ending {
+    Nothing,
+    Steps(Vec<Action>),
+    Held(Reason),
+}
+
+/// Returns how a unit is ended, or the guard that holds it back.
+fn end(unit: &Unit<'_>, guards: &Guards, now: Timestamp) -> Ending {
+    let reason = match unit.state {
+        State::Launching | State::Foreign | State::Booting | State::Idle | State::Disconnected | State::Settling => {
+            return Ending::Nothing;
+        }
+        State::Busy => return past_its_life(unit, now).map_or(Ending::Nothing, Ending::Held),
+        State::Ending if unit.runner().is_none() => return Ending::Nothing,
+        State::Ending => Reason::new(ReasonCode::Ended, "its instance has ended"),
+        State::OrphanRunner => {
+            Reason::new(ReasonCode::OrphanRunner, format!("registered over {} ago, no instance", short(LAUNCH_WINDOW)))
+        }
+        State::BootFailed => Reason::new(
+            ReasonCode::BootFailed,
+            format!(
+                "launched {} ago and never online (boot_timeout {})",
+                launched(unit, now),
+                short(unit.pool.boot_timeout)
+            ),
+        ),
+        State::Lost => {
+            Reason::new(ReasonCode::Lost, format!("offline for over {}, and no job has its runner", short(LOST_GRACE)))
+        }
+        State::OrphanInstance => Reason::new(
+            ReasonCode::OrphanInstance,
+            format!("launched {} ago, no runner record, and no job has its runner", launched(unit, now)),
+        ),
+        State::Stopped => Reason::new(ReasonCode::Stopped, "stopped, which is never intended"),
+        State::Expired => Reason::new(
+            ReasonCode::Expired,
+            format!("launched {} ago and idle (max_lifetime {})", launched(unit, now), short(unit.pool.max_lifetime)),
+        ),
+    };
+    if let Some(held) = guards.against(unit).or_else(|| at_work(unit)).or_else(|| unconfirmed(unit, now)) {
+        return Ending::Held(held);
+    }
+    Ending::Steps(steps(unit, &reason))
+}
+
+/// Returns the steps of an end, in order: the record first, the instance last.
+///
+/// An expired runner was connected a moment ago: only its record goes now. Its instance follows as an orphan in a later
+/// pass, after [`super::DRAIN_GRACE`] and another look at the jobs, unless it has powered itself off by then.
+fn steps(unit: &Unit<'_>, reason: &Reason) -> Vec<Action> {
+    let live = unit.instance().filter(|_| unit.state != State::Ending);
+    let mut steps = Vec::new();
+    if let (State::Expired, Some(instance)) = (unit.state, live) {
+        let reason = Reason::new(ReasonCode::Draining, "its runner is about to be deregistered");
+        steps.push(mark_action(unit, instance, Mark::Draining, true, reason));
+    }
+    if let Some(runner) = unit.runner() {
+        let instance_id = unit.instance().map(|instance| instance.id.clone());
+        steps.push(action(unit, Step::Deregister { runner_id: runner.id, instance_id }, reason.clone()));
+    }
+    if let Some(instance) = live.filter(|_| unit.state != State::Expired) {
+        let after = unit.runner().map(|runner| runner.id);
+        steps.push(action(unit, Step::Terminate { instance_id: instance.id.clone(), after }, reason.clone()));
+    }
+    steps
+}
+
+fn action(unit: &Unit<'_>, step: Step, reason: Reason) -> Action {
+    Action {
+        pool: unit.pool.name.clone(),
+        slot: unit.slot,
+        runner: unit.runner().map(|runner| runner.name.clone()),
+        step,
+        reason,
+    }
+}
+
+fn held(unit: &Unit<'_>, reason: Reason) -> Held {
+    Held {
+        pool: unit.pool.name.clone(),
+        runner: unit.runner().map(|runner| runner.name.clone()),
+        instance_id: unit.instance().map(|instance| instance.id.clone()),
+        reason,
+    }
+}
+
+/// What is true of the whole observation and forbids ends.
+struct Guards {
+    /// Holds every end.
+    every: Option<Reason>,
+    /// Holds the ends of instances whose runner may have been connected: their proof is that no job has the runner.
+    connected: Option<Reason>,
+}
+
+impl Guards {
+    fn of(snapshot: &Snapshot, view: &View<'_>) -> Self {
+        let partial = |message: String| Some(Reason::new(ReasonCode::PartialObservation, message));
+        let demand = &snapshot.demand;
+        let every = if demand.kind != CountKind::Exact {
+            partial("not all jobs could be read".into())
+        } else if view.is_wrong_account() {
+            Some(Reason::new(
+                ReasonCode::WrongAccount,
+                "no instance of the fleet was seen, though its runners are online",
+            ))
+        } else {
+            None
+        };
+        let excluded = demand.skipped.iter().filter(|skipped| skipped.reason == "excluded").count();
+        let connected = if let Some(run) = demand.unresolved.first() {
+            partial(format!("the jobs of run {} of {} are not visible", run.run_id, run.repository))
+        } else if excluded > 0 {
+            partial(format!(
+                "{excluded} repositories are excluded from the scan, and a job of theirs could have its runner"
+            ))
+        } else {
+            None
+        };
+        Self { every, connected }
+    }
+
+    /// Returns why a unit must not be ended, whatever else is known of it.
+    fn against(&self, unit: &Unit<'_>) -> Option<Reason> {
+        let by_jobs = match unit.state {
+            State::Lost | State::OrphanInstance | State::Expired => self.connected.clone(),
+            _ => None,
+        };
+        self.every.clone().or(by_jobs)
+    }
+}
+
+/// Returns the work that forbids an end.
+///
+/// Of an ended or stopped instance no job can be running, whatever GitHub still says. GitHub's `busy` alone doesn't
+/// hold a lost runner for ever: its DELETE answers 422 if that is so, and then the instance stays.
+fn at_work(unit: &Unit<'_>) -> Option<Reason> {
+    if matches!(unit.state, State::Ending | State::Stopped) {
+        return None;
+    }
+    if let Some(job) = unit.job {
+        return Some(Reason::new(
+            ReasonCode::JobInProgress,
+            format!("job {} of {} has its runner", job.id, job.repository),
+        ));
+    }
+    let busy = unit.runner().is_some_and(|runner| runner.busy) && unit.state != State::Lost;
+    busy.then(|| Reason::new(ReasonCode::RunnerBusy, "GitHub says that its runner is busy"))
+}
+
+/// Returns what an expired runner still has to wait for: two sightings, and `idle_confirm` between them.
+fn unconfirmed(unit: &Unit<'_>, now: Timestamp) -> Option<Reason> {
+    if unit.state != State::Expired {
+        return None;
+    }
+    let confirm = unit.pool.idle_confirm;
+    match unit.instance().and_then(|instance| instance.mark(Mark::IdleSince)) {
+        Some(since) if age(now, since) >= confirm => None,
+        Some(since) => Some(Reason::new(
+            ReasonCode::Confirming,
+            format!("idle for {} of {}", short(age(now, since)), short(confirm)),
+        )),
+        None => Some(Reason::new(ReasonCode::Confirming, format!("idle for the first time of {}", short(confirm)))),
+    }
+}
+
+fn past_its_life(unit: &Unit<'_>, now: Timestamp) -> Option<Reason> {
+    let launched_at = unit.instance()?.launched_at?;
+    (age(now, launched_at) >= unit.pool.max_lifetime).then(|| {
+        let message = format!("older than max_lifetime {}, but it works", short(unit.pool.max_lifetime));
+        Reason::new(ReasonCode::RunnerBusy, message)
+    })
+}
+
+fn launched(unit: &Unit<'_>, now: Timestamp) -> String {
+    unit.instance()
+        .and_then(|instance| instance.launched_at)
+        .map_or_else(|| "?".into(), |launched_at| short(age(now, launched_at)))
+}
+
+/// Returns a duration as people read it: `3m12s`.
+fn short(duration: Duration) -> String {
+    humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string().replace(' ', "")
+}
+
+/// Keeps one deregistration of each record: two instances can carry the same runner's tag where someone copied one.
+fn drop_repeated_deregistrations(actions: &mut Vec<Action>) {
+    let mut seen: BTreeSet<RunnerId> = BTreeSet::new();
+    actions.retain(|action| match action.step {
+        Step::Deregister { runner_id, .. } => seen.insert(runner_id),
+        Step::Launch { .. } | Step::Terminate { .. } | Step::Mark { .. } => true,
+    });
+}
+
+impl Plan {
+    /// Keeps only what concerns the given pools; all of it if none is given.
+    #[must_use]
+    pub fn only(mut self, pools: &[PoolName]) -> Self {
+        if !pools.is_empty() {
+            self.pools.retain(|sums| pools.contains(&sums.name));
+            self.actions.retain(|action| pools.contains(&action.pool));
+            self.held.retain(|held| pools.contains(&held.pool));
+        }
+        self
+    }
+}

@@ -1,0 +1,258 @@
+//! A snapshot, sorted by pool: what is there, what becomes of it, and where the pending jobs go.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::assignment::{Assignment, Capacity, assign};
+use super::fleet::{Instance, Runner};
+use super::job::Job;
+use super::names::{PoolName, RunnerId, RunnerName, Slot};
+use super::policy::{Policy, Pool};
+use super::snapshot::Snapshot;
+use super::states::{Joined, State, Unit};
+use crate::warning::{Warning, WarningCode};
+
+/// One observation as the policy sees it.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// The pools, by name.
+    pub pools: Vec<PoolView<'a>>,
+    /// Where the pending jobs go.
+    pub assignment: Assignment<'a>,
+    /// Instances with our fleet tag, but with the name of no pool: never touched.
+    pub strangers: Vec<&'a Instance>,
+}
+
+/// One pool's part of it.
+#[derive(Debug)]
+pub struct PoolView<'a> {
+    /// The pool.
+    pub pool: &'a Pool,
+    /// Its runners, by slot.
+    pub units: Vec<Unit<'a>>,
+    /// Slots whose name is held by the record of an instance that is tagged for another place.
+    pub lent: Vec<Slot>,
+}
+
+/// A pool's runners, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Supply {
+    /// Working.
+    pub busy: u32,
+    /// Connected and waiting for a job.
+    pub idle: u32,
+    /// On their way.
+    pub starting: u32,
+    /// All that hold a slot, whatever they do: what `max` bounds.
+    pub held: u32,
+}
+
+impl PoolView<'_> {
+    /// Counts what is there.
+    #[must_use]
+    pub fn supply(&self) -> Supply {
+        let lent = u32::try_from(self.lent.len()).unwrap_or(u32::MAX);
+        let mut supply = Supply { held: lent, ..Supply::default() };
+        for unit in &self.units {
+            supply.held += u32::from(unit.holds_slot());
+            match unit.state {
+                State::Busy => supply.busy += 1,
+                State::Idle | State::Expired => supply.idle += 1,
+                State::Launching | State::Booting => supply.starting += 1,
+                // Connected under our name: GitHub gives it jobs of this pool, wherever its instance is.
+                State::Foreign if unit.is_online() => {
+                    *(if unit.works() { &mut supply.busy } else { &mut supply.idle }) += 1
+                }
+                State::Foreign
+                | State::OrphanRunner
+                | State::BootFailed
+                | State::Disconnected
+                | State::Lost
+                | State::Settling
+                | State::OrphanInstance
+                | State::Ending
+                | State::Stopped => {}
+            }
+        }
+        supply
+    }
+
+    /// Returns what it could give to pending jobs.
+    fn capacity(&self) -> Capacity {
+        let supply = self.supply();
+        let room = self.pool.max.saturating_sub(supply.held);
+        Capacity {
+            ready: supply.idle + supply.starting,
+            launchable: if self.pool.offerings.is_empty() { 0 } else { room },
+        }
+    }
+
+    /// Returns the slots that nothing holds, lowest first.
+    pub fn free_slots(&self) -> impl Iterator<Item = Slot> {
+        let units = self.units.iter().filter(|unit| unit.holds_slot()).filter_map(|unit| unit.slot);
+        let held: BTreeSet<Slot> = units.chain(self.lent.iter().copied()).collect();
+        (0..self.pool.max).map(Slot).filter(move |slot| !held.contains(slot))
+    }
+}
+
+impl<'a> View<'a> {
+    /// Joins a snapshot's instances and records, classifies them, and assigns its pending jobs.
+    #[must_use]
+    pub fn of(snapshot: &'a Snapshot, policy: &'a Policy) -> Self {
+        let mut pools: Vec<_> =
+            policy.pools.iter().map(|pool| PoolView { pool, units: Vec::new(), lent: Vec::new() }).collect();
+        pools.sort_by(|a, b| a.pool.name.cmp(&b.pool.name));
+
+        let records: BTreeMap<RunnerId, &Runner> =
+            snapshot.runners.items.iter().map(|runner| (runner.id, runner)).collect();
+        let names: BTreeMap<&RunnerName, &Runner> =
+            snapshot.runners.items.iter().map(|runner| (&runner.name, runner)).collect();
+        let mut instances: Vec<&Instance> =
+            snapshot.instances.items.iter().filter(|instance| instance.fleet == policy.fleet).collect();
+        instances.sort_by(|a, b| a.id.cmp(&b.id));
+        let tagged: BTreeSet<RunnerId> = instances.iter().filter_map(|instance| instance.runner_id).collect();
+
+        let mut joined_records = BTreeSet::new();
+        let mut strangers = Vec::new();
+        for instance in instances {
+            let of_its_pool = |view: &&mut PoolView<'_>| Some(&view.pool.name) == instance.pool.as_ref();
+            let Some(view) = pools.iter_mut().find(of_its_pool) else {
+                strangers.push(instance);
+                continue;
+            };
+            let name = instance.slot.map(|slot| RunnerName::of(&policy.fleet, &view.pool.name, slot));
+            let record = match instance.runner_id {
+                Some(id) => records.get(&id),
+                // Its tag is lost: the record by name is its own, unless another instance's tag claims that record.
+                None => name.as_ref().and_then(|name| names.get(name)).filter(|record| !tagged.contains(&record.id)),
+            };
+            let named = record.and_then(|record| record.name.slot_in(&policy.fleet, &view.pool.name));
+            let joined = match record {
+                None => Joined::Machine(instance),
+                Some(record) if named.is_some() && (instance.slot.is_none() || instance.slot == named) => {
+                    Joined::Both(instance, record)
+                }
+                Some(record) => Joined::Contradiction(instance, record),
+            };
+            let slot = instance.slot.or(named);
+            joined_records.extend(record.map(|record| record.id));
+            view.units.push(Unit::new(view.pool, slot, joined, &snapshot.demand, name.as_ref(), snapshot.now));
+        }
+        for record in records.values() {
+            for view in &mut pools {
+                let Some(slot) = record.name.slot_in(&policy.fleet, &view.pool.name) else { continue };
+                let is_this = |unit: &Unit<'_>| unit.runner().is_some_and(|runner| runner.id == record.id);
+                if !joined_records.contains(&record.id) {
+                    let (joined, name) = (Joined::Record(record), Some(&record.name));
+                    view.units.push(Unit::new(view.pool, Some(slot), joined, &snapshot.demand, name, snapshot.now));
+                } else if !view.units.iter().any(|unit| is_this(unit) && unit.slot == Some(slot)) {
+                    view.lent.push(slot);
+                }
+            }
+        }
+        for view in &mut pools {
+            view.units.sort_by_key(|unit| {
+                (unit.slot, unit.instance().map(|instance| &instance.id), unit.runner().map(|runner| runner.id))
+            });
+        }
+        let capacities: BTreeMap<&PoolName, Capacity> =
+            pools.iter().map(|view| (&view.pool.name, view.capacity())).collect();
+        let takers: Vec<&Pool> = pools.iter().map(|view| view.pool).collect();
+        let assignment = assign(snapshot.demand.pending(), &takers, |pool| capacities[&pool.name]);
+        Self { pools, assignment, strangers }
+    }
+
+    /// Returns the pending jobs that a pool takes, those without room included.
+    #[must_use]
+    pub fn pending_on(&self, pool: &PoolName) -> &[&'a Job] {
+        self.assignment.taken.get(pool).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns whether none of the fleet's instances was seen, though runners with its names are connected: the wrong
+    /// account or region, most likely, where the absence of an instance proves nothing.
+    #[must_use]
+    pub fn is_wrong_account(&self) -> bool {
+        let mut units = self.pools.iter().flat_map(|view| &view.units).peekable();
+        units.peek().is_some()
+            && self.strangers.is_empty()
+            && self.pools.iter().flat_map(|view| &view.units).all(|unit| unit.instance().is_none())
+            && units.any(Unit::is_online)
+    }
+
+    /// Returns what an operator should know of it.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Warning> {
+        let mut warnings = Vec::new();
+        for stranger in &self.strangers {
+            let pool = stranger.pool.as_ref().map_or("no pool".into(), |pool| format!("pool `{pool}`"));
+            let said = format!("carries our fleet tag and {pool}, which the configuration does not have; left alone");
+            warnings.push(Warning::new(WarningCode::UnknownPool, stranger.id.as_str(), said));
+        }
+        for unit in self.pools.iter().flat_map(|view| &view.units).filter(|unit| unit.state == State::Foreign) {
+            if let Some(runner) = unit.runner() {
+                let said = match unit.joined {
+                    Joined::Contradiction(instance, _) => {
+                        format!("its instance {} is tagged for another place; left alone", instance.id)
+                    }
+                    _ => "has one of our names, but its instance was not seen; left alone".to_owned(),
+                };
+                warnings.push(Warning::new(WarningCode::ForeignRunner, runner.name.as_str(), said));
+            }
+        }
+        if self.is_wrong_account() {
+            let said =
+                "its runners are online, but none of its instances was seen: is this the right account and region?";
+            warnings.push(Warning { code: WarningCode::WrongAccount, message: said.to_owned(), subject: None });
+        }
+        warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::build::{instance, policy, pool, runner, snapshot};
+
+    #[test]
+    fn an_instance_joins_the_record_of_its_tag_and_no_other_of_its_name() {
+        let renewed = Runner { id: RunnerId(999), ..runner("linux", 0).online() };
+        let (snapshot, policy) = (snapshot().instance(instance("linux", 0)).runner(renewed), policy([pool("linux")]));
+        let view = View::of(&snapshot, &policy);
+        let states: Vec<_> = view.pools[0].units.iter().map(|unit| unit.state).collect();
+        assert_eq!(states, [State::Foreign, State::OrphanInstance]);
+    }
+
+    #[test]
+    fn an_instance_without_the_tag_joins_by_name() {
+        let untagged = Instance { runner_id: None, ..instance("linux", 0) };
+        let (snapshot, policy) =
+            (snapshot().instance(untagged).runner(runner("linux", 0).online()), policy([pool("linux")]));
+        let view = View::of(&snapshot, &policy);
+        assert_eq!(view.pools[0].supply(), Supply { idle: 1, held: 1, ..Supply::default() });
+    }
+
+    #[test]
+    fn a_foreign_runner_that_is_connected_is_supply() {
+        let (snapshot, policy) = (snapshot().runner(runner("linux", 4).online()), policy([pool("linux")]));
+        let view = View::of(&snapshot, &policy);
+        assert_eq!(view.pools[0].supply(), Supply { idle: 1, held: 1, ..Supply::default() });
+        assert!(!view.pools[0].free_slots().any(|slot| slot == Slot(4)));
+    }
+
+    #[test]
+    fn a_record_keeps_its_name_taken_though_its_instance_is_tagged_for_another_place() {
+        let moved = Instance { pool: Some("gpu".into()), ..instance("linux", 3) };
+        let (snapshot, policy) =
+            (snapshot().instance(moved).runner(runner("linux", 3)), policy([pool("gpu"), pool("linux")]));
+        let view = View::of(&snapshot, &policy);
+        assert!(!view.pools[1].free_slots().any(|slot| slot == Slot(3)));
+        assert_eq!(view.pools.iter().map(|pool| pool.supply().held).collect::<Vec<_>>(), [1, 1]);
+    }
+
+    #[test]
+    fn another_fleets_instance_is_not_seen() {
+        let (snapshot, mut policy) = (snapshot().instance(instance("linux", 0)), policy([pool("linux")]));
+        policy.fleet = "other".into();
+        let view = View::of(&snapshot, &policy);
+        assert!(view.pools[0].units.is_empty() && view.strangers.is_empty());
+    }
+}

@@ -1,0 +1,415 @@
+//! The planner, one test a rule. The state table's own tests stand beside it.
+
+use std::time::Duration;
+
+use ghascale::engine::build::{instance, job, noon, policy, pool, runner, snapshot};
+use ghascale::engine::{
+    CountKind, HiddenRun, InstanceState, Mark, Market, Offering, Plan, Policy, ReasonCode, SkippedRepository, Slot,
+    Snapshot, Step, check, plan,
+};
+
+/// Plans, and lets the second pair of eyes look.
+fn planned(snapshot: &Snapshot, policy: &Policy) -> Plan {
+    let plan = plan(snapshot, policy);
+    assert_eq!(check(snapshot, policy, &plan), Ok(()), "{plan:#?}");
+    plan
+}
+
+/// Says a plan's actions in words.
+fn said(plan: &Plan) -> Vec<String> {
+    plan.actions
+        .iter()
+        .map(|action| match &action.step {
+            Step::Launch { .. } => format!("launch {}", action.runner.as_ref().unwrap()),
+            Step::Deregister { runner_id, .. } => format!("deregister {runner_id}"),
+            Step::Terminate { instance_id, after: Some(id) } => format!("terminate {instance_id} after {id}"),
+            Step::Terminate { instance_id, after: None } => format!("terminate {instance_id}"),
+            Step::Mark { instance_id, mark, set: true } => format!("mark {instance_id} {}", mark.tag()),
+            Step::Mark { instance_id, mark, set: false } => format!("unmark {instance_id} {}", mark.tag()),
+        })
+        .collect()
+}
+
+fn held(plan: &Plan) -> Vec<ReasonCode> {
+    plan.held.iter().map(|held| held.reason.code).collect()
+}
+
+fn linux() -> Policy {
+    policy([pool("linux")])
+}
+
+#[test]
+fn each_pending_job_gets_a_launch() {
+    let plan = planned(&snapshot().job(job(1)).job(job(2)), &linux());
+    assert_eq!(said(&plan), ["launch acme-linux-000", "launch acme-linux-001"]);
+    assert!(plan.actions.iter().all(|action| action.reason.code == ReasonCode::Demand));
+}
+
+#[test]
+fn runners_on_their_way_are_supply() {
+    let world = snapshot()
+        .job(job(1))
+        .job(job(2))
+        .job(job(3))
+        .runner(runner("linux", 0).born_before(10))
+        .runner(runner("linux", 1))
+        .instance(instance("linux", 1).aged(60));
+    assert_eq!(said(&planned(&world, &linux())), ["launch acme-linux-002"]);
+}
+
+#[test]
+fn an_idle_runner_takes_a_job_before_one_is_launched() {
+    let world = snapshot()
+        .job(job(1))
+        .runner(runner("linux", 0).online())
+        .instance(instance("linux", 0).marked(Mark::SeenOnline, 60));
+    assert_eq!(said(&planned(&world, &linux())), [""; 0]);
+}
+
+#[test]
+fn min_idle_is_kept_beyond_demand() {
+    let plan = planned(&snapshot().job(job(1)), &policy([pool("linux").sized(2, 10)]));
+    let reasons: Vec<_> = plan.actions.iter().map(|action| action.reason.code).collect();
+    assert_eq!(reasons, [ReasonCode::Demand, ReasonCode::MinIdle, ReasonCode::MinIdle]);
+}
+
+#[test]
+fn max_bounds_launches_and_the_rest_is_unschedulable() {
+    let world = (1..=5).fold(snapshot(), |world, id| world.job(job(id)));
+    let plan = planned(&world, &policy([pool("linux").sized(0, 3)]));
+    assert_eq!(plan.actions.len(), 3);
+    assert_eq!(plan.unschedulable.iter().map(|job| job.reason.code).collect::<Vec<_>>(), [ReasonCode::AtMax; 2]);
+    assert_eq!((plan.pools[0].demand, plan.pools[0].target, plan.pools[0].launch), (5, 3, 3));
+}
+
+#[test]
+fn what_holds_a_slot_counts_against_max_whatever_it_does() {
+    // A lost runner, an orphan record and a settling instance: none is supply, all hold their slot.
+    let world = snapshot()
+        .job(job(1))
+        .job(job(2))
+        .instance(instance("linux", 0).marked(Mark::SeenOnline, 900).marked(Mark::OfflineSince, 900))
+        .runner(runner("linux", 0))
+        .runner(runner("linux", 1))
+        .instance(instance("linux", 2).aged(100));
+    let plan = planned(&world, &policy([pool("linux").sized(0, 4)]));
+    assert_eq!(plan.pools[0].launch, 1);
+    assert!(said(&plan).contains(&"launch acme-linux-003".to_owned()));
+}
+
+#[test]
+fn an_instance_beyond_a_lowered_max_leaves_no_room() {
+    let world = snapshot().job(job(1)).instance(instance("linux", 7).aged(60)).runner(runner("linux", 7));
+    assert_eq!(planned(&world, &policy([pool("linux").sized(1, 1)])).pools[0].launch, 0);
+}
+
+#[test]
+fn a_terminated_instance_frees_its_slot() {
+    let world = snapshot().job(job(1)).instance(instance("linux", 0).in_state(InstanceState::Terminated));
+    assert_eq!(said(&planned(&world, &linux())), ["launch acme-linux-000"]);
+}
+
+#[test]
+fn a_pool_without_offerings_launches_nothing_and_says_so() {
+    let mut pool = pool("linux");
+    pool.offerings.clear();
+    let plan = planned(&snapshot().job(job(1)), &policy([pool]));
+    assert!(plan.actions.is_empty());
+    assert_eq!(plan.unschedulable[0].reason.code, ReasonCode::Unavailable);
+}
+
+#[test]
+fn subnets_rotate_by_slot_and_markets_keep_their_order() {
+    let mut pool = pool("linux");
+    let offering = |market, subnet: &str| Offering { market, instance_type: "m7a.large".into(), subnet: subnet.into() };
+    pool.offerings = vec![
+        offering(Market::Spot, "a"),
+        offering(Market::Spot, "b"),
+        offering(Market::OnDemand, "a"),
+        offering(Market::OnDemand, "b"),
+    ];
+    let plan = planned(&snapshot().job(job(1)).job(job(2)), &policy([pool]));
+    let Step::Launch { offerings } = &plan.actions[1].step else { panic!("{:?}", plan.actions) };
+    let order: Vec<_> = offerings.iter().map(|offering| (offering.market, offering.subnet.as_str())).collect();
+    let expected = [(Market::Spot, "b"), (Market::Spot, "a"), (Market::OnDemand, "b"), (Market::OnDemand, "a")];
+    assert_eq!(order, expected);
+}
+
+#[test]
+fn an_orphan_record_is_deregistered() {
+    let plan = planned(&snapshot().runner(runner("linux", 0)), &linux());
+    assert_eq!(said(&plan), ["deregister 100"]);
+    assert_eq!(plan.actions[0].reason.code, ReasonCode::OrphanRunner);
+}
+
+#[test]
+fn a_record_that_is_not_of_our_form_is_never_touched() {
+    for name in ["acme-linux-x", "acme-other-000", "somebody"] {
+        let mut theirs = runner("linux", 0);
+        theirs.name = name.into();
+        assert!(planned(&snapshot().runner(theirs), &linux()).actions.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn a_failed_boot_is_deregistered_then_terminated() {
+    let world = snapshot().runner(runner("linux", 0)).instance(instance("linux", 0));
+    let plan = planned(&world, &linux());
+    assert_eq!(said(&plan), ["deregister 100", "terminate i-linux-0 after 100"]);
+    assert!(plan.actions.iter().all(|action| action.reason.code == ReasonCode::BootFailed));
+    assert_eq!(plan.pools[0].end, 1);
+}
+
+#[test]
+fn a_runner_seen_online_is_marked_once() {
+    let world = snapshot().runner(runner("linux", 0).online()).instance(instance("linux", 0));
+    assert_eq!(said(&planned(&world, &linux())), ["mark i-linux-0 ghascale:seen-online"]);
+}
+
+#[test]
+fn a_disconnect_is_marked_first_and_cleared_when_it_ends() {
+    let seen = instance("linux", 0).marked(Mark::SeenOnline, 1800);
+    let world = snapshot().runner(runner("linux", 0)).instance(seen.clone());
+    assert_eq!(said(&planned(&world, &linux())), ["mark i-linux-0 ghascale:offline-since"]);
+    let world = snapshot().runner(runner("linux", 0).online()).instance(seen.marked(Mark::OfflineSince, 60));
+    assert_eq!(said(&planned(&world, &linux())), ["unmark i-linux-0 ghascale:offline-since"]);
+}
+
+#[test]
+fn a_lost_runner_is_deregistered_then_terminated() {
+    let lost = instance("linux", 0).marked(Mark::SeenOnline, 1800).marked(Mark::OfflineSince, 600);
+    let plan = planned(&snapshot().runner(runner("linux", 0).busy()).instance(lost), &linux());
+    assert_eq!(said(&plan), ["deregister 100", "terminate i-linux-0 after 100"]);
+}
+
+#[test]
+fn a_lost_runner_whose_job_is_in_progress_stays() {
+    let lost = instance("linux", 0).marked(Mark::SeenOnline, 1800).marked(Mark::OfflineSince, 600);
+    let plan = planned(&snapshot().runner(runner("linux", 0)).instance(lost).job(job(1).on(100)), &linux());
+    assert_eq!((said(&plan), held(&plan)), (vec![], vec![ReasonCode::JobInProgress]));
+}
+
+#[test]
+fn an_instance_without_a_record_is_terminated_unless_a_job_has_its_runner() {
+    let world = snapshot().instance(instance("linux", 0));
+    assert_eq!(said(&planned(&world, &linux())), ["terminate i-linux-0"]);
+    let plan = planned(&world.job(job(1).on(100)), &linux());
+    assert_eq!((said(&plan), held(&plan)), (vec![], vec![ReasonCode::JobInProgress]));
+}
+
+#[test]
+fn a_namesakes_job_does_not_keep_an_instance() {
+    // The job has a runner of the same name, but of another registration.
+    let mut of_namesake = job(1).on(555);
+    of_namesake.runner_name = Some(runner("linux", 0).name);
+    let world = snapshot().instance(instance("linux", 0)).job(of_namesake);
+    assert_eq!(said(&planned(&world, &linux())), ["terminate i-linux-0"]);
+}
+
+#[test]
+fn of_two_instances_in_a_slot_the_one_with_the_record_stays() {
+    let mut second = instance("linux", 0);
+    second.id = "i-second".into();
+    second.runner_id = Some(ghascale::engine::RunnerId(77));
+    let world = snapshot()
+        .runner(runner("linux", 0).online())
+        .instance(instance("linux", 0).marked(Mark::SeenOnline, 60))
+        .instance(second);
+    assert_eq!(said(&planned(&world, &linux())), ["terminate i-second"]);
+}
+
+#[test]
+fn two_instances_with_one_runners_tag_are_deregistered_once() {
+    let mut copied = instance("linux", 0);
+    copied.id = "i-copy".into();
+    let world = snapshot().runner(runner("linux", 0)).instance(instance("linux", 0)).instance(copied);
+    let expected = ["deregister 100", "terminate i-copy after 100", "terminate i-linux-0 after 100"];
+    assert_eq!(said(&planned(&world, &linux())), expected);
+}
+
+#[test]
+fn the_record_of_an_ended_instance_is_deleted_even_if_github_calls_it_busy() {
+    let world = snapshot()
+        .runner(runner("linux", 0).online().busy())
+        .instance(instance("linux", 0).in_state(InstanceState::Terminated))
+        .job(job(1).on(100));
+    assert_eq!(said(&planned(&world, &linux())), ["deregister 100"]);
+}
+
+#[test]
+fn a_stopped_instance_is_ended() {
+    let world = snapshot().runner(runner("linux", 0)).instance(instance("linux", 0).in_state(InstanceState::Stopped));
+    assert_eq!(said(&planned(&world, &linux())), ["deregister 100", "terminate i-linux-0 after 100"]);
+}
+
+fn expired() -> ghascale::engine::Instance {
+    instance("linux", 0).aged(13 * 3600).marked(Mark::SeenOnline, 12 * 3600)
+}
+
+#[test]
+fn an_expired_runner_is_marked_idle_at_first_sight() {
+    let plan = planned(&snapshot().runner(runner("linux", 0).online()).instance(expired()), &linux());
+    assert_eq!(said(&plan), ["mark i-linux-0 ghascale:idle-since"]);
+    assert_eq!(held(&plan), [ReasonCode::Confirming]);
+}
+
+#[test]
+fn an_expired_runner_waits_for_idle_confirm() {
+    let seen = expired().marked(Mark::IdleSince, 299);
+    let plan = planned(&snapshot().runner(runner("linux", 0).online()).instance(seen), &linux());
+    assert_eq!((said(&plan), held(&plan)), (vec![], vec![ReasonCode::Confirming]));
+}
+
+#[test]
+fn an_expired_runner_loses_its_record_first_and_its_instance_in_a_later_pass() {
+    let seen = expired().marked(Mark::IdleSince, 300);
+    let plan = planned(&snapshot().runner(runner("linux", 0).online()).instance(seen.clone()), &linux());
+    assert_eq!(said(&plan), ["mark i-linux-0 ghascale:draining", "deregister 100"]);
+    let plan = planned(&snapshot().instance(seen.clone().marked(Mark::Draining, 59)), &linux());
+    assert_eq!(said(&plan), [""; 0]);
+    let plan = planned(&snapshot().instance(seen.marked(Mark::Draining, 60)), &linux());
+    assert_eq!(said(&plan), ["terminate i-linux-0"]);
+}
+
+#[test]
+fn an_expired_runner_that_works_is_never_ended() {
+    let seen = expired().marked(Mark::IdleSince, 3600);
+    let busy = snapshot().runner(runner("linux", 0).online().busy()).instance(seen.clone());
+    let by_job = snapshot().runner(runner("linux", 0).online()).instance(seen).job(job(1).on(100));
+    for world in [busy, by_job] {
+        let plan = planned(&world, &linux());
+        assert_eq!(said(&plan), ["unmark i-linux-0 ghascale:idle-since"]);
+        assert_eq!(held(&plan), [ReasonCode::RunnerBusy]);
+    }
+}
+
+/// One of each kind that would be ended.
+fn doomed() -> Snapshot {
+    snapshot()
+        .runner(runner("linux", 0))
+        .runner(runner("linux", 1))
+        .instance(instance("linux", 1))
+        .instance(instance("linux", 2))
+        .runner(runner("linux", 3))
+        .instance(instance("linux", 3).marked(Mark::SeenOnline, 1800).marked(Mark::OfflineSince, 1800))
+        .runner(runner("linux", 4))
+        .instance(instance("linux", 4).in_state(InstanceState::Terminated))
+}
+
+#[test]
+fn jobs_that_were_not_read_whole_end_nothing_but_launch() {
+    let mut world = doomed().job(job(1));
+    world.demand.kind = CountKind::AtLeast;
+    let plan = planned(&world, &linux());
+    assert_eq!(said(&plan), ["launch acme-linux-005"]);
+    assert_eq!(held(&plan), [ReasonCode::PartialObservation; 5]);
+}
+
+#[test]
+fn supply_that_was_not_read_whole_does_nothing_at_all() {
+    for break_it in
+        [|world: &mut Snapshot| world.instances.whole = false, |world: &mut Snapshot| world.runners.whole = false]
+    {
+        let mut world = doomed().job(job(1));
+        break_it(&mut world);
+        assert!(planned(&world, &linux()).actions.is_empty());
+    }
+}
+
+#[test]
+fn a_run_with_hidden_jobs_holds_what_could_be_running_one_of_them() {
+    let mut world = doomed();
+    world.demand.unresolved.push(HiddenRun {
+        repository: "acme/api".into(),
+        run_id: ghascale::engine::RunId(9),
+        since: None,
+    });
+    let plan = planned(&world, &linux());
+    let expected = ["deregister 100", "deregister 101", "terminate i-linux-1 after 101", "deregister 104"];
+    assert_eq!(said(&plan), expected);
+    assert_eq!(held(&plan), [ReasonCode::PartialObservation; 2]);
+}
+
+#[test]
+fn repositories_that_are_not_scanned_hold_what_could_be_running_their_jobs() {
+    let mut world = doomed();
+    world.demand.skipped.push(SkippedRepository { repository: "acme/secret".into(), reason: "excluded".into() });
+    assert_eq!(held(&planned(&world, &linux())), [ReasonCode::PartialObservation; 2]);
+    world.demand.skipped[0].reason = "archived".into();
+    assert_eq!(held(&planned(&world, &linux())), [ReasonCode::PartialObservation; 0]);
+}
+
+#[test]
+fn a_fleet_without_instances_but_with_runners_online_ends_nothing() {
+    let world = snapshot().runner(runner("linux", 0)).runner(runner("linux", 1).online());
+    let plan = planned(&world, &linux());
+    assert_eq!((said(&plan), held(&plan)), (vec![], vec![ReasonCode::WrongAccount]));
+}
+
+#[test]
+fn an_instance_of_an_unknown_pool_is_never_touched() {
+    let plan = planned(&snapshot().instance(instance("gone", 0)), &linux());
+    assert!(plan.actions.is_empty() && plan.held.is_empty());
+}
+
+#[test]
+fn a_plan_can_be_narrowed_to_a_pool_without_moving_its_jobs() {
+    let policy = policy([pool("a"), pool("b").priority(1)]);
+    let plan = planned(&snapshot().job(job(1)), &policy).only(&["a".into()]);
+    assert!(plan.actions.is_empty(), "the job is b's");
+}
+
+#[test]
+fn the_check_finds_what_a_planner_must_not_do() {
+    let policy = linux();
+    let world =
+        snapshot().runner(runner("linux", 0).online().busy()).instance(instance("linux", 0)).job(job(1).on(100));
+    let good = planned(&doomed(), &policy);
+    // The same ends, held against a world in which the runner works.
+    let mut bad = Plan::default();
+    bad.actions.extend(good.actions.iter().filter(|action| action.slot == Some(Slot(1))).cloned());
+    for action in &mut bad.actions {
+        action.slot = Some(Slot(0));
+        match &mut action.step {
+            Step::Deregister { runner_id, instance_id } => {
+                *runner_id = ghascale::engine::RunnerId(100);
+                *instance_id = Some("i-linux-0".into());
+            }
+            Step::Terminate { instance_id, after } => {
+                *instance_id = "i-linux-0".into();
+                *after = Some(ghascale::engine::RunnerId(100));
+            }
+            Step::Launch { .. } | Step::Mark { .. } => {}
+        }
+    }
+    let violations = check(&world, &policy, &bad).unwrap_err();
+    assert_eq!(violations.len(), 2, "{violations:?}");
+}
+
+#[test]
+fn the_check_knows_our_tag() {
+    let policy = linux();
+    let plan = plan(&snapshot().instance(instance("linux", 0)), &policy);
+    let mut theirs = instance("linux", 0);
+    theirs.fleet = "theirs".into();
+    assert!(check(&snapshot().instance(theirs), &policy, &plan).is_err());
+    assert!(check(&snapshot(), &policy, &plan).is_err());
+}
+
+#[test]
+fn the_check_counts_room() {
+    let policy = policy([pool("linux").sized(0, 2)]);
+    let two = plan(&snapshot().job(job(1)).job(job(2)), &policy);
+    let taken = snapshot().instance(instance("linux", 5));
+    assert!(check(&taken, &policy, &two).unwrap_err()[0].contains("its max is 2"));
+    let mut twice = two.clone();
+    twice.actions[1] = twice.actions[0].clone();
+    assert!(check(&snapshot(), &policy, &twice).unwrap_err()[0].contains("launched twice"));
+}
+
+#[test]
+fn nothing_is_old_before_its_time_when_the_clock_goes_back() {
+    let mut world = doomed();
+    world.now = noon() - Duration::from_hours(24);
+    assert_eq!(said(&planned(&world, &linux())), ["deregister 104"]);
+}

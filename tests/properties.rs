@@ -1,0 +1,267 @@
+//! What must hold of every plan, for every input.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use ghascale::engine::build::{fleet, instance, job, labels, noon, policy, pool, runner, snapshot};
+use ghascale::engine::{
+    Connection, CountKind, FleetName, Instance, InstanceId, InstanceState, Job, JobState, Mark, Policy, Runner,
+    RunnerId, Snapshot, Step, WaitReason, check, plan,
+};
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use proptest::test_runner::FileFailurePersistence;
+
+const LABELS: [&str; 5] = ["linux", "gpu", "arm64", "x64", "self-hosted"];
+
+fn some_labels() -> impl Strategy<Value = String> {
+    proptest::sample::subsequence(LABELS.to_vec(), 0..=4).prop_map(|labels| labels.join(" "))
+}
+
+fn some_policy() -> impl Strategy<Value = Policy> {
+    let one = (some_labels(), 0..3_u32, 1..6_u32, 0..3_i64, any::<bool>());
+    proptest::collection::vec(one, 1..4).prop_map(|pools| {
+        policy(pools.into_iter().enumerate().map(|(nth, (labels, min_idle, max, priority, can_launch))| {
+            let mut pool = pool(&format!("p{nth}")).labels(&labels).sized(min_idle.min(max), max).priority(priority);
+            if !can_launch {
+                pool.offerings.clear();
+            }
+            pool
+        }))
+    })
+}
+
+fn some_job() -> impl Strategy<Value = Job> {
+    let state = prop_oneof![
+        3 => Just((JobState::Pending, None)),
+        2 => (100..106_u64).prop_map(|runner| (JobState::InProgress, Some(RunnerId(runner)))),
+        1 => Just((JobState::Waiting(WaitReason::Approval), None)),
+    ];
+    (0..1000_u64, some_labels(), 0..4000_u64, state).prop_map(|(id, words, waited, (state, runner_id))| Job {
+        state,
+        runner_id,
+        ..job(id).labels(&words).queued_for(waited)
+    })
+}
+
+/// Ages around every bound of the state table.
+fn some_age() -> impl Strategy<Value = u64> {
+    select(vec![0, 30, 59, 60, 299, 300, 599, 600, 3600, 12 * 3600 - 1, 12 * 3600, 20 * 3600])
+}
+
+fn some_instance() -> impl Strategy<Value = Instance> {
+    use InstanceState::{Pending, Running, ShuttingDown, Stopped, Stopping, Terminated};
+    let marks = proptest::collection::vec((select(Mark::ALL.to_vec()), some_age()), 0..4);
+    let fleet = prop_oneof![9 => Just(fleet()), 1 => Just(FleetName::new("theirs"))];
+    let state = select(vec![Pending, Running, Running, Running, ShuttingDown, Terminated, Stopping, Stopped]);
+    (0..4_u32, 0..6_u32, some_age(), state, marks, fleet, 0..12_u64).prop_map(
+        |(of, slot, age, state, marks, fleet, oddity)| {
+            let mut one = instance(&format!("p{of}"), slot).aged(age).in_state(state);
+            for (mark, age) in marks {
+                one = one.marked(mark, age);
+            }
+            one.fleet = fleet;
+            match oddity {
+                0 => one.runner_id = None,
+                1 => one.slot = None,
+                2 => one.pool = None,
+                3 => one.launched_at = None,
+                _ => {}
+            }
+            one
+        },
+    )
+}
+
+fn some_runner() -> impl Strategy<Value = Runner> {
+    let connection = select(vec![Connection::Online, Connection::Offline, Connection::Offline, Connection::Unknown]);
+    (0..4_u32, 0..6_u32, some_age(), connection, any::<bool>(), 0..12_u64).prop_map(
+        |(of, slot, age, connection, busy, oddity)| {
+            let mut one = runner(&format!("p{of}"), slot).born_before(age);
+            (one.connection, one.busy) = (connection, busy);
+            match oddity {
+                0 => one.born = None,
+                1 => one.name = format!("stranger-{of}-{slot}").as_str().into(),
+                2 => one.id = RunnerId(900 + u64::from(slot)),
+                _ => {}
+            }
+            one
+        },
+    )
+}
+
+fn some_world() -> impl Strategy<Value = Snapshot> {
+    (
+        proptest::collection::vec(some_job(), 0..12),
+        proptest::collection::vec(some_instance(), 0..10),
+        proptest::collection::vec(some_runner(), 0..10),
+        prop_oneof![8 => Just((true, true, CountKind::Exact)), 1 => Just((false, true, CountKind::Exact)),
+                    1 => Just((true, false, CountKind::Exact)), 2 => Just((true, true, CountKind::AtLeast))],
+    )
+        .prop_map(|(jobs, instances, runners, (instances_whole, runners_whole, kind))| {
+            let mut world = snapshot();
+            // Ids are unique in the real world: GitHub's and EC2's keys.
+            let mut seen = BTreeSet::new();
+            world.demand.jobs = jobs.into_iter().filter(|job| seen.insert(job.id)).collect();
+            let (mut ids, mut names) = (BTreeSet::new(), BTreeSet::new());
+            world.runners.items =
+                runners.into_iter().filter(|one| ids.insert(one.id) && names.insert(one.name.clone())).collect();
+            world.instances.items = instances;
+            for (nth, instance) in world.instances.items.iter_mut().enumerate() {
+                instance.id = InstanceId::new(format!("i-{nth:03}"));
+            }
+            (world.instances.whole, world.runners.whole, world.demand.kind) = (instances_whole, runners_whole, kind);
+            world
+        })
+}
+
+fn shuffle<T>(items: &mut [T], order: &[Index]) {
+    for at in (1..items.len()).rev() {
+        items.swap(at, order[at % order.len()].index(at + 1));
+    }
+}
+
+/// Carries a plan out in theory: every action succeeds at once.
+fn carried_out(mut world: Snapshot, plan: &ghascale::engine::Plan) -> Snapshot {
+    let mut next = world.runners.items.iter().map(|runner| runner.id.0).max().unwrap_or(0).max(5000);
+    for action in &plan.actions {
+        match &action.step {
+            Step::Launch { .. } => {
+                next += 1;
+                let slot = action.slot.unwrap().0;
+                let mut record = runner(action.pool.as_str(), slot).born_before(0);
+                record.id = RunnerId(next);
+                let mut machine = instance(action.pool.as_str(), slot).aged(0).in_state(InstanceState::Pending);
+                machine.id = InstanceId::new(format!("i-new-{next}"));
+                machine.runner_id = Some(RunnerId(next));
+                world = world.runner(record).instance(machine);
+            }
+            Step::Deregister { runner_id, .. } => world.runners.items.retain(|runner| runner.id != *runner_id),
+            Step::Terminate { instance_id, .. } => {
+                for instance in world.instances.items.iter_mut().filter(|instance| instance.id == *instance_id) {
+                    instance.state = InstanceState::Terminated;
+                }
+            }
+            Step::Mark { instance_id, mark, set } => {
+                for instance in world.instances.items.iter_mut().filter(|instance| instance.id == *instance_id) {
+                    instance.marks.set(*mark, set.then(noon));
+                }
+            }
+        }
+    }
+    world
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, max_shrink_iters: 20_000, failure_persistence: Some(Box::new(FileFailurePersistence::Direct("tests/properties.regressions"))), ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_plan_passes_the_check(world in some_world(), policy in some_policy()) {
+        let plan = plan(&world, &policy);
+        prop_assert_eq!(check(&world, &policy, &plan), Ok(()));
+    }
+
+    #[test]
+    fn the_order_of_inputs_changes_nothing(
+        world in some_world(), policy in some_policy(), order in proptest::collection::vec(any::<Index>(), 16),
+    ) {
+        let (mut shuffled, mut reordered) = (world.clone(), policy.clone());
+        shuffle(&mut shuffled.demand.jobs, &order);
+        shuffle(&mut shuffled.instances.items, &order);
+        shuffle(&mut shuffled.runners.items, &order);
+        shuffle(&mut reordered.pools, &order);
+        prop_assert_eq!(plan(&world, &policy), plan(&shuffled, &reordered));
+    }
+
+    #[test]
+    fn a_pool_never_grows_beyond_its_max(world in some_world(), policy in some_policy()) {
+        let plan = plan(&world, &policy);
+        let after = carried_out(world.clone(), &plan);
+        for pool in &policy.pools {
+            let launches = plan.pools.iter().find(|sums| sums.name == pool.name).unwrap().launch;
+            let live = |world: &Snapshot| world.instances.items.iter()
+                .filter(|one| one.fleet == policy.fleet && one.pool.as_ref() == Some(&pool.name) && one.is_live()).count();
+            let registered = |world: &Snapshot| world.runners.items.iter()
+                .filter(|one| one.name.slot_in(&policy.fleet, &pool.name).is_some()).count();
+            prop_assert!(launches == 0 || live(&after) <= pool.max as usize);
+            prop_assert!(launches == 0 || registered(&after) <= pool.max as usize);
+        }
+    }
+
+    #[test]
+    fn nothing_without_our_tag_is_touched(world in some_world(), policy in some_policy()) {
+        for action in plan(&world, &policy).actions {
+            if let Some(id) = action.instance_id() {
+                let one = world.instances.items.iter().find(|one| one.id == *id).unwrap();
+                prop_assert_eq!(&one.fleet, &policy.fleet);
+            }
+        }
+    }
+
+    #[test]
+    fn a_partial_observation_ends_nothing(mut world in some_world(), policy in some_policy(), part in 0..3) {
+        match part {
+            0 => world.instances.whole = false,
+            1 => world.runners.whole = false,
+            _ => world.demand.kind = CountKind::AtLeast,
+        }
+        let plan = plan(&world, &policy);
+        let harmless = |step: &Step| matches!(step, Step::Mark { .. } | Step::Launch { .. });
+        prop_assert!(plan.actions.iter().all(|action| harmless(&action.step)));
+    }
+
+    #[test]
+    fn no_runner_with_a_job_is_ended_while_its_instance_can_run(world in some_world(), policy in some_policy()) {
+        for action in plan(&world, &policy).actions {
+            let Step::Terminate { instance_id, .. } = &action.step else { continue };
+            let one = world.instances.items.iter().find(|one| one.id == *instance_id).unwrap();
+            let can_run = matches!(one.state, InstanceState::Pending | InstanceState::Running);
+            let has_job = |job: &Job| one.runner_id.is_some() && job.runner_id == one.runner_id;
+            prop_assert!(!can_run || !world.demand.jobs.iter().any(has_job));
+        }
+    }
+
+    #[test]
+    fn a_plan_carried_out_leaves_nothing_to_do(world in some_world(), policy in some_policy()) {
+        // A deregistration can free a slot, and a mark can ripen: then a second pass may go on where the first had to
+        // stop, but never further, and never back.
+        let mut now = world;
+        for _ in 0..4 {
+            let plan = plan(&now, &policy);
+            if plan.actions.is_empty() {
+                return Ok(());
+            }
+            now = carried_out(now, &plan);
+        }
+        prop_assert_eq!(plan(&now, &policy).actions, vec![]);
+    }
+
+    #[test]
+    fn every_pending_job_is_taken_by_a_pool_or_explained(world in some_world(), policy in some_policy()) {
+        let plan = plan(&world, &policy);
+        let told: BTreeSet<_> = plan.unschedulable.iter().map(|job| job.job_id).collect();
+        for job in world.demand.pending() {
+            let fits = |words: &[ghascale::engine::Label]| !job.labels.is_empty() && job.labels.iter().all(|l| words.contains(l));
+            prop_assert!(told.contains(&job.id) || policy.pools.iter().any(|pool| fits(&pool.labels)));
+        }
+    }
+}
+
+#[test]
+fn labels_of_any_case_plan_alike() {
+    let policy = policy([pool("linux").labels("Self-Hosted Linux")]);
+    let lower = snapshot().job(job(1).labels("self-hosted linux"));
+    let upper = snapshot().job(Job { labels: labels("SELF-HOSTED LINUX"), ..job(1) });
+    assert_eq!(plan(&lower, &policy).actions, plan(&upper, &policy).actions);
+}
+
+#[test]
+fn time_going_by_alone_never_ends_a_busy_runner() {
+    let policy = policy([pool("linux")]);
+    let mut world = snapshot().runner(runner("linux", 0).online()).instance(instance("linux", 0)).job(job(1).on(100));
+    for _ in 0..2000 {
+        world.now += Duration::from_mins(1);
+        let plan = plan(&world, &policy);
+        assert!(plan.actions.iter().all(|action| matches!(action.step, Step::Mark { .. })), "{plan:#?}");
+    }
+}
