@@ -134,7 +134,8 @@ fn offerings_for(slot: Slot, offerings: &[Offering]) -> Vec<Offering> {
 /// Returns the notes that the next observation needs on an instance.
 fn mark(unit: &Unit<'_>, guards: &Guards) -> Vec<Action> {
     let (Some(instance), Some(runner)) = (unit.instance(), unit.runner()) else { return Vec::new() };
-    if matches!(unit.state, State::Ending | State::Stopped) {
+    // Without a launch time no mark can be told from one that was copied.
+    if matches!(unit.state, State::Ending | State::Stopped | State::Foreign) || instance.launched_at.is_none() {
         return Vec::new();
     }
     let marked = |mark| instance.mark(mark).is_some();

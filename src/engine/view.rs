@@ -60,7 +60,11 @@ impl PoolView<'_> {
                 State::Launching | State::Booting => supply.starting += 1,
                 // Connected under our name: GitHub gives it jobs of this pool, wherever its instance is.
                 State::Foreign if unit.is_online() => {
-                    *(if unit.works() { &mut supply.busy } else { &mut supply.idle }) += 1
+                    if unit.works() {
+                        supply.busy += 1;
+                    } else {
+                        supply.idle += 1;
+                    }
                 }
                 State::Foreign
                 | State::OrphanRunner
@@ -125,15 +129,17 @@ impl<'a> View<'a> {
                 // Its tag is lost: the record by name is its own, unless another instance's tag claims that record.
                 None => name.as_ref().and_then(|name| names.get(name)).filter(|record| !tagged.contains(&record.id)),
             };
-            let named = record.and_then(|record| record.name.slot_in(&policy.fleet, &view.pool.name));
+            let slot_by_name = record.and_then(|record| record.name.slot_in(&policy.fleet, &view.pool.name));
             let joined = match record {
                 None => Joined::Machine(instance),
-                Some(record) if named.is_some() && (instance.slot.is_none() || instance.slot == named) => {
+                Some(record)
+                    if slot_by_name.is_some() && (instance.slot.is_none() || instance.slot == slot_by_name) =>
+                {
                     Joined::Both(instance, record)
                 }
                 Some(record) => Joined::Contradiction(instance, record),
             };
-            let slot = instance.slot.or(named);
+            let slot = instance.slot.or(slot_by_name);
             joined_records.extend(record.map(|record| record.id));
             view.units.push(Unit::new(view.pool, slot, joined, &snapshot.demand, name.as_ref(), snapshot.now));
         }
