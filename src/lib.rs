@@ -3,6 +3,7 @@
 //! Every command does the same three steps: *observe* (EC2, runner records, jobs) into one [`engine::Snapshot`];
 //! *decide*, with one pure function, into one [`engine::Plan`]; then show the plan or carry it out.
 
+pub mod apply;
 pub mod config;
 pub mod ec2;
 pub mod engine;

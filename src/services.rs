@@ -94,6 +94,13 @@ pub enum Removed {
 pub trait Instances {
     /// Sends one `RunInstances` for one instance, with no retry of the SDK's.
     fn run(&self, request: &RunInstance) -> impl Future<Output = Result<Launched, ec2::Error>>;
+    /// Returns the client token of a request: the same for the same request, another for any other.
+    ///
+    /// # Errors
+    /// Fails where the request can't be made at all: its pool has no launch settings, its user data is too large.
+    fn client_token(&self, request: &RunInstance) -> Result<String, ec2::Error>;
+    /// Returns the live instance that carries a runner's id in its tags, if EC2 shows one.
+    fn launched_for(&self, id: RunnerId) -> impl Future<Output = Result<Option<InstanceId>, ec2::Error>>;
     /// Returns the instance that a client token launched, if EC2 shows one.
     fn launched_with(&self, token: &str) -> impl Future<Output = Result<Option<InstanceId>, ec2::Error>>;
     /// Terminates an instance; returns EC2's request id.

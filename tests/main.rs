@@ -1,5 +1,5 @@
 //! One integration binary: each more would link the AWS SDK again.
-#![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test that can't go on should stop right there")]
+#![expect(clippy::unwrap_used, reason = "a test that can't go on should stop right there")]
 
 mod engine;
 mod properties;

@@ -44,6 +44,15 @@ pub enum ErrorClass {
     InstanceRefuses,
 }
 
+impl Error {
+    /// Returns whether EC2 refused the call for its pace, and so surely did nothing.
+    #[must_use]
+    pub fn is_throttle(&self) -> bool {
+        let throttles = ["Throttl", "RequestLimitExceeded", "SlowDown", "BandwidthLimitExceeded"];
+        throttles.iter().any(|word| self.code.contains(word))
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}: {}", self.action, self.code, self.message)?;

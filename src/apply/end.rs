@@ -1,0 +1,142 @@
+//! Ending: a record is looked at once more before it is deleted, and an instance goes only after its record.
+//!
+//! GitHub's DELETE is the last guard, not the first: it has answered 204 for runners in the middle of a job
+//! (terraform-aws-github-runner#5085). What it deletes here was offline for minutes, or idle in two sightings.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use super::{Executor, Lessons, Outcome, Result};
+use crate::ec2::ErrorClass;
+use crate::engine::{Action, Connection, InstanceId, ReasonCode, Runner, RunnerId, Step};
+use crate::github;
+use crate::services::{Clock, Instances, Removed, RunnerRecords};
+
+impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
+    /// Carries out any action but a launch; `gone` gathers the records that are deleted, for the instances that wait.
+    pub(super) async fn end_or_mark(
+        &self,
+        action: &Action,
+        gone: &mut BTreeSet<RunnerId>,
+        lessons: &RefCell<Lessons>,
+    ) -> Outcome {
+        if let Some(why) = &lessons.borrow().halted {
+            return self.skipped(action, why);
+        }
+        match &action.step {
+            Step::Launch { .. } => self.failed(action, "a launch is no end"),
+            Step::Mark { instance_id, mark, set } => {
+                let at = set.then(|| self.clock.now());
+                match self.instances.mark(instance_id, *mark, at).await {
+                    Ok(request_id) => Outcome { request_id, ..self.outcome(action, Result::Done) },
+                    Err(error) => self.refused_by_ec2(action, &error, lessons),
+                }
+            }
+            Step::Deregister { runner_id, instance_id } => {
+                let outcome = self.deregister(action, *runner_id, instance_id.as_ref(), lessons).await;
+                if outcome.result == Result::Done {
+                    gone.insert(*runner_id);
+                }
+                outcome
+            }
+            Step::Terminate { instance_id, after: Some(record) } if !gone.contains(record) => {
+                self.skipped(action, format!("the runner of {instance_id} was not deregistered"))
+            }
+            Step::Terminate { instance_id, .. } => self.terminate(action, instance_id, lessons).await,
+        }
+    }
+
+    async fn deregister(
+        &self,
+        action: &Action,
+        id: RunnerId,
+        instance: Option<&InstanceId>,
+        lessons: &RefCell<Lessons>,
+    ) -> Outcome {
+        let outcome = match self.runners.runner(id).await {
+            Err(error) => self.refused_by_github(action, &error, lessons),
+            Ok(None) => self.outcome(action, Result::Done),
+            Ok(Some(runner)) => match still_holds(action.reason.code, &runner) {
+                Err(why) => self.skipped(action, why),
+                Ok(()) => match self.no_instance_came(action.reason.code, id, instance).await {
+                    Err(why) => self.skipped(action, why),
+                    Ok(()) => self.remove(action, id, lessons).await,
+                },
+            },
+        };
+        Outcome { runner_id: Some(id), ..outcome }
+    }
+
+    /// A record without an instance is looked up on EC2 once more: a fresh instance may be missing from lists for a
+    /// minute (EC2's eventual consistency).
+    async fn no_instance_came(
+        &self,
+        reason: ReasonCode,
+        id: RunnerId,
+        instance: Option<&InstanceId>,
+    ) -> std::result::Result<(), String> {
+        if reason != ReasonCode::OrphanRunner || instance.is_some() {
+            return Ok(());
+        }
+        match self.instances.launched_for(id).await {
+            Ok(None) => Ok(()),
+            Ok(Some(instance)) => Err(format!("its instance {instance} is there after all")),
+            Err(error) => Err(format!("its instance could not be looked up: {error}")),
+        }
+    }
+
+    async fn remove(&self, action: &Action, id: RunnerId, lessons: &RefCell<Lessons>) -> Outcome {
+        match self.runners.remove(id).await {
+            Ok(Removed::Gone { request_id } | Removed::Absent { request_id }) => {
+                Outcome { request_id, ..self.outcome(action, Result::Done) }
+            }
+            Ok(Removed::Busy { request_id }) => {
+                Outcome { request_id, ..self.skipped(action, "GitHub says that it is running a job") }
+            }
+            Err(error) => self.refused_by_github(action, &error, lessons),
+        }
+    }
+
+    async fn terminate(&self, action: &Action, id: &InstanceId, lessons: &RefCell<Lessons>) -> Outcome {
+        match self.instances.terminate(id).await {
+            Ok(request_id) => Outcome { request_id, ..self.outcome(action, Result::Done) },
+            Err(error) if error.class == ErrorClass::InstanceMissing => {
+                Outcome { request_id: error.request_id, ..self.outcome(action, Result::Done) }
+            }
+            Err(error) => self.refused_by_ec2(action, &error, lessons),
+        }
+    }
+
+    fn refused_by_ec2(&self, action: &Action, error: &crate::ec2::Error, lessons: &RefCell<Lessons>) -> Outcome {
+        if error.class == ErrorClass::Credentials {
+            lessons.borrow_mut().halted = Some(format!("not tried, because EC2 refused the credentials: {error}"));
+        }
+        Outcome { request_id: error.request_id.clone(), ..self.failed(action, error.to_string()) }
+    }
+
+    fn refused_by_github(&self, action: &Action, error: &github::Error, lessons: &RefCell<Lessons>) -> Outcome {
+        if error.kind == github::ErrorKind::Unauthorized {
+            lessons.borrow_mut().halted = Some(format!("not tried, because GitHub refused the credentials: {error}"));
+        }
+        Outcome { request_id: error.request_id.clone(), ..self.failed(action, error.to_string()) }
+    }
+}
+
+/// Returns whether a record is still as it was when its end was decided, or what has changed.
+fn still_holds(reason: ReasonCode, runner: &Runner) -> std::result::Result<(), &'static str> {
+    match reason {
+        ReasonCode::OrphanRunner | ReasonCode::BootFailed => match runner.connection {
+            Connection::Online => Err("it is online now"),
+            Connection::Unknown => Err("GitHub does not say whether it is online"),
+            Connection::Offline if runner.busy => Err("it is busy now"),
+            Connection::Offline => Ok(()),
+        },
+        // `busy` of a runner that has been offline for minutes proves nothing; the DELETE itself answers 422 if it is.
+        ReasonCode::Lost if runner.connection == Connection::Offline => Ok(()),
+        ReasonCode::Lost => Err("it is no longer offline"),
+        ReasonCode::Expired if runner.connection == Connection::Online && !runner.busy => Ok(()),
+        ReasonCode::Expired => Err("it is no longer idle"),
+        // Its instance has ended or is stopped: no job can be running, whatever the record says.
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,299 @@
+//! Launching, at most once and without a lock: GitHub first, EC2 second.
+//!
+//! 1. Register a runner under its slot's name. GitHub refuses a taken name with 409, and that is the lock: between any
+//!    number of hosts only one gets the record, and `max` slots can never become more than `max` runners.
+//! 2. Launch an instance for that record. The client token is derived from the record's id and the whole request, so a
+//!    repetition launches nothing, and nobody else can send that request at all.
+//!
+//! A crash between the two leaves a record that costs nothing; the next run reaps it after the launch window. Neither
+//! call is repeated blindly: a lost answer of the first is looked up by its nonce, and the second is only ever repeated
+//! with the same token.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use super::{Executor, Lessons, Outcome, PoolSettings, Result};
+use crate::ec2::{self, ErrorClass};
+use crate::engine::{Action, LAUNCH_WINDOW, Label, Market, Offering, RunnerId, RunnerName, Slot, Step, birth_label};
+use crate::github::{self, ErrorKind};
+use crate::services::{Clock, Instances, Launched, Registered, Registration, RunInstance, RunnerRecords};
+
+/// Offerings tried for one runner in one run.
+const OFFERINGS_TRIED: usize = 6;
+/// Times that one request is sent, the first included.
+const SENDS: u32 = 5;
+/// The longest pause between two sends of one request.
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+/// A launch is never first sent later than this after its registration: its record could be reaped as an orphan.
+const LATEST_FIRST_SEND: Duration = LAUNCH_WINDOW.saturating_sub(Duration::from_mins(1));
+
+/// The record that a launch holds.
+struct Held {
+    id: RunnerId,
+    jit_config: SecretString,
+    since: Timestamp,
+}
+
+/// Why a launch gave up its record, or left it.
+enum GaveUp {
+    /// Nothing was launched, and never will be with this record.
+    Surely(String),
+    /// Something may have been launched: the record must stay, and the next observation decides.
+    Perhaps(String),
+}
+
+impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
+    /// Carries out one launch.
+    pub(super) async fn launch(&self, action: &Action, lessons: &RefCell<Lessons>) -> Outcome {
+        let Step::Launch { offerings } = &action.step else { return self.failed(action, "no launch") };
+        let (Some(name), Some(slot)) = (&action.runner, action.slot) else {
+            return self.failed(action, "a launch needs a name and a slot");
+        };
+        let Some(settings) = self.pools.get(&action.pool) else {
+            return self.failed(action, format!("pool `{}` has no launch settings", action.pool));
+        };
+        if let Some(why) = lessons.borrow().against(action) {
+            return self.skipped(action, why);
+        }
+        let held = match self.register(action, name, settings, lessons).await {
+            Ok(held) => held,
+            Err(outcome) => return *outcome,
+        };
+        let outcome = match self.buy(action, name, slot, &held, offerings, lessons).await {
+            Ok(outcome) => outcome,
+            Err(GaveUp::Perhaps(why)) => {
+                self.failed(action, format!("{why}; its registration is left for the next run to judge"))
+            }
+            Err(GaveUp::Surely(why)) => match self.runners.remove(held.id).await {
+                Ok(_) => self.failed(action, why),
+                Err(error) => self.failed(action, format!("{why}; its registration is left, since {error}")),
+            },
+        };
+        Outcome { runner_id: Some(held.id), ..outcome }
+    }
+
+    // --- GitHub ----------------------------------------------------------------------------------------------------
+
+    async fn register(
+        &self,
+        action: &Action,
+        name: &RunnerName,
+        settings: &PoolSettings,
+        lessons: &RefCell<Lessons>,
+    ) -> std::result::Result<Held, Box<Outcome>> {
+        let mine = birth_label(self.clock.now(), (self.nonce)());
+        let mut labels = settings.labels.clone();
+        labels.push(mine.clone());
+        let registration = Registration { name: name.clone(), group: settings.runner_group.clone(), labels };
+        let outcome = match self.runners.register(&registration).await {
+            Ok(Registered::New { runner_id: id, jit_config }) => {
+                return Ok(Held { id, jit_config, since: self.clock.now() });
+            }
+            Ok(Registered::NameTaken) => match self.undo_registration(name, &mine).await {
+                // Do not slide to the next slot: two hosts that want k runners would launch 2k.
+                Ok(false) => self.skipped(action, format!("`{name}` is registered already: a peer is at work")),
+                Ok(true) => self.failed(action, format!("`{name}` was registered, but its key was lost; undone")),
+                Err(error) => self.failed(action, error.to_string()),
+            },
+            Err(error) => self.registration_failed(action, name, &mine, &error, lessons).await,
+        };
+        Err(Box::new(outcome))
+    }
+
+    async fn registration_failed(
+        &self,
+        action: &Action,
+        name: &RunnerName,
+        mine: &Label,
+        error: &github::Error,
+        lessons: &RefCell<Lessons>,
+    ) -> Outcome {
+        let mut lessons_now = lessons.borrow_mut();
+        match error.kind {
+            ErrorKind::Unauthorized => lessons_now.halted = Some(not_tried("GitHub refused the credentials")),
+            ErrorKind::Forbidden | ErrorKind::NotFound | ErrorKind::Unprocessable | ErrorKind::RateLimited { .. } => {
+                lessons_now.closed.insert(action.pool.clone(), not_tried("GitHub refused to register a runner"));
+            }
+            // The answer was lost, and the record may be there: its key is gone with the answer, so it must go too.
+            ErrorKind::Server
+            | ErrorKind::Transport
+            | ErrorKind::Protocol
+            | ErrorKind::Conflict
+            | ErrorKind::Unexpected => {
+                drop(lessons_now);
+                return match self.undo_registration(name, mine).await {
+                    Ok(true) => self.failed(action, format!("{error}; the registration was undone")),
+                    Ok(false) => self.failed(action, error.to_string()),
+                    Err(second) => self.failed(action, format!("{error}; and it could not be looked up: {second}")),
+                };
+            }
+        }
+        drop(lessons_now);
+        Outcome { request_id: error.request_id.clone(), ..self.failed(action, error.to_string()) }
+    }
+
+    /// Deletes the record of a name if it carries our birth label; returns whether it did.
+    async fn undo_registration(&self, name: &RunnerName, mine: &Label) -> std::result::Result<bool, github::Error> {
+        match self.runners.runner_named(name).await? {
+            Some(runner) if runner.labels.contains(mine) => self.runners.remove(runner.id).await.map(|_| true),
+            Some(_) | None => Ok(false),
+        }
+    }
+
+    // --- EC2 -------------------------------------------------------------------------------------------------------
+
+    /// Goes through the offerings until one is bought.
+    async fn buy(
+        &self,
+        action: &Action,
+        name: &RunnerName,
+        slot: Slot,
+        held: &Held,
+        offerings: &[Offering],
+        lessons: &RefCell<Lessons>,
+    ) -> std::result::Result<Outcome, GaveUp> {
+        let mut refused_subnets: Vec<&str> = Vec::new();
+        let mut refused_markets: Vec<Market> = Vec::new();
+        let mut last = "no offering has capacity".to_owned();
+        let mut tried = 0;
+        for offering in offerings {
+            let no_capacity = lessons.borrow().exhausted.contains(offering);
+            let no_room =
+                refused_subnets.contains(&offering.subnet.as_str()) || refused_markets.contains(&offering.market);
+            if no_capacity || no_room {
+                continue;
+            }
+            if tried == OFFERINGS_TRIED {
+                break;
+            }
+            tried += 1;
+            let request = RunInstance {
+                pool: action.pool.clone(),
+                slot,
+                name: name.clone(),
+                runner_id: held.id,
+                offering: offering.clone(),
+                jit_config: held.jit_config.clone(),
+            };
+            match self.send(&request, held.since).await? {
+                Ok((launched, client_token)) => {
+                    return Ok(Outcome {
+                        instance_id: Some(launched.instance_id),
+                        request_id: launched.request_id,
+                        offering: Some(offering.clone()),
+                        client_token: Some(client_token),
+                        ..self.outcome(action, Result::Done)
+                    });
+                }
+                Err(error) => {
+                    last = error.to_string();
+                    match error.class {
+                        ErrorClass::NextOffering => drop(lessons.borrow_mut().exhausted.insert(offering.clone())),
+                        ErrorClass::NextSubnet => refused_subnets.push(&offering.subnet),
+                        ErrorClass::NextMarket => refused_markets.push(offering.market),
+                        ErrorClass::Credentials => {
+                            lessons.borrow_mut().halted = Some(not_tried("EC2 refused the credentials"));
+                            return Err(GaveUp::Surely(last));
+                        }
+                        ErrorClass::Quota | ErrorClass::Configuration | ErrorClass::Retry => {
+                            let why = not_tried(&format!("EC2 refused the pool's first launches with {}", error.code));
+                            lessons.borrow_mut().closed.insert(action.pool.clone(), why);
+                            return Err(GaveUp::Surely(last));
+                        }
+                        ErrorClass::TokenSpent | ErrorClass::InstanceMissing | ErrorClass::InstanceRefuses => {
+                            return Err(GaveUp::Surely(last));
+                        }
+                        ErrorClass::TokenMismatch => {
+                            return Err(GaveUp::Perhaps(last));
+                        }
+                    }
+                }
+            }
+        }
+        Err(GaveUp::Surely(last))
+    }
+
+    /// Sends one request until it has an answer that means something; every send carries the same token.
+    ///
+    /// The inner error is a refusal: nothing was launched by this request.
+    async fn send(
+        &self,
+        request: &RunInstance,
+        registered: Timestamp,
+    ) -> std::result::Result<std::result::Result<(Launched, String), ec2::Error>, GaveUp> {
+        let token = self.instances.client_token(request).map_err(|error| GaveUp::Surely(error.to_string()))?;
+        if self.since(registered) > LATEST_FIRST_SEND {
+            return Err(GaveUp::Surely("this process was held up for too long since its registration".into()));
+        }
+        let mut unanswered = None;
+        for nth in 1..=SENDS {
+            match self.instances.run(request).await {
+                Ok(launched) => return Ok(Ok((launched, token))),
+                Err(error) if error.class == ErrorClass::TokenMismatch => {
+                    // Somebody's request with this token was another. Whatever it launched is this record's instance.
+                    return match self.instances.launched_with(&token).await {
+                        Ok(Some(instance_id)) => {
+                            Ok(Ok((Launched { instance_id, request_id: error.request_id }, token)))
+                        }
+                        Ok(None) | Err(_) => Err(GaveUp::Perhaps(error.to_string())),
+                    };
+                }
+                Err(error) if error.class == ErrorClass::Retry => {
+                    // A throttled call did nothing; after any other of this class EC2 may have launched and not said so.
+                    if !error.is_throttle() {
+                        unanswered = Some(error.to_string());
+                    }
+                    if nth == SENDS {
+                        return match unanswered {
+                            Some(why) => self.find(&token, why).await,
+                            None => Ok(Err(error)),
+                        };
+                    }
+                    self.clock.sleep(self.pause(nth)).await;
+                }
+                // EC2 answers a repetition of a token that launched with that launch: so a refusal now means that no
+                // send before it launched either.
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        Err(GaveUp::Perhaps("no send was answered".into()))
+    }
+
+    /// Looks for what a token launched after its answer was lost for good.
+    async fn find(
+        &self,
+        token: &str,
+        why: String,
+    ) -> std::result::Result<std::result::Result<(Launched, String), ec2::Error>, GaveUp> {
+        match self.instances.launched_with(token).await {
+            Ok(Some(instance_id)) => Ok(Ok((Launched { instance_id, request_id: None }, token.to_owned()))),
+            // EC2 forgets for a minute what it just launched: absence proves nothing.
+            Ok(None) | Err(_) => Err(GaveUp::Perhaps(why)),
+        }
+    }
+
+    /// Exponential, with full jitter.
+    fn pause(&self, nth: u32) -> Duration {
+        let bound = Duration::from_secs(1).saturating_mul(1 << nth.min(5)).min(LONGEST_PAUSE);
+        let bound = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis((self.nonce)() % bound.max(1))
+    }
+
+    fn since(&self, then: Timestamp) -> Duration {
+        Duration::try_from(self.clock.now().duration_since(then)).unwrap_or(Duration::ZERO)
+    }
+}
+
+fn not_tried(why: &str) -> String {
+    format!("not tried: {why}")
+}
+
+impl Lessons {
+    /// Returns why a launch needn't be tried.
+    fn against(&self, action: &Action) -> Option<String> {
+        self.halted.clone().or_else(|| self.closed.get(&action.pool).cloned())
+    }
+}

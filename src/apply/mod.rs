@@ -1,0 +1,159 @@
+//! Plan -> calls. Every decision was made by the engine; here each call only re-checks its own precondition.
+//!
+//! Nothing here is a transaction, and several hosts may run it at once: what makes a stale call harmless is the call
+//! itself (a taken name is refused by GitHub, a repeated token launches nothing, a deleted record stays deleted). A
+//! failure is an outcome of its action and does not stop the others, unless it is certain to meet them too.
+
+mod end;
+mod launch;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::StreamExt;
+use futures::future::join_all;
+use futures::stream;
+use jiff::Timestamp;
+
+use crate::engine::{Action, InstanceId, Label, Offering, Plan, PoolName, RunnerId, Step};
+use crate::services::{Clock, Instances, RunnerRecords};
+
+/// How many launches of one pool are under way at once, after its first has succeeded.
+const LAUNCHES_AT_ONCE: usize = 6;
+
+/// What became of an action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What was to be done.
+    pub action: Action,
+    /// Whether it was.
+    pub result: Result,
+    /// What stood against it: for `Skipped` and `Failed`.
+    pub error: Option<String>,
+    /// The instance it launched or concerned.
+    pub instance_id: Option<InstanceId>,
+    /// The record it registered or concerned.
+    pub runner_id: Option<RunnerId>,
+    /// What was bought.
+    pub offering: Option<Offering>,
+    /// The client token of the launch, for the audit log.
+    pub client_token: Option<String>,
+    /// EC2's id of the request for launch, terminate and mark, GitHub's for deregister.
+    pub request_id: Option<String>,
+    /// When it was finished.
+    pub at: Timestamp,
+}
+
+/// The three ways an action ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Result {
+    /// It is as the plan wanted, by us or by a peer a moment before.
+    Done,
+    /// It no longer held: nothing was changed.
+    Skipped,
+    /// It was tried and did not work.
+    Failed,
+}
+
+/// Hears of each action as it ends: progress, log and audit.
+pub trait Listener {
+    /// An action has ended.
+    fn ended(&self, outcome: &Outcome);
+}
+
+/// What a launch needs beside the plan.
+#[derive(Clone, Debug)]
+pub struct PoolSettings {
+    /// The runner group's name.
+    pub runner_group: String,
+    /// The labels that runners are registered with.
+    pub labels: Vec<Label>,
+}
+
+/// Carries plans out.
+pub struct Executor<'a, R, I, C> {
+    /// GitHub.
+    pub runners: &'a R,
+    /// EC2.
+    pub instances: &'a I,
+    /// Time.
+    pub clock: &'a C,
+    /// Every pool's settings.
+    pub pools: &'a BTreeMap<PoolName, PoolSettings>,
+    /// A number that no other registration has, of which 48 bits are used.
+    pub nonce: &'a dyn Fn() -> u64,
+    /// Hears of each action as it ends.
+    pub listener: &'a dyn Listener,
+}
+
+/// What one run has learned so far, shared by its actions.
+#[derive(Debug, Default)]
+struct Lessons {
+    /// Nothing more is tried, and why: the credentials were refused.
+    halted: Option<String>,
+    /// Pools in which no more is launched, and why.
+    closed: BTreeMap<PoolName, String>,
+    /// Offerings without capacity.
+    exhausted: BTreeSet<Offering>,
+}
+
+impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
+    /// Carries out a plan that was checked, and returns what became of each of its actions, in the plan's order.
+    ///
+    /// Marks and ends go first, one after the other; then the pools launch beside each other: the first launch of a pool
+    /// alone, to learn whether it can be done at all, then the others at once.
+    pub async fn carry_out(&self, plan: &Plan) -> Vec<Outcome> {
+        let lessons = RefCell::new(Lessons::default());
+        let mut gone = BTreeSet::new();
+        let mut outcomes: BTreeMap<usize, Outcome> = BTreeMap::new();
+        let mut launches: BTreeMap<&PoolName, Vec<(usize, &Action)>> = BTreeMap::new();
+        for (nth, action) in plan.actions.iter().enumerate() {
+            if let Step::Launch { .. } = action.step {
+                launches.entry(&action.pool).or_default().push((nth, action));
+                continue;
+            }
+            let outcome = self.end_or_mark(action, &mut gone, &lessons).await;
+            self.listener.ended(&outcome);
+            outcomes.insert(nth, outcome);
+        }
+        let pools = launches.into_values().map(|launches| self.launch_all(launches, &lessons));
+        outcomes.extend(join_all(pools).await.into_iter().flatten());
+        outcomes.into_values().collect()
+    }
+
+    async fn launch_all(&self, launches: Vec<(usize, &Action)>, lessons: &RefCell<Lessons>) -> Vec<(usize, Outcome)> {
+        let launch = async |(nth, action)| {
+            let outcome = self.launch(action, lessons).await;
+            self.listener.ended(&outcome);
+            (nth, outcome)
+        };
+        let mut launches = launches.into_iter();
+        let Some(first) = launches.next() else { return Vec::new() };
+        let mut outcomes = vec![launch(first).await];
+        let rest = stream::iter(launches).map(launch).buffer_unordered(LAUNCHES_AT_ONCE);
+        outcomes.extend(rest.collect::<Vec<_>>().await);
+        outcomes
+    }
+
+    fn outcome(&self, action: &Action, result: Result) -> Outcome {
+        Outcome {
+            action: action.clone(),
+            result,
+            error: None,
+            instance_id: action.instance_id().cloned(),
+            runner_id: None,
+            offering: None,
+            client_token: None,
+            request_id: None,
+            at: self.clock.now(),
+        }
+    }
+
+    fn skipped(&self, action: &Action, why: impl Into<String>) -> Outcome {
+        Outcome { error: Some(why.into()), ..self.outcome(action, Result::Skipped) }
+    }
+
+    fn failed(&self, action: &Action, why: impl Into<String>) -> Outcome {
+        Outcome { error: Some(why.into()), ..self.outcome(action, Result::Failed) }
+    }
+}
