@@ -3,11 +3,13 @@
 //! Every command does the same three steps: *observe* (EC2, runner records, jobs) into one [`engine::Snapshot`];
 //! *decide*, with one pure function, into one [`engine::Plan`]; then show the plan or carry it out.
 
+pub mod ages;
 pub mod apply;
 pub mod config;
 pub mod ec2;
 pub mod engine;
 pub mod exit;
 pub mod github;
+pub mod report;
 pub mod services;
 pub mod warning;

@@ -3,3 +3,5 @@
 
 mod engine;
 mod properties;
+mod stories;
+mod world;

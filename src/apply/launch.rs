@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::{Executor, Lessons, Outcome, PoolSettings, Result};
+use crate::ages::age;
 use crate::ec2::{self, ErrorClass};
 use crate::engine::{Action, LAUNCH_WINDOW, Label, Market, Offering, RunnerId, RunnerName, Slot, Step, birth_label};
 use crate::github::{self, ErrorKind};
@@ -225,7 +226,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         registered: Timestamp,
     ) -> std::result::Result<std::result::Result<(Launched, String), ec2::Error>, GaveUp> {
         let token = self.instances.client_token(request).map_err(|error| GaveUp::Surely(error.to_string()))?;
-        if self.since(registered) > LATEST_FIRST_SEND {
+        if age(self.clock.now(), registered) > LATEST_FIRST_SEND {
             return Err(GaveUp::Surely("this process was held up for too long since its registration".into()));
         }
         let mut unanswered = None;
@@ -280,10 +281,6 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         let bound = Duration::from_secs(1).saturating_mul(1 << nth.min(5)).min(LONGEST_PAUSE);
         let bound = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis((self.nonce)() % bound.max(1))
-    }
-
-    fn since(&self, then: Timestamp) -> Duration {
-        Duration::try_from(self.clock.now().duration_since(then)).unwrap_or(Duration::ZERO)
     }
 }
 

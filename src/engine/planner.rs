@@ -1,9 +1,7 @@
 //! The decision, as a page: marks, ends, launches; each step with the reason why, or the reason why not.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 
 use super::fleet::{Connection, Instance, Mark, Offering};
 use super::job::CountKind;
@@ -11,8 +9,9 @@ use super::names::{PoolName, RunnerId, RunnerName, Slot};
 use super::plan::{Action, Held, Plan, PoolPlan, Reason, ReasonCode, Step};
 use super::policy::{LAUNCH_WINDOW, LOST_GRACE, Policy, Pool};
 use super::snapshot::Snapshot;
-use super::states::{State, Unit, age};
+use super::states::{State, Unit};
 use super::view::{PoolView, View};
+use crate::ages::{age, short};
 
 /// Decides what to do about a snapshot.
 ///
@@ -343,11 +342,6 @@ fn launched(unit: &Unit<'_>, now: Timestamp) -> String {
     unit.instance()
         .and_then(|instance| instance.launched_at)
         .map_or_else(|| "?".into(), |launched_at| short(age(now, launched_at)))
-}
-
-/// Returns a duration as people read it: `3m12s`.
-fn short(duration: Duration) -> String {
-    humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string().replace(' ', "")
 }
 
 /// Keeps one deregistration of each record: two instances can carry the same runner's tag where someone copied one.

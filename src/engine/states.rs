@@ -8,6 +8,7 @@ use super::fleet::{Connection, Instance, InstanceState, Mark, Runner};
 use super::job::{Demand, Job};
 use super::names::{RunnerName, Slot};
 use super::policy::{DRAIN_GRACE, LAUNCH_WINDOW, LOST_GRACE, Pool, RECORD_GRACE};
+use crate::ages::age;
 
 /// What becomes of one instance, one runner record, or the two together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -131,11 +132,6 @@ impl<'a> Unit<'a> {
 
 fn works(runner: Option<&Runner>, job: Option<&Job>) -> bool {
     job.is_some() || runner.is_some_and(|runner| runner.busy)
-}
-
-/// Returns how long ago something was; zero for the future.
-pub(super) fn age(now: Timestamp, then: Timestamp) -> Duration {
-    Duration::try_from(now.duration_since(then)).unwrap_or(Duration::ZERO)
 }
 
 /// The rows of the state table, in its order; each has its tests below.

@@ -1,0 +1,139 @@
+//! `apply`: the plan, and what became of each of its actions.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::plan::{ActionRow, PlanReport};
+use super::table::{Look, Style};
+use crate::apply::{Outcome, Result};
+
+/// The body of `ghascale.apply/1`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ApplyReport {
+    /// As in `plan`.
+    pub plan_id: String,
+    /// As in `plan`.
+    pub pools: Vec<crate::engine::PoolPlan>,
+    /// The actions, in order, each with its result.
+    pub actions: Vec<ActionResult>,
+    /// As in `plan`.
+    pub unschedulable: Vec<crate::engine::Unschedulable>,
+    /// The sums.
+    pub summary: Summary,
+}
+
+/// An action and what became of it.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ActionResult {
+    /// The action.
+    #[serde(flatten)]
+    pub action: ActionRow,
+    /// What became of it.
+    pub result: ResultWord,
+    /// What stood against it.
+    pub error: Option<String>,
+    /// EC2's id of the request for launch, terminate and mark, GitHub's for deregister.
+    pub request_id: Option<String>,
+}
+
+/// The three ways an action ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ResultWord {
+    /// As planned.
+    Done,
+    /// It no longer held.
+    Skipped,
+    /// It did not work.
+    Failed,
+}
+
+/// How many actions ended in each way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Summary {
+    /// As planned.
+    pub done: u64,
+    /// No longer held.
+    pub skipped: u64,
+    /// Did not work.
+    pub failed: u64,
+}
+
+impl From<&Outcome> for ActionResult {
+    fn from(outcome: &Outcome) -> Self {
+        let mut action = ActionRow::from(&outcome.action);
+        action.instance_id.clone_from(&outcome.instance_id);
+        action.runner_id = outcome.runner_id.or(action.runner_id);
+        action.offering = outcome.offering.clone().or(action.offering);
+        Self {
+            action,
+            result: match outcome.result {
+                Result::Done => ResultWord::Done,
+                Result::Skipped => ResultWord::Skipped,
+                Result::Failed => ResultWord::Failed,
+            },
+            error: outcome.error.clone(),
+            request_id: outcome.request_id.clone(),
+        }
+    }
+}
+
+impl ActionResult {
+    /// Returns an action of a plan file that no longer holds.
+    #[must_use]
+    pub fn skipped(action: ActionRow, why: impl Into<String>) -> Self {
+        Self { action, result: ResultWord::Skipped, error: Some(why.into()), request_id: None }
+    }
+
+    /// Returns it as a line.
+    #[must_use]
+    pub fn line(&self, look: Look) -> String {
+        let deed = self.action.line(look);
+        let launched = match (self.result, &self.action.instance_id) {
+            (ResultWord::Done, Some(id)) if self.action.action == super::ActionKind::Launch => format!("{id} "),
+            _ => String::new(),
+        };
+        let result = match self.result {
+            ResultWord::Done => look.paint(Style::Good, "done"),
+            ResultWord::Skipped => look.paint(Style::Quiet, "skipped"),
+            ResultWord::Failed => look.paint(Style::Bad, "failed"),
+        };
+        let error = self.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
+        format!("{deed}\n    {launched}{result}{error}")
+    }
+}
+
+impl ApplyReport {
+    /// Puts a run into words.
+    #[must_use]
+    pub fn of(plan: &PlanReport, actions: Vec<ActionResult>) -> Self {
+        let mut summary = Summary::default();
+        for action in &actions {
+            match action.result {
+                ResultWord::Done => summary.done += 1,
+                ResultWord::Skipped => summary.skipped += 1,
+                ResultWord::Failed => summary.failed += 1,
+            }
+        }
+        Self {
+            plan_id: plan.plan_id.clone(),
+            pools: plan.pools.clone(),
+            actions,
+            unschedulable: plan.unschedulable.clone(),
+            summary,
+        }
+    }
+
+    /// Draws it for people.
+    #[must_use]
+    pub fn text(&self, look: Look) -> String {
+        let lines: Vec<String> = self.actions.iter().map(|action| action.line(look)).collect();
+        let Summary { done, skipped, failed } = self.summary;
+        let sums = if lines.is_empty() {
+            "applied: nothing to do".to_owned()
+        } else {
+            format!("applied: {done} done, {skipped} skipped, {failed} failed")
+        };
+        lines.into_iter().chain([sums]).collect::<Vec<_>>().join("\n")
+    }
+}

@@ -1,0 +1,120 @@
+//! What commands print: one JSON object for scripts, or tables for people, from the same values.
+
+mod apply;
+mod plan;
+mod status;
+mod table;
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use apply::{ActionResult, ApplyReport, ResultWord, Summary};
+pub use plan::{ActionKind, ActionRow, HeldRow, MarkRow, PlanReport};
+pub use status::{
+    HiddenRunRow, InstanceCounts, JobRow, Known, LabelSetRow, PoolStatus, Repositories, RunnerCounts, SkippedRow,
+    StatusReport,
+};
+pub use table::{Look, Style};
+
+use crate::ages::short;
+use crate::warning::Warning;
+
+/// What every command's JSON begins with.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Report<T> {
+    /// The form of this object and its version: `ghascale.status/1`.
+    pub schema: String,
+    /// When the observation began, RFC 3339.
+    pub generated_at: String,
+    /// The scope: `acme`, `acme/api`, `enterprises/acme`.
+    pub scope: String,
+    /// What is missing, or worth a word.
+    pub warnings: Vec<Warning>,
+    /// What GitHub's API was asked.
+    pub api: Api,
+    /// The command's own part.
+    #[serde(flatten)]
+    pub body: T,
+}
+
+/// What a run cost of GitHub's rate limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Api {
+    /// Requests sent.
+    pub requests: u64,
+    /// Those of them that GitHub answered with 304, which cost nothing.
+    pub not_modified: u64,
+    /// `x-ratelimit-remaining` of the last answer; `null` where the server has no limit.
+    pub rate_limit_remaining: Option<u64>,
+    /// `x-ratelimit-limit`.
+    pub rate_limit_limit: Option<u64>,
+}
+
+impl<T> Report<T> {
+    /// Returns whether something is missing from the result.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.warnings.iter().any(|warning| warning.code.is_partial())
+    }
+}
+
+impl<T: Serialize> Report<T> {
+    /// Returns the one JSON object that stdout gets.
+    ///
+    /// # Errors
+    /// None is known: every field has a JSON form.
+    pub fn json(&self) -> serde_json::Result<String> {
+        serde_json::to_string_pretty(self)
+    }
+}
+
+impl Api {
+    /// Returns the line that ends every output.
+    #[must_use]
+    pub fn line(&self, cadence: Option<Duration>) -> String {
+        let every = cadence.unwrap_or(Duration::from_mins(1));
+        let per_hour = self.requests.saturating_sub(self.not_modified) * 3600 / every.as_secs().max(1);
+        let how_often = match cadence {
+            Some(cadence) => format!("every {}", short(cadence)),
+            None => "once a minute".to_owned(),
+        };
+        let limit = match (self.rate_limit_remaining, self.rate_limit_limit) {
+            (Some(remaining), Some(limit)) => format!("{} of {} left", thousands(remaining), thousands(limit)),
+            (Some(remaining), None) => format!("{} left", thousands(remaining)),
+            (None, _) => "no rate limit".to_owned(),
+        };
+        format!(
+            "api: {} {}, {} not modified, {limit}; {} an hour if run {how_often}",
+            thousands(self.requests),
+            if self.requests == 1 { "request" } else { "requests" },
+            thousands(self.not_modified),
+            thousands(per_hour),
+        )
+    }
+}
+
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (nth, digit) in digits.chars().enumerate() {
+        if nth > 0 && (digits.len() - nth).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_line_says_what_a_cadence_costs() {
+        let api = Api { requests: 37, not_modified: 7, rate_limit_remaining: Some(4963), rate_limit_limit: Some(5000) };
+        let line = "api: 37 requests, 7 not modified, 4,963 of 5,000 left; 1,800 an hour if run once a minute";
+        assert_eq!(api.line(None), line);
+    }
+}

@@ -1,0 +1,290 @@
+//! `plan`: what apply would do, and why. The same object is the plan file.
+
+use std::fmt::Write as _;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::table::{Look, Style};
+use crate::engine::{
+    Action, Held, InstanceId, Mark, Offering, Plan, PoolName, PoolPlan, Reason, ReasonCode, RunnerId, RunnerName, Slot,
+    Snapshot, Step, Unschedulable,
+};
+
+/// The body of `ghascale.plan/1`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct PlanReport {
+    /// SHA-256 over the configuration, what was seen, and the actions.
+    pub plan_id: String,
+    /// SHA-256 over all of the configuration that decides a plan: `apply FILE` refuses another one.
+    pub configuration: String,
+    /// SHA-256 over what was seen.
+    pub inputs: String,
+    /// The sums.
+    pub pools: Vec<PoolPlan>,
+    /// What is to be done, in order.
+    pub actions: Vec<ActionRow>,
+    /// Pending jobs that get no runner.
+    pub unschedulable: Vec<Unschedulable>,
+    /// Ends that a guard holds back.
+    pub held: Vec<HeldRow>,
+}
+
+/// One action.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ActionRow {
+    /// What is done.
+    pub action: ActionKind,
+    /// The pool.
+    pub pool: PoolName,
+    /// The slot.
+    pub slot: Option<Slot>,
+    /// The runner's name.
+    pub runner: Option<RunnerName>,
+    /// The runner record's id.
+    pub runner_id: Option<RunnerId>,
+    /// The instance.
+    pub instance_id: Option<InstanceId>,
+    /// What is bought; the first choice, until it is bought.
+    pub offering: Option<Offering>,
+    /// The note that is set or cleared.
+    pub mark: Option<MarkRow>,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// The kinds of action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionKind {
+    /// Register a runner and launch an instance for it.
+    Launch,
+    /// Delete a runner's record.
+    Deregister,
+    /// Terminate an instance.
+    Terminate,
+    /// Set or clear a note on an instance.
+    Mark,
+}
+
+/// A note on an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MarkRow {
+    /// Which.
+    pub name: Mark,
+    /// `false` clears it.
+    pub set: bool,
+}
+
+/// An end that a guard holds back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HeldRow {
+    /// The pool.
+    pub pool: PoolName,
+    /// The runner's name.
+    pub runner: Option<RunnerName>,
+    /// The instance.
+    pub instance_id: Option<InstanceId>,
+    /// The guard.
+    pub reason: Reason,
+}
+
+impl From<&Action> for ActionRow {
+    fn from(action: &Action) -> Self {
+        let mut row = Self {
+            action: ActionKind::Launch,
+            pool: action.pool.clone(),
+            slot: action.slot,
+            runner: action.runner.clone(),
+            runner_id: None,
+            instance_id: action.instance_id().cloned(),
+            offering: None,
+            mark: None,
+            reason: action.reason.clone(),
+        };
+        match &action.step {
+            Step::Launch { offerings } => row.offering = offerings.first().cloned(),
+            Step::Deregister { runner_id, .. } => {
+                row.action = ActionKind::Deregister;
+                row.runner_id = Some(*runner_id);
+            }
+            Step::Terminate { after, .. } => {
+                row.action = ActionKind::Terminate;
+                row.runner_id = *after;
+            }
+            Step::Mark { mark, set, .. } => {
+                row.action = ActionKind::Mark;
+                row.mark = Some(MarkRow { name: *mark, set: *set });
+            }
+        }
+        row
+    }
+}
+
+impl ActionRow {
+    /// Returns whether two rows are the same deed, whatever their reasons say.
+    #[must_use]
+    pub fn is_same_deed(&self, other: &Self) -> bool {
+        let deed = |row: &Self| {
+            (row.action, row.pool.clone(), row.slot, row.runner_id, row.instance_id.clone(), row.mark.clone())
+        };
+        deed(self) == deed(other)
+    }
+
+    /// Returns it as a line: `+` launch, `-` end, `~` mark.
+    #[must_use]
+    pub fn line(&self, look: Look) -> String {
+        let runner = self.runner.as_ref().map_or("?", RunnerName::as_str);
+        let instance = self.instance_id.as_ref().map_or("no instance", InstanceId::as_str);
+        let (style, deed) = match self.action {
+            ActionKind::Launch => {
+                let offering = self.offering.as_ref().map_or_else(String::new, |offering| format!("  {offering}"));
+                (Style::Good, format!("+ launch      {runner}{offering}"))
+            }
+            ActionKind::Deregister => (Style::Bad, format!("- deregister  {runner}  {instance}")),
+            ActionKind::Terminate => (Style::Bad, format!("- terminate   {instance}")),
+            ActionKind::Mark => {
+                let mark = self.mark.as_ref().map_or_else(String::new, |mark| {
+                    format!("{}{}", if mark.set { "" } else { "not " }, mark.name.tag().trim_start_matches("ghascale:"))
+                });
+                (Style::Quiet, format!("~ mark        {instance}  {mark}"))
+            }
+        };
+        format!("{}  # {}", look.paint(style, &deed), self.reason.message)
+    }
+}
+
+impl From<&Held> for HeldRow {
+    fn from(held: &Held) -> Self {
+        Self {
+            pool: held.pool.clone(),
+            runner: held.runner.clone(),
+            instance_id: held.instance_id.clone(),
+            reason: held.reason.clone(),
+        }
+    }
+}
+
+impl PlanReport {
+    /// Puts a plan into words; `configuration` is the digest of the configuration it was made with.
+    #[must_use]
+    pub fn of(plan: &Plan, snapshot: &Snapshot, configuration: &str) -> Self {
+        let actions: Vec<ActionRow> = plan.actions.iter().map(ActionRow::from).collect();
+        let inputs = inputs(snapshot);
+        Self {
+            plan_id: plan_id(configuration, &inputs, &actions),
+            configuration: configuration.to_owned(),
+            inputs,
+            pools: plan.pools.clone(),
+            actions,
+            unschedulable: plan.unschedulable.clone(),
+            held: plan.held.iter().map(HeldRow::from).collect(),
+        }
+    }
+
+    /// Returns whether the file is as it was written: its id follows from its content.
+    #[must_use]
+    pub fn is_intact(&self) -> bool {
+        self.plan_id == plan_id(&self.configuration, &self.inputs, &self.actions)
+    }
+
+    /// Returns whether anything is to be done but notes.
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        self.actions.iter().any(|action| action.action != ActionKind::Mark)
+    }
+
+    /// Draws it for people.
+    #[must_use]
+    pub fn text(&self, look: Look) -> String {
+        let lines = self.actions.iter().map(|action| action.line(look));
+        self.draw(look, &lines.collect::<Vec<_>>())
+    }
+
+    /// Draws it with other lines in place of its actions'.
+    pub(super) fn draw(&self, look: Look, actions: &[String]) -> String {
+        let mut sections = vec![look.table(
+            &["POOL", ">DEMAND", ">SUPPLY", ">TARGET", ">LAUNCH", ">END"],
+            self.pools.iter().map(|pool| {
+                let numbers = [pool.demand, pool.supply, pool.target, pool.launch, pool.end];
+                let shown = numbers.iter().map(|n| if *n == 0 { "-".to_owned() } else { n.to_string() });
+                std::iter::once(pool.name.to_string()).chain(shown).collect()
+            }),
+        )];
+        if !actions.is_empty() {
+            sections.push(actions.join("\n"));
+        }
+        if !self.held.is_empty() {
+            let line = |held: &HeldRow| {
+                let runner = held.runner.as_ref().map(RunnerName::as_str);
+                let subject = runner.or(held.instance_id.as_ref().map(InstanceId::as_str)).unwrap_or("?");
+                format!("  held          {subject}  # {}", held.reason.message)
+            };
+            sections.push(self.held.iter().map(line).collect::<Vec<_>>().join("\n"));
+        }
+        if let Some(unschedulable) = self.unschedulable_lines() {
+            sections.push(unschedulable);
+        }
+        sections.join("\n\n")
+    }
+
+    /// Returns the sentence that ends a plan.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let count = |kinds: &[ActionKind]| self.actions.iter().filter(|action| kinds.contains(&action.action)).count();
+        if self.actions.is_empty() {
+            return "plan: nothing to do".to_owned();
+        }
+        format!(
+            "plan: {} to launch, {} to deregister, {} to terminate, {} to mark",
+            count(&[ActionKind::Launch]),
+            count(&[ActionKind::Deregister]),
+            count(&[ActionKind::Terminate]),
+            count(&[ActionKind::Mark]),
+        )
+    }
+
+    fn unschedulable_lines(&self) -> Option<String> {
+        let mut by_reason: std::collections::BTreeMap<(ReasonCode, &str), Vec<String>> =
+            std::collections::BTreeMap::new();
+        for job in &self.unschedulable {
+            let key = (job.reason.code, job.reason.message.as_str());
+            by_reason.entry(key).or_default().push(job.job_id.to_string());
+        }
+        if by_reason.is_empty() {
+            return None;
+        }
+        let mut lines = String::new();
+        for ((_, message), jobs) in by_reason {
+            let shown = if jobs.len() > 3 { format!("{}, …", jobs[..3].join(", ")) } else { jobs.join(", ") };
+            let plural = if jobs.len() == 1 { "job gets" } else { "jobs get" };
+            let _ = writeln!(lines, "  {} {plural} no runner: {message} ({shown})", jobs.len());
+        }
+        Some(lines.trim_end().to_owned())
+    }
+}
+
+fn plan_id(configuration: &str, inputs: &str, actions: &[ActionRow]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(configuration);
+    hash.update("\n");
+    hash.update(inputs);
+    for action in actions {
+        hash.update("\n");
+        hash.update(serde_json::to_string(action).unwrap_or_default());
+    }
+    data_encoding::HEXLOWER.encode(&hash.finalize())
+}
+
+/// Digests what was seen, whatever its order and whenever it was.
+fn inputs(snapshot: &Snapshot) -> String {
+    let mut seen: Vec<String> =
+        snapshot.demand.jobs.iter().map(|job| format!("job {} {:?}", job.id, job.state)).collect();
+    seen.extend(
+        snapshot.runners.items.iter().map(|one| format!("runner {} {:?} {}", one.id, one.connection, one.busy)),
+    );
+    seen.extend(snapshot.instances.items.iter().map(|one| format!("instance {} {:?}", one.id, one.state)));
+    seen.sort();
+    data_encoding::HEXLOWER.encode(&Sha256::digest(seen.join("\n")))
+}

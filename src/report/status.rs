@@ -1,0 +1,504 @@
+//! `status`: pending jobs, runners and instances, by pool.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::table::{Look, Style};
+use crate::ages::{age, short};
+use crate::engine::{
+    Connection, CountKind, HiddenRun, Job, JobId, JobState, Label, Pool, PoolName, Reason, RepositoryName, RunId,
+    Signature, Snapshot, Source, State, View, assign,
+};
+
+/// The body of `ghascale.status/1`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct StatusReport {
+    /// By name.
+    pub pools: Vec<PoolStatus>,
+    /// The pending jobs, the longest wait first.
+    pub jobs: Vec<JobRow>,
+    /// Demand as the workflows ask for it, whether a pool takes it or not.
+    pub label_sets: Vec<LabelSetRow>,
+    /// What was read.
+    pub repositories: Repositories,
+    /// Jobs that wait for something else than a runner: how many, by reason.
+    pub waiting: BTreeMap<String, u64>,
+    /// Runs whose jobs GitHub doesn't show yet.
+    pub unresolved_runs: Vec<HiddenRunRow>,
+    /// Runs queued for longer than `scan.max_job_age`: not counted.
+    pub ghost_runs: Vec<HiddenRunRow>,
+}
+
+/// One pool.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct PoolStatus {
+    /// Its name.
+    pub name: PoolName,
+    /// Its labels.
+    pub labels: Vec<Label>,
+    /// Where its demand was read.
+    pub source: Source,
+    /// Pending jobs that it takes.
+    pub queued: u64,
+    /// Jobs in progress on its runners.
+    pub in_progress: u64,
+    /// How these two are known.
+    pub count_kind: CountKind,
+    /// How long the longest wait is.
+    pub oldest_queued_seconds: Option<u64>,
+    /// Its runner records; `null` where they could not be read.
+    pub runners: Option<RunnerCounts>,
+    /// Its instances; `null` without `[ec2]`, or where they could not be read.
+    pub instances: Option<InstanceCounts>,
+    /// As configured.
+    pub min_idle: u32,
+    /// As configured.
+    pub max: u32,
+}
+
+/// Runner records by what GitHub says of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RunnerCounts {
+    /// Online, not busy.
+    pub idle: u64,
+    /// Busy, whether online or not.
+    pub busy: u64,
+    /// Offline, not busy.
+    pub offline: u64,
+}
+
+/// Instances, and records without one, by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct InstanceCounts {
+    /// Registered, and no instance seen yet.
+    pub launching: u64,
+    /// Its runner has never been online.
+    pub booting: u64,
+    /// Online, nothing to do.
+    pub idle: u64,
+    /// At work.
+    pub busy: u64,
+    /// Shutting down, or stopped.
+    pub ending: u64,
+    /// Never online in time.
+    pub boot_failed: u64,
+    /// Was online, and is offline.
+    pub lost: u64,
+    /// An instance without a record, or a record whose instance never came.
+    pub orphaned: u64,
+}
+
+/// One pending job.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct JobRow {
+    /// `owner/name`.
+    pub repository: RepositoryName,
+    /// Its run.
+    pub run_id: RunId,
+    /// Its id.
+    pub job_id: JobId,
+    /// The run's attempt.
+    pub attempt: u32,
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: Vec<Label>,
+    /// `queued`.
+    pub status: String,
+    /// When it was queued.
+    pub queued_at: Option<String>,
+    /// The pool that takes it.
+    pub pool: Option<PoolName>,
+    /// Why it gets no runner now; `null` if it does.
+    pub reason: Option<Reason>,
+    /// Its page.
+    pub url: String,
+}
+
+/// The jobs that ask for one set of labels.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct LabelSetRow {
+    /// The labels, sorted.
+    pub labels: Vec<Label>,
+    /// Pending jobs.
+    pub queued: u64,
+    /// Jobs in progress, on whatever runner.
+    pub in_progress: u64,
+    /// How long the longest wait is.
+    pub oldest_queued_seconds: Option<u64>,
+    /// The pools that can take them.
+    pub pools: Vec<PoolName>,
+}
+
+/// Repositories read and not read.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Repositories {
+    /// How many were read.
+    pub scanned: u64,
+    /// Those that were not.
+    pub skipped: Vec<SkippedRow>,
+}
+
+/// A repository that was not read.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct SkippedRow {
+    /// `owner/name`.
+    pub repository: RepositoryName,
+    /// `archived`, `disabled`, `actions_disabled`, `excluded`.
+    pub reason: String,
+}
+
+/// A run without visible jobs, or queued for too long.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct HiddenRunRow {
+    /// `owner/name`.
+    pub repository: RepositoryName,
+    /// The run.
+    pub run_id: RunId,
+    /// For how long it has been so.
+    pub age_seconds: Option<u64>,
+}
+
+/// What of the supply is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Runner records were read.
+    pub runners: bool,
+    /// Instances were read.
+    pub instances: bool,
+}
+
+impl StatusReport {
+    /// Sums a view up.
+    #[must_use]
+    pub fn of(snapshot: &Snapshot, view: &View<'_>, known: Known) -> Self {
+        let now = snapshot.now;
+        let mut in_progress = in_progress_by_pool(snapshot, view);
+        let pools = view.pools.iter().map(|pool| {
+            let queued = view.pending_on(&pool.pool.name);
+            PoolStatus {
+                name: pool.pool.name.clone(),
+                labels: pool.pool.labels.clone(),
+                source: snapshot.demand.source,
+                queued: queued.len() as u64,
+                in_progress: in_progress.remove(&pool.pool.name).unwrap_or(0),
+                count_kind: snapshot.demand.kind,
+                oldest_queued_seconds: oldest(queued.iter().copied(), now),
+                runners: known.runners.then(|| runner_counts(pool)),
+                instances: known.instances.then(|| instance_counts(pool)),
+                min_idle: pool.pool.min_idle,
+                max: pool.pool.max,
+            }
+        });
+        let mut waiting = BTreeMap::new();
+        for job in &snapshot.demand.jobs {
+            if let JobState::Waiting(reason) = &job.state {
+                *waiting.entry(reason.to_string()).or_insert(0) += 1;
+            }
+        }
+        let skipped = snapshot.demand.skipped.iter();
+        Self {
+            pools: pools.collect(),
+            jobs: job_rows(snapshot, view),
+            label_sets: label_sets(snapshot, view),
+            repositories: Repositories {
+                scanned: snapshot.demand.scanned as u64,
+                skipped: skipped
+                    .map(|one| SkippedRow { repository: one.repository.clone(), reason: one.reason.clone() })
+                    .collect(),
+            },
+            waiting,
+            unresolved_runs: hidden_rows(&snapshot.demand.unresolved, now),
+            ghost_runs: hidden_rows(&snapshot.demand.ghosts, now),
+        }
+    }
+
+    /// Keeps only what concerns the given pools; all of it if none is given. Label sets and jobs of no pool go too.
+    #[must_use]
+    pub fn only(mut self, pools: &[PoolName]) -> Self {
+        if !pools.is_empty() {
+            self.pools.retain(|pool| pools.contains(&pool.name));
+            self.jobs.retain(|job| job.pool.as_ref().is_some_and(|pool| pools.contains(pool)));
+            self.label_sets.retain(|set| set.pools.iter().any(|pool| pools.contains(pool)));
+        }
+        self
+    }
+
+    /// Draws it for people; `with_jobs` lists each pending job.
+    #[must_use]
+    pub fn text(&self, look: Look, with_jobs: bool) -> String {
+        let mut sections = Vec::new();
+        if !self.pools.is_empty() {
+            sections.push(self.pool_table(look));
+        }
+        let sets: Vec<_> = self.label_sets.iter().filter(|set| self.pools.is_empty() || set.pools.is_empty()).collect();
+        if !sets.is_empty() {
+            let title = if self.pools.is_empty() { "jobs by label set" } else { "jobs that no pool takes" };
+            sections.push(format!("{}\n{}", look.paint(Style::Title, title), label_set_table(&sets, look)));
+        } else if self.pools.is_empty() {
+            sections.push("no pending jobs".to_owned());
+        }
+        if with_jobs && !self.jobs.is_empty() {
+            sections.push(self.job_table(look));
+        }
+        sections.push(self.notes());
+        sections.join("\n\n")
+    }
+
+    fn pool_table(&self, look: Look) -> String {
+        let head = [
+            "POOL",
+            ">QUEUED",
+            ">RUNNING",
+            ">OLDEST",
+            ">LAUNCHING",
+            ">BOOTING",
+            ">IDLE",
+            ">BUSY",
+            ">ENDING",
+            ">BAD",
+            ">MAX",
+        ];
+        look.table(
+            &head,
+            self.pools.iter().map(|pool| {
+                let of = |count: fn(&InstanceCounts) -> u64| {
+                    pool.instances.as_ref().map_or_else(|| "?".to_owned(), |counts| number(count(counts)))
+                };
+                let runners = |count: fn(&RunnerCounts) -> u64| {
+                    pool.runners.as_ref().map_or_else(|| "?".to_owned(), |counts| number(count(counts)))
+                };
+                let (idle, busy) = match pool.instances {
+                    Some(_) => (of(|counts| counts.idle), of(|counts| counts.busy)),
+                    None => (runners(|counts| counts.idle), runners(|counts| counts.busy)),
+                };
+                vec![
+                    pool.name.to_string(),
+                    bounded(pool.queued, pool.count_kind),
+                    bounded(pool.in_progress, pool.count_kind),
+                    seconds(pool.oldest_queued_seconds),
+                    of(|counts| counts.launching),
+                    of(|counts| counts.booting),
+                    idle,
+                    busy,
+                    of(|counts| counts.ending),
+                    of(|counts| counts.boot_failed + counts.lost + counts.orphaned),
+                    pool.max.to_string(),
+                ]
+            }),
+        )
+    }
+
+    fn job_table(&self, look: Look) -> String {
+        look.table(
+            &["JOB", "REPOSITORY", "NAME", "LABELS", "POOL", "WHY NOT"],
+            self.jobs.iter().map(|job| {
+                vec![
+                    job.job_id.to_string(),
+                    job.repository.to_string(),
+                    job.name.clone(),
+                    joined(&job.labels),
+                    job.pool.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
+                    job.reason.as_ref().map_or_else(|| "-".to_owned(), |reason| reason.message.clone()),
+                ]
+            }),
+        )
+    }
+
+    fn notes(&self) -> String {
+        let mut notes = format!("repositories: {} scanned", self.repositories.scanned);
+        for (reason, count) in tally(self.repositories.skipped.iter().map(|skipped| skipped.reason.as_str())) {
+            let _ = write!(notes, ", {count} skipped ({reason})");
+        }
+        for (reason, count) in &self.waiting {
+            let _ = write!(notes, "\nwaiting for {reason}: {}", jobs(*count));
+        }
+        for (title, runs) in
+            [("without visible jobs", &self.unresolved_runs), ("ghosts, not counted", &self.ghost_runs)]
+        {
+            for run in runs {
+                let age = run.age_seconds.map_or_else(String::new, |age| format!(", {}", seconds(Some(age))));
+                let _ = write!(notes, "\n{title}: run {} of {}{age}", run.run_id, run.repository);
+            }
+        }
+        notes
+    }
+}
+
+fn job_rows(snapshot: &Snapshot, view: &View<'_>) -> Vec<JobRow> {
+    let mut pool_of: BTreeMap<JobId, &PoolName> = BTreeMap::new();
+    for (pool, jobs) in &view.assignment.taken {
+        pool_of.extend(jobs.iter().map(|job| (job.id, *pool)));
+    }
+    let reason_of: BTreeMap<JobId, &Reason> =
+        view.assignment.unschedulable.iter().map(|job| (job.job_id, &job.reason)).collect();
+    let mut pending: Vec<&Job> = snapshot.demand.pending().collect();
+    pending.sort_by_key(|job| (job.queued_at.is_none(), job.queued_at, job.id));
+    pending
+        .into_iter()
+        .map(|job| JobRow {
+            repository: job.repository.clone(),
+            run_id: job.run_id,
+            job_id: job.id,
+            attempt: job.attempt,
+            name: job.name.clone(),
+            labels: job.labels.clone(),
+            status: "queued".to_owned(),
+            queued_at: job.queued_at.map(|at| at.to_string()),
+            pool: pool_of.get(&job.id).map(|pool| (*pool).clone()),
+            reason: reason_of.get(&job.id).map(|reason| (*reason).clone()),
+            url: job.url.clone(),
+        })
+        .collect()
+}
+
+fn label_sets(snapshot: &Snapshot, view: &View<'_>) -> Vec<LabelSetRow> {
+    let mut sets: BTreeMap<Signature, Vec<&Job>> = BTreeMap::new();
+    for job in snapshot.demand.jobs.iter().filter(|job| !matches!(job.state, JobState::Waiting(_))) {
+        sets.entry(Signature::of(&job.labels)).or_default().push(job);
+    }
+    let rows = sets.into_iter().map(|(signature, jobs)| {
+        let (queued, running): (Vec<&Job>, Vec<&Job>) =
+            jobs.into_iter().partition(|job| job.state == JobState::Pending);
+        LabelSetRow {
+            labels: signature.labels().cloned().collect(),
+            queued: queued.len() as u64,
+            in_progress: running.len() as u64,
+            oldest_queued_seconds: oldest(queued.into_iter(), snapshot.now),
+            pools: view
+                .pools
+                .iter()
+                .filter(|pool| signature.unneeded_on(pool.pool).is_some())
+                .map(|pool| pool.pool.name.clone())
+                .collect(),
+        }
+    });
+    rows.collect()
+}
+
+/// Counts jobs in progress: with the pool whose runner has them, or where no runner of ours has them, with the pool that
+/// would take them.
+fn in_progress_by_pool<'a>(snapshot: &'a Snapshot, view: &View<'a>) -> BTreeMap<&'a PoolName, u64> {
+    let mut by_pool: BTreeMap<&PoolName, u64> = BTreeMap::new();
+    let mut others = Vec::new();
+    for job in snapshot.demand.jobs.iter().filter(|job| job.state == JobState::InProgress) {
+        let is_its_runner = |pool: &&crate::engine::PoolView<'a>| {
+            pool.units.iter().any(|unit| {
+                unit.runner().is_some_and(|runner| match job.runner_id {
+                    Some(id) => runner.id == id,
+                    None => Some(&runner.name) == job.runner_name.as_ref(),
+                })
+            })
+        };
+        match view.pools.iter().find(is_its_runner) {
+            Some(pool) => *by_pool.entry(&pool.pool.name).or_default() += 1,
+            None => others.push(job),
+        }
+    }
+    let pools: Vec<&Pool> = view.pools.iter().map(|pool| pool.pool).collect();
+    for (pool, jobs) in assign(others, &pools, |_| crate::engine::Capacity::default()).taken {
+        *by_pool.entry(pool).or_default() += jobs.len() as u64;
+    }
+    by_pool
+}
+
+fn runner_counts(pool: &crate::engine::PoolView<'_>) -> RunnerCounts {
+    let mut counts = RunnerCounts::default();
+    for runner in pool.units.iter().filter_map(crate::engine::Unit::runner) {
+        match (runner.busy, runner.connection) {
+            (true, _) => counts.busy += 1,
+            (false, Connection::Online) => counts.idle += 1,
+            (false, Connection::Offline | Connection::Unknown) => counts.offline += 1,
+        }
+    }
+    counts
+}
+
+fn instance_counts(pool: &crate::engine::PoolView<'_>) -> InstanceCounts {
+    let mut counts = InstanceCounts::default();
+    for unit in &pool.units {
+        let count = match unit.state {
+            State::Launching => &mut counts.launching,
+            State::Booting => &mut counts.booting,
+            State::Idle | State::Expired => &mut counts.idle,
+            State::Busy => &mut counts.busy,
+            State::Stopped | State::Settling => &mut counts.ending,
+            State::Ending
+                if unit.runner().is_some() || unit.instance().is_some_and(crate::engine::Instance::is_live) =>
+            {
+                &mut counts.ending
+            }
+            State::BootFailed => &mut counts.boot_failed,
+            State::Lost | State::Disconnected => &mut counts.lost,
+            State::OrphanInstance | State::OrphanRunner => &mut counts.orphaned,
+            // Gone, or not ours to count.
+            State::Ending | State::Foreign => continue,
+        };
+        *count += 1;
+    }
+    counts
+}
+
+fn hidden_rows(runs: &[HiddenRun], now: Timestamp) -> Vec<HiddenRunRow> {
+    let row = |run: &HiddenRun| HiddenRunRow {
+        repository: run.repository.clone(),
+        run_id: run.run_id,
+        age_seconds: run.since.map(|since| age(now, since).as_secs()),
+    };
+    runs.iter().map(row).collect()
+}
+
+fn label_set_table(sets: &[&LabelSetRow], look: Look) -> String {
+    look.table(
+        &["LABELS", ">QUEUED", ">RUNNING", ">OLDEST"],
+        sets.iter().map(|set| {
+            vec![
+                if set.labels.is_empty() { "(none)".to_owned() } else { joined(&set.labels) },
+                number(set.queued),
+                number(set.in_progress),
+                seconds(set.oldest_queued_seconds),
+            ]
+        }),
+    )
+}
+
+fn oldest<'a>(jobs: impl Iterator<Item = &'a Job>, now: Timestamp) -> Option<u64> {
+    jobs.filter_map(|job| job.queued_at).min().map(|at| age(now, at).as_secs())
+}
+
+fn tally<'a>(words: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, usize> {
+    let mut tally = BTreeMap::new();
+    for word in words {
+        *tally.entry(word).or_insert(0) += 1;
+    }
+    tally
+}
+
+fn joined(labels: &[Label]) -> String {
+    labels.iter().map(Label::as_str).collect::<Vec<_>>().join(",")
+}
+
+fn jobs(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "job" } else { "jobs" })
+}
+
+fn number(count: u64) -> String {
+    if count == 0 { "-".to_owned() } else { count.to_string() }
+}
+
+/// A lower bound is never shown as the truth, and zero of it least of all.
+fn bounded(count: u64, kind: CountKind) -> String {
+    match kind {
+        CountKind::Exact => number(count),
+        CountKind::AtLeast => format!("≥{count}"),
+        CountKind::Stale => format!("~{count}"),
+    }
+}
+
+fn seconds(seconds: Option<u64>) -> String {
+    seconds.map_or_else(|| "-".to_owned(), |seconds| short(std::time::Duration::from_secs(seconds)))
+}

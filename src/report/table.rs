@@ -1,0 +1,95 @@
+//! Tables and colours, as far as they serve: every line can be understood without them.
+
+use anstyle::{AnsiColor, Color};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
+
+/// How output is to look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Colours are wanted.
+    pub color: bool,
+    /// The terminal's width in columns; `None` where nothing must be wrapped.
+    pub width: Option<u16>,
+}
+
+/// What a piece of text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// A table's head, a section's title.
+    Title,
+    /// A launch, a success.
+    Good,
+    /// An end, a failure.
+    Bad,
+    /// A mark, a skip.
+    Quiet,
+}
+
+impl Look {
+    /// Returns the text, in colour if colours are wanted.
+    #[must_use]
+    pub fn paint(self, style: Style, text: &str) -> String {
+        if !self.color {
+            return text.to_owned();
+        }
+        let color = |color: AnsiColor| anstyle::Style::new().fg_color(Some(Color::Ansi(color)));
+        let style = match style {
+            Style::Title => anstyle::Style::new().bold(),
+            Style::Good => color(AnsiColor::Green),
+            Style::Bad => color(AnsiColor::Red),
+            Style::Quiet => color(AnsiColor::Yellow),
+        };
+        format!("{style}{text}{style:#}")
+    }
+
+    /// Draws rows under a head: columns that begin with `>` are numbers, and stand to the right.
+    #[must_use]
+    pub fn table(self, head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+        let mut table = Table::new();
+        table.load_style(comfy_table::presets::NOTHING);
+        match self.width {
+            Some(width) => {
+                table.set_content_arrangement(ContentArrangement::Dynamic);
+                table.set_width(width);
+            }
+            None => {
+                table.set_content_arrangement(ContentArrangement::Disabled);
+            }
+        }
+        let numeric = |column: usize| head.get(column).is_some_and(|title| title.starts_with('>'));
+        let align = |column: usize| if numeric(column) { CellAlignment::Right } else { CellAlignment::Left };
+        table.set_header(
+            head.iter()
+                .enumerate()
+                .map(|(column, title)| Cell::new(title.trim_start_matches('>')).set_alignment(align(column))),
+        );
+        for row in rows {
+            table.add_row(
+                row.into_iter().enumerate().map(|(column, text)| Cell::new(text).set_alignment(align(column))),
+            );
+        }
+        let last = head.len().saturating_sub(1);
+        for column in table.column_iter_mut() {
+            let right = if column.index == last { 0 } else { 2 };
+            column.set_padding((0, right));
+        }
+        let drawn = table.to_string();
+        let mut lines: Vec<String> = drawn.lines().map(|line| line.trim_end().to_owned()).collect();
+        if let Some(title) = lines.first_mut() {
+            *title = self.paint(Style::Title, title);
+        }
+        lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_stand_to_the_right_and_nothing_is_wrapped_in_a_pipe() {
+        let rows = [vec!["linux-x64".to_owned(), "5".to_owned()], vec!["gpu".to_owned(), "12".to_owned()]];
+        let drawn = Look::default().table(&["POOL", ">QUEUED"], rows);
+        assert_eq!(drawn, "POOL       QUEUED\nlinux-x64       5\ngpu            12");
+    }
+}
