@@ -8,5 +8,7 @@ pub mod ec2;
 pub mod engine;
 pub mod exit;
 pub mod github;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod services;
 pub mod warning;
