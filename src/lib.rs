@@ -11,5 +11,7 @@ pub mod engine;
 pub mod exit;
 pub mod github;
 pub mod report;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod services;
 pub mod warning;

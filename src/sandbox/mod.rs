@@ -1,0 +1,24 @@
+//! The embedded world: GitHub's REST API and EC2's Query API on one loopback port, over one world that time passes in.
+//!
+//! It stands in for the two services, nothing more: production's own clients talk to it over real HTTP. Its state is
+//! [`World`], which is pure (it is told the time); [`Scenario`] says what it starts with; the servers only translate
+//! between HTTP and the world. Faults can be injected and every request can be read back (`/_sandbox/…`).
+//!
+//! What it does not claim: capacity, timing and billing of the real EC2, or a real runner's protocol. A runner is taken
+//! to start if the instance's user data holds a JIT configuration that this world issued.
+
+mod connection;
+mod control;
+mod ec2;
+mod github;
+mod scenario;
+mod serve;
+mod server;
+mod traffic;
+mod world;
+
+pub use scenario::Scenario;
+pub use serve::serve;
+pub use server::Sandbox;
+pub use traffic::{Call, Cut, Fault, Service};
+pub use world::{JobEditor, JobStatus, RepositoryEditor, RunEditor, RunnerEditor, Settings, World};

@@ -1,0 +1,191 @@
+//! What a world starts with.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::server::TOKEN;
+use super::world::World;
+
+/// A beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Scenario {
+    /// An organization on an ordinary day: a dozen repositories, three pools, jobs of every sort that come and go.
+    #[default]
+    Acme,
+    /// The same organization with one repository and nothing in it: tests add what they need.
+    Empty,
+}
+
+/// A pool of the configuration.
+struct Pool {
+    name: &'static str,
+    labels: &'static [&'static str],
+    image: &'static str,
+    instance_types: &'static [&'static str],
+    market: &'static str,
+    max: u32,
+}
+
+const X64: Pool = Pool {
+    name: "linux-x64",
+    labels: &["self-hosted", "linux", "x64"],
+    image: "ami-0123456789abcdef0",
+    instance_types: &["m7a.large", "m6a.large"],
+    market: "spot-then-on-demand",
+    max: 8,
+};
+const ARM64: Pool = Pool {
+    name: "linux-arm64",
+    labels: &["self-hosted", "linux", "arm64"],
+    image: "ami-0123456789abcdef1",
+    instance_types: &["m7g.large"],
+    market: "spot-then-on-demand",
+    max: 4,
+};
+const GPU: Pool = Pool {
+    name: "gpu",
+    labels: &["self-hosted", "linux", "x64", "gpu"],
+    image: "ami-0123456789abcdef0",
+    instance_types: &["g5.xlarge"],
+    market: "on-demand",
+    max: 2,
+};
+
+impl Pool {
+    /// Returns its block of the configuration.
+    fn block(&self) -> String {
+        let Self { name, labels, image, instance_types, market, max } = self;
+        format!(
+            r#"
+[[pool]]
+name = "{name}"
+labels = {labels:?}
+max = {max}
+image = "{image}"
+instance_types = {instance_types:?}
+subnets = ["subnet-a", "subnet-b"]
+security_groups = ["sg-1"]
+market = "{market}"
+boot_timeout = "5m"
+idle_timeout = "10m"
+max_lifetime = "12h"
+"#
+        )
+    }
+}
+
+impl Scenario {
+    /// Every scenario.
+    pub const ALL: [Self; 2] = [Self::Acme, Self::Empty];
+
+    /// Returns its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Acme => "acme",
+            Self::Empty => "empty",
+        }
+    }
+
+    /// Returns the organization's name.
+    #[must_use]
+    pub fn organization(self) -> &'static str {
+        "acme"
+    }
+
+    /// Returns the world as it begins at `now`.
+    #[must_use]
+    pub fn world(self, now: Timestamp) -> World {
+        let mut world = World::new(self.organization(), now);
+        world.token(TOKEN, None);
+        match self {
+            Self::Acme => fill_acme(&mut world),
+            Self::Empty => {
+                world.repository("api");
+            }
+        }
+        world
+    }
+}
+
+/// Returns a complete `ghascale.toml` for the pools, where `url` is the organization's.
+pub(super) fn configuration(url: &str) -> String {
+    let head = format!(
+        r#"# The embedded world of `ghascale sandbox`.
+[github]
+url = "{url}"
+token_env = "GITHUB_TOKEN"
+
+[scan]
+requests_per_minute = 6000
+max_job_age = "24h"
+
+[ec2]
+region = "eu-north-1"
+fleet = "sandbox"
+"#
+    );
+    [head, X64.block(), ARM64.block(), GPU.block()].concat()
+}
+
+impl FromStr for Scenario {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let names = Self::ALL.map(Self::name).join("`, `");
+        Self::ALL
+            .into_iter()
+            .find(|scenario| scenario.name() == name)
+            .ok_or_else(|| format!("no scenario `{name}`: there are `{names}`"))
+    }
+}
+
+fn fill_acme(world: &mut World) {
+    let seconds = Duration::from_secs;
+    let (x64, arm64, gpu) = (X64.labels, ARM64.labels, GPU.labels);
+    for name in ["api", "web", "worker", "mobile", "infra", "docs", "models", "search", "billing", "tools"] {
+        world.repository(name);
+    }
+    world.repository("website").public();
+    world.repository("attic").archived();
+    world.repository("suspended").disabled();
+    world.repository("notes").without_actions();
+
+    // Waiting for our runners, each for a while already.
+    let api = world.repository("api").run().workflow("test").aged(seconds(95));
+    let shards = api.job(x64.to_vec()).named("test (1)").lasting(seconds(20));
+    let shards = shards.job(x64.to_vec()).named("test (2)").lasting(seconds(25));
+    shards.job(x64.to_vec()).named("test (3)").lasting(seconds(12));
+    world.repository("web").run().aged(seconds(40)).job(x64.to_vec()).lasting(seconds(30));
+    world.repository("worker").run().aged(seconds(15)).job(x64.to_vec()).lasting(seconds(8));
+    let mobile = world.repository("mobile").run().workflow("release").aged(seconds(180));
+    let mobile = mobile.job(arm64.to_vec()).named("arm64 (debug)").lasting(seconds(18));
+    mobile.job(arm64.to_vec()).named("arm64 (release)").lasting(seconds(45));
+    world.repository("infra").run().aged(seconds(20)).job(arm64.to_vec()).lasting(seconds(10));
+    world.repository("models").run().workflow("train").aged(seconds(310)).job(gpu.to_vec()).lasting(seconds(60));
+
+    // On GitHub's own runners.
+    let ubuntu = ["ubuntu-latest"];
+    world.repository("docs").run().job(ubuntu).lasting(seconds(40)).on_hosted_runner();
+    world.repository("website").run().job(ubuntu).lasting(seconds(25)).on_hosted_runner();
+
+    // Waiting for something else than a runner.
+    world.repository("infra").run().workflow("deploy").aged(seconds(3600)).job(x64.to_vec()).waiting();
+    let holder = world.repository("billing").run().workflow("migrate").job(ubuntu).lasting(seconds(50));
+    let holder = holder.on_hosted_runner().id();
+    world.repository("billing").run().workflow("migrate").job(x64.to_vec()).lasting(seconds(15)).pending_until(holder);
+
+    // For nobody: no pool has the label.
+    world.repository("tools").run().workflow("installer").aged(seconds(600)).job(["self-hosted", "windows"]);
+
+    // What GitHub leaves behind, and what it doesn't show yet.
+    world.repository("search").run().workflow("nightly").aged(seconds(3 * 86_400));
+    world.repository("search").run().workflow("index").with_hidden_jobs();
+
+    world.repository("api").arriving(seconds(20), x64.to_vec(), seconds(25));
+    world.repository("mobile").arriving(seconds(45), arm64.to_vec(), seconds(30));
+    world.repository("models").arriving(seconds(150), gpu.to_vec(), seconds(60));
+    world.repository("web").arriving_hosted(seconds(30), seconds(20));
+}
