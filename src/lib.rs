@@ -14,4 +14,5 @@ pub mod report;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod services;
+pub mod state;
 pub mod warning;

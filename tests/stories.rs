@@ -18,7 +18,6 @@
 //! show                        shows instances and records
 //! ```
 
-use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -125,7 +124,7 @@ impl Story {
             ["job", id, rest @ ..] => self.job(id.parse().unwrap(), rest),
             ["time", time] => self.world.pass(humantime::parse_duration(time).unwrap()),
             ["fail", call, word, rest @ ..] => self.fail(call, word, rest),
-            ["plan"] => self.plan(self.world.observe()),
+            ["plan"] => self.plan(&self.world.observe()),
             ["plan", "lost", what] => {
                 let mut seen = self.world.observe();
                 match *what {
@@ -134,7 +133,7 @@ impl Story {
                     "instances" => seen.instances.whole = false,
                     other => panic!("nothing to lose in {other}"),
                 }
-                self.plan(seen);
+                self.plan(&seen);
             }
             ["apply"] => self.apply(),
             ["show"] => self.show(),
@@ -201,7 +200,7 @@ impl Story {
         let times = rest.iter().find_map(|word| word.strip_prefix('x')).map_or(1, |times| times.parse().unwrap());
         let fault = Fault { word: word.to_owned(), after };
         let mut faults = self.world.faults.borrow_mut();
-        faults.entry(call.to_owned()).or_insert_with(VecDeque::new).extend(vec![fault; times]);
+        faults.entry(call.to_owned()).or_default().extend(vec![fault; times]);
     }
 
     fn with_runner(&self, name: &str, change: impl FnOnce(&mut Runner)) {
@@ -253,9 +252,9 @@ impl Story {
         plan
     }
 
-    fn plan(&mut self, seen: Snapshot) {
-        let plan = self.decide(&seen);
-        let report = PlanReport::of(&plan, &seen, "");
+    fn plan(&mut self, seen: &Snapshot) {
+        let plan = self.decide(seen);
+        let report = PlanReport::of(&plan, seen, "");
         writeln!(self.out, "{}\n{}", report.text(Look::default()), report.summary()).unwrap();
     }
 

@@ -74,8 +74,8 @@ impl World {
         let invisible = self.invisible.borrow();
         let visible = |one: &&(Instance, String)| !invisible.contains(&one.0.id);
         seen.instances.items = self.instances.borrow().iter().filter(visible).map(|(one, _)| one.clone()).collect();
-        seen.runners.items = self.runners.borrow().clone();
-        seen.demand.jobs = self.jobs.borrow().clone();
+        seen.runners.items.clone_from(&self.runners.borrow());
+        seen.demand.jobs.clone_from(&self.jobs.borrow());
         seen
     }
 

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::table::{Look, Style};
 use crate::ages::{age, short};
 use crate::engine::{
-    Connection, CountKind, HiddenRun, Job, JobId, JobState, Label, Pool, PoolName, Reason, RepositoryName, RunId,
-    Signature, Snapshot, Source, State, View, assign,
+    Capacity, Connection, CountKind, HiddenRun, Instance, Job, JobId, JobState, Label, Pool, PoolName, PoolView,
+    Reason, ReasonCode, RepositoryName, RunId, Runner, Signature, Snapshot, Source, State, Unit, View, assign,
 };
 
 /// The body of `ghascale.status/1`.
@@ -170,6 +170,8 @@ pub struct Known {
     pub runners: bool,
     /// Instances were read.
     pub instances: bool,
+    /// Our runners are known by their names: the configuration has a fleet.
+    pub by_name: bool,
 }
 
 impl StatusReport {
@@ -188,7 +190,7 @@ impl StatusReport {
                 in_progress: in_progress.remove(&pool.pool.name).unwrap_or(0),
                 count_kind: snapshot.demand.kind,
                 oldest_queued_seconds: oldest(queued.iter().copied(), now),
-                runners: known.runners.then(|| runner_counts(pool)),
+                runners: known.runners.then(|| runner_counts(snapshot, pool, known.by_name)),
                 instances: known.instances.then(|| instance_counts(pool)),
                 min_idle: pool.pool.min_idle,
                 max: pool.pool.max,
@@ -203,7 +205,7 @@ impl StatusReport {
         let skipped = snapshot.demand.skipped.iter();
         Self {
             pools: pools.collect(),
-            jobs: job_rows(snapshot, view),
+            jobs: job_rows(snapshot, view, known),
             label_sets: label_sets(snapshot, view),
             repositories: Repositories {
                 scanned: snapshot.demand.scanned as u64,
@@ -329,13 +331,15 @@ impl StatusReport {
     }
 }
 
-fn job_rows(snapshot: &Snapshot, view: &View<'_>) -> Vec<JobRow> {
+fn job_rows(snapshot: &Snapshot, view: &View<'_>, known: Known) -> Vec<JobRow> {
     let mut pool_of: BTreeMap<JobId, &PoolName> = BTreeMap::new();
     for (pool, jobs) in &view.assignment.taken {
         pool_of.extend(jobs.iter().map(|job| (job.id, *pool)));
     }
-    let reason_of: BTreeMap<JobId, &Reason> =
-        view.assignment.unschedulable.iter().map(|job| (job.job_id, &job.reason)).collect();
+    // Whether a pool is full can't be said without its instances; that no pool takes a job, can.
+    let can_say = |reason: &Reason| known.instances && known.runners || reason.code == ReasonCode::NoPool;
+    let refused = view.assignment.unschedulable.iter().filter(|job| can_say(&job.reason));
+    let reason_of: BTreeMap<JobId, &Reason> = refused.map(|job| (job.job_id, &job.reason)).collect();
     let mut pending: Vec<&Job> = snapshot.demand.pending().collect();
     pending.sort_by_key(|job| (job.queued_at.is_none(), job.queued_at, job.id));
     pending
@@ -386,7 +390,7 @@ fn in_progress_by_pool<'a>(snapshot: &'a Snapshot, view: &View<'a>) -> BTreeMap<
     let mut by_pool: BTreeMap<&PoolName, u64> = BTreeMap::new();
     let mut others = Vec::new();
     for job in snapshot.demand.jobs.iter().filter(|job| job.state == JobState::InProgress) {
-        let is_its_runner = |pool: &&crate::engine::PoolView<'a>| {
+        let is_its_runner = |pool: &&PoolView<'a>| {
             pool.units.iter().any(|unit| {
                 unit.runner().is_some_and(|runner| match job.runner_id {
                     Some(id) => runner.id == id,
@@ -400,15 +404,23 @@ fn in_progress_by_pool<'a>(snapshot: &'a Snapshot, view: &View<'a>) -> BTreeMap<
         }
     }
     let pools: Vec<&Pool> = view.pools.iter().map(|pool| pool.pool).collect();
-    for (pool, jobs) in assign(others, &pools, |_| crate::engine::Capacity::default()).taken {
+    for (pool, jobs) in assign(others, &pools, |_| Capacity::default()).taken {
         *by_pool.entry(pool).or_default() += jobs.len() as u64;
     }
     by_pool
 }
 
-fn runner_counts(pool: &crate::engine::PoolView<'_>) -> RunnerCounts {
+/// Counts a pool's runner records; without a fleet there are no names to know ours by, so all that could take the pool's
+/// jobs are counted.
+fn runner_counts(snapshot: &Snapshot, pool: &PoolView<'_>, by_name: bool) -> RunnerCounts {
+    let could_take = |runner: &&Runner| pool.pool.labels.iter().all(|label| runner.labels.contains(label));
+    let runners: Vec<&Runner> = if by_name {
+        pool.units.iter().filter_map(Unit::runner).collect()
+    } else {
+        snapshot.runners.items.iter().filter(could_take).collect()
+    };
     let mut counts = RunnerCounts::default();
-    for runner in pool.units.iter().filter_map(crate::engine::Unit::runner) {
+    for runner in runners {
         match (runner.busy, runner.connection) {
             (true, _) => counts.busy += 1,
             (false, Connection::Online) => counts.idle += 1,
@@ -418,7 +430,7 @@ fn runner_counts(pool: &crate::engine::PoolView<'_>) -> RunnerCounts {
     counts
 }
 
-fn instance_counts(pool: &crate::engine::PoolView<'_>) -> InstanceCounts {
+fn instance_counts(pool: &PoolView<'_>) -> InstanceCounts {
     let mut counts = InstanceCounts::default();
     for unit in &pool.units {
         let count = match unit.state {
@@ -427,9 +439,7 @@ fn instance_counts(pool: &crate::engine::PoolView<'_>) -> InstanceCounts {
             State::Idle | State::Expired => &mut counts.idle,
             State::Busy => &mut counts.busy,
             State::Stopped | State::Settling => &mut counts.ending,
-            State::Ending
-                if unit.runner().is_some() || unit.instance().is_some_and(crate::engine::Instance::is_live) =>
-            {
+            State::Ending if unit.runner().is_some() || unit.instance().is_some_and(Instance::is_live) => {
                 &mut counts.ending
             }
             State::BootFailed => &mut counts.boot_failed,

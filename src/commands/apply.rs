@@ -1,0 +1,192 @@
+//! `ghascale apply`: does it, with or without a plan file.
+//!
+//! A plan file only ever narrows: the world is read again, planned again, and of the new plan only what the file has too
+//! is done. What the file has and the new plan hasn't no longer holds, is skipped, and is said.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::Failure;
+use super::session::{Session, configuration, pool_names, show, state_directory};
+use crate::apply::{Executor, Listener, Outcome, PoolSettings};
+use crate::cli::{ApplyArgs, Cli};
+use crate::config::{Config, Needs};
+use crate::engine::{Plan, PoolName, View};
+use crate::exit;
+use crate::github::ScopeRunners;
+use crate::report::{ActionKind, ActionResult, ActionRow, ApplyReport, PlanReport, Report, Summary};
+use crate::services::SystemClock;
+use crate::state::{AuditLog, LockError, StateDirectory};
+use crate::ui::Ui;
+use crate::warning::{Warning, WarningCode};
+
+pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Failure> {
+    let pools = pool_names(&args.pool);
+    let config = configuration(cli, Needs::Launch, &pools, ui)?;
+    let file = args.plan_file.as_deref().map(|file| read(file, &config)).transpose()?;
+    if !args.yes && !ui.can_ask() {
+        return Err(Failure::usage("nobody is here to confirm").hint("add `--yes` to apply without being asked"));
+    }
+    let mut warnings = Vec::new();
+    let state = state_directory();
+    let _lock = match state.lock(config.policy().fleet.as_str()) {
+        Ok(lock) => Some(lock),
+        Err(error @ LockError::Held(_)) => {
+            return Err(Failure::new(exit::TRY_AGAIN, error.to_string()).hint("try again when that run has ended"));
+        }
+        Err(error @ LockError::Unwritable(..)) => {
+            warnings.push(Warning { code: WarningCode::StateUnwritable, message: error.to_string(), subject: None });
+            None
+        }
+    };
+
+    let session = Session::open(config).await?;
+    let seen = session.observe(ui).await?;
+    warnings.extend(seen.warnings.iter().cloned());
+    warnings.extend(View::of(&seen.snapshot, &session.config.policy()).warnings());
+    let mut plan = session.decide(&seen, &pools)?;
+    let dropped = file.as_ref().map(|file| narrow(&mut plan, file)).unwrap_or_default();
+    warnings.extend(dropped.iter().map(no_longer));
+    let planned = PlanReport::of(&plan, &seen.snapshot, &session.config.digest);
+
+    if !args.yes && !plan.actions.is_empty() {
+        ui.warn(&warnings);
+        eprintln!("{}\n\n{}\n", planned.text(ui.look()), planned.summary());
+        if !ui.confirm("apply this plan?") {
+            return Err(Failure::new(exit::FAILED, "not confirmed: nothing was changed"));
+        }
+    }
+
+    let audit = audit(&state, &planned.plan_id, &mut warnings);
+    let outcomes = carry_out(&session, &plan, audit.as_ref()).await;
+    let mut results: Vec<ActionResult> = outcomes.iter().map(ActionResult::from).collect();
+    results.extend(dropped.into_iter().map(|action| ActionResult::skipped(action, NO_LONGER)));
+    let body = ApplyReport::of(&planned, results);
+    let report = session.report("apply", seen.snapshot.now, warnings, body);
+    show(ui, &report, None, || report.body.text(ui.look()))?;
+    Ok(code(&report, file.is_some()))
+}
+
+const NO_LONGER: &str = "it no longer holds: the world has changed since the plan was made";
+
+fn no_longer(action: &ActionRow) -> Warning {
+    let subject = action.runner.as_ref().map(ToString::to_string);
+    let subject = subject.or_else(|| action.instance_id.as_ref().map(ToString::to_string));
+    Warning { code: WarningCode::ActionSkipped, message: NO_LONGER.to_owned(), subject }
+}
+
+async fn carry_out(session: &Session, plan: &Plan, audit: Option<&AuditLog>) -> Vec<Outcome> {
+    let Some(fleet) = &session.fleet else { return Vec::new() };
+    let pools: BTreeMap<PoolName, PoolSettings> = session
+        .config
+        .pools
+        .iter()
+        .map(|pool| {
+            let settings =
+                PoolSettings { runner_group: pool.runner_group.clone(), labels: pool.policy.labels.clone() };
+            (pool.policy.name.clone(), settings)
+        })
+        .collect();
+    let runners = ScopeRunners::new(&session.client, &session.config.github.scope);
+    let nonce = || fastrand::u64(..);
+    let executor = Executor {
+        runners: &runners,
+        instances: fleet,
+        clock: &SystemClock,
+        pools: &pools,
+        nonce: &nonce,
+        listener: &Log(audit),
+    };
+    executor.carry_out(plan).await
+}
+
+/// Tells the log and the audit log of each action.
+struct Log<'a>(Option<&'a AuditLog>);
+
+impl Listener for Log<'_> {
+    fn ended(&self, outcome: &Outcome) {
+        let (pool, result) = (outcome.action.pool.as_str(), outcome.result);
+        tracing::info!(pool, slot = ?outcome.action.slot, ?result, error = outcome.error, "action ended");
+        if let Some(audit) = self.0 {
+            audit.ended(outcome);
+        }
+    }
+}
+
+fn audit(state: &StateDirectory, plan_id: &str, warnings: &mut Vec<Warning>) -> Option<AuditLog> {
+    match state.audit(plan_id) {
+        Ok(audit) => Some(audit),
+        Err(error) => {
+            let message = format!("the audit log could not be opened: {error}");
+            warnings.push(Warning { code: WarningCode::StateUnwritable, message, subject: None });
+            None
+        }
+    }
+}
+
+// --- the plan file --------------------------------------------------------------------------------------------------
+
+/// Reads a plan file. Wrong in any way, it is refused as a whole, before anything is called.
+fn read(file: &Path, config: &Config) -> Result<PlanReport, Failure> {
+    let named = |what: String| Failure::usage(format!("{}: {what}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| named(error.to_string()))?;
+    let report: Report<PlanReport> =
+        serde_json::from_str(&text).map_err(|error| named(format!("not a plan file: {error}")))?;
+    if report.schema != "ghascale.plan/1" {
+        return Err(named(format!("its schema is `{}`, and this version reads `ghascale.plan/1`", report.schema)));
+    }
+    if !report.body.is_intact() {
+        return Err(named("it was changed after it was written".into()).hint("make a new one with `ghascale plan --out`"));
+    }
+    if report.body.configuration != config.digest {
+        return Err(named("it was made with another configuration".into())
+            .hint("make a new one with `ghascale plan --out`"));
+    }
+    Ok(report.body)
+}
+
+/// Keeps of a fresh plan what the file has too; returns what the file has and the fresh plan hasn't.
+///
+/// Launches are interchangeable within a pool, so of those the file's number is kept, in the file's own slots first.
+fn narrow(fresh: &mut Plan, file: &PlanReport) -> Vec<ActionRow> {
+    let mut wanted = file.actions.clone();
+    fresh.actions.retain(|action| {
+        let row = ActionRow::from(action);
+        match wanted.iter().position(|other| other.is_same_deed(&row)) {
+            Some(at) => {
+                wanted.remove(at);
+                true
+            }
+            None => false,
+        }
+    });
+    // A note that is set already, by a peer or by a listener, is as the plan wanted it.
+    wanted.retain(|action| action.action != ActionKind::Mark);
+    let count = |plan: &Plan, pool: &PoolName, wanted: fn(ActionKind) -> bool| {
+        let of_pool = plan.actions.iter().filter(|action| action.pool == *pool);
+        u32::try_from(of_pool.filter(|action| wanted(ActionRow::from(*action).action)).count()).unwrap_or(u32::MAX)
+    };
+    let sums: Vec<(u32, u32)> = fresh
+        .pools
+        .iter()
+        .map(|sums| {
+            let launches = count(fresh, &sums.name, |kind| kind == ActionKind::Launch);
+            (launches, count(fresh, &sums.name, |kind| kind == ActionKind::Terminate))
+        })
+        .collect();
+    for (pool, (launch, end)) in fresh.pools.iter_mut().zip(sums) {
+        (pool.launch, pool.end) = (launch, end);
+    }
+    wanted
+}
+
+fn code(report: &Report<ApplyReport>, from_file: bool) -> u8 {
+    let Summary { done, skipped, failed } = report.body.summary;
+    if failed > 0 && done == 0 {
+        exit::FAILED
+    } else if failed > 0 || report.is_partial() || (from_file && skipped > 0) {
+        exit::PARTIAL
+    } else {
+        exit::DONE
+    }
+}

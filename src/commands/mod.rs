@@ -1,0 +1,36 @@
+//! The commands: parse, call, render. One file each; what two of them need stands in a file of its own.
+
+mod apply;
+mod failure;
+mod plan;
+mod sandbox;
+mod session;
+mod status;
+
+pub use failure::Failure;
+
+use crate::cli::{Cli, Command};
+use crate::exit;
+use crate::ui::Ui;
+
+/// Runs a command; returns the process's exit code.
+pub async fn run(cli: Cli) -> u8 {
+    let ui = Ui::new(&cli);
+    let result = match &cli.command {
+        Command::Status(args) => status::run(&cli, args, &ui).await,
+        Command::Plan(args) => plan::run(&cli, args, &ui).await,
+        Command::Apply(args) => apply::run(&cli, args, &ui).await,
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox(args) => sandbox::run(args, &ui).await,
+        Command::Completions(args) => {
+            ui.print(&crate::cli::completions(args.shell)).map(|()| exit::DONE).map_err(Into::into)
+        }
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => {
+            ui.error(&failure);
+            failure.code
+        }
+    }
+}

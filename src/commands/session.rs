@@ -1,0 +1,133 @@
+//! What `status`, `plan` and `apply` share: a configuration, connections, one observation, one report.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use etcetera::BaseStrategy as _;
+use serde::Serialize;
+
+use super::Failure;
+use crate::cli::Cli;
+use crate::config::{self, Config, Environment, Needs, Request};
+use crate::ec2::{self, Fleet};
+use crate::engine::{Plan, PoolName, check, plan};
+use crate::exit;
+use crate::github::Client;
+use crate::observe::{Observation, observe};
+use crate::report::{Api, Report};
+use crate::state::StateDirectory;
+use crate::ui::Ui;
+use crate::warning::Warning;
+
+/// One command's connections.
+pub(super) struct Session {
+    /// The validated configuration.
+    pub(super) config: Config,
+    /// GitHub.
+    pub(super) client: Client,
+    /// EC2; `None` without `[ec2]`.
+    pub(super) fleet: Option<Fleet>,
+}
+
+/// Reads the configuration, and nothing else.
+pub(super) fn configuration(cli: &Cli, needs: Needs, pools: &[PoolName], ui: &Ui) -> Result<Config, Failure> {
+    let request = Request {
+        file: cli.config.clone(),
+        url: cli.url.clone(),
+        environment: Environment::of_process(),
+        needs,
+    };
+    let config = config::load(&request).map_err(|problems| Failure {
+        drawn: true,
+        ..Failure::usage(problems.render(ui.colors_errors()))
+    })?;
+    for pool in pools {
+        if config.pool(pool).is_none() {
+            let names: Vec<_> = config.pools.iter().map(|pool| format!("`{}`", pool.policy.name)).collect();
+            let failure = Failure::usage(format!("no pool `{pool}` in the configuration"));
+            return Err(if names.is_empty() { failure } else { failure.hint(format!("there is {}", names.join(", "))) });
+        }
+    }
+    if needs == Needs::Launch {
+        let too_large = config.pools.iter().filter_map(|pool| ec2::check_user_data(pool).err());
+        if let Some(why) = too_large.reduce(|all, one| format!("{all}; {one}")) {
+            return Err(Failure::usage(why));
+        }
+    }
+    Ok(config)
+}
+
+impl Session {
+    /// Connects to what the configuration names.
+    pub(super) async fn open(config: Config) -> Result<Self, Failure> {
+        let client = Client::new(&config.github)?;
+        let fleet = match &config.ec2 {
+            Some(ec2) => Some(Fleet::connect(ec2, &config.pools).await?),
+            None => None,
+        };
+        Ok(Self { config, client, fleet })
+    }
+
+    /// Looks at everything once.
+    pub(super) async fn observe(&self, ui: &Ui) -> Result<Observation, Failure> {
+        let progress = ui.progress();
+        Ok(observe(&self.config, &self.client, self.fleet.as_ref(), progress.as_ref()).await?)
+    }
+
+    /// Decides, and lets the second pair of eyes look.
+    pub(super) fn decide(&self, observation: &Observation, pools: &[PoolName]) -> Result<Plan, Failure> {
+        let policy = self.config.policy();
+        let plan = plan(&observation.snapshot, &policy);
+        check(&observation.snapshot, &policy, &plan).map_err(|violations| {
+            let message = format!("this plan breaks a rule, and nothing was done: {}", violations.join("; "));
+            Failure::new(exit::FAILED, message).hint("this is a defect of ghascale: please report it with `-vv`'s output")
+        })?;
+        Ok(plan.only(pools))
+    }
+
+    /// Puts a command's own part into what all reports share.
+    pub(super) fn report<T>(&self, name: &str, at: jiff::Timestamp, warnings: Vec<Warning>, body: T) -> Report<T> {
+        let usage = self.client.usage();
+        Report {
+            schema: format!("ghascale.{name}/1"),
+            generated_at: at.to_string(),
+            scope: self.config.github.scope.to_string(),
+            warnings,
+            api: Api {
+                requests: usage.requests,
+                not_modified: usage.not_modified,
+                rate_limit_remaining: usage.remaining,
+                rate_limit_limit: usage.limit,
+            },
+            body,
+        }
+    }
+}
+
+/// Writes a report: JSON to stdout, or the drawing to stdout; its warnings to stderr.
+pub(super) fn show<T: Serialize>(
+    ui: &Ui,
+    report: &Report<T>,
+    cadence: Option<Duration>,
+    text: impl FnOnce() -> String,
+) -> Result<(), Failure> {
+    ui.warn(&report.warnings);
+    if ui.is_json() {
+        let json = report.json().map_err(|error| Failure::new(exit::FAILED, error.to_string()))?;
+        ui.print(&json)?;
+    } else {
+        ui.print(&format!("{}\n\n{}", text(), report.api.line(cadence)))?;
+    }
+    Ok(())
+}
+
+/// Returns where this host keeps its state.
+pub(super) fn state_directory() -> StateDirectory {
+    let state = etcetera::choose_base_strategy().ok().and_then(|strategy| strategy.state_dir());
+    StateDirectory::new(state.unwrap_or_else(|| PathBuf::from(".")).join("ghascale"))
+}
+
+/// Names pools as the flags do.
+pub(super) fn pool_names(names: &[String]) -> Vec<PoolName> {
+    names.iter().map(PoolName::new).collect()
+}

@@ -1,0 +1,39 @@
+//! `ghascale status`: pending jobs, runners and instances, by pool.
+
+use std::time::Duration;
+
+use super::Failure;
+use super::session::{Session, configuration, pool_names, show};
+use crate::cli::{Cli, StatusArgs};
+use crate::config::Needs;
+use crate::engine::View;
+use crate::exit;
+use crate::report::StatusReport;
+use crate::ui::Ui;
+
+pub(super) async fn run(cli: &Cli, args: &StatusArgs, ui: &Ui) -> Result<u8, Failure> {
+    let pools = pool_names(&args.pool);
+    let session = Session::open(configuration(cli, Needs::Look, &pools, ui)?).await?;
+    let Some(every) = args.watch else { return once(&session, args, ui, None).await };
+    loop {
+        let code = once(&session, args, ui, Some(every)).await?;
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            _ = tokio::signal::ctrl_c() => return Ok(code),
+        }
+    }
+}
+
+async fn once(session: &Session, args: &StatusArgs, ui: &Ui, cadence: Option<Duration>) -> Result<u8, Failure> {
+    let seen = session.observe(ui).await?;
+    let policy = session.config.policy();
+    let view = View::of(&seen.snapshot, &policy);
+    let mut warnings = seen.warnings;
+    if seen.known.instances && seen.known.runners {
+        warnings.extend(view.warnings());
+    }
+    let body = StatusReport::of(&seen.snapshot, &view, seen.known).only(&pool_names(&args.pool));
+    let report = session.report("status", seen.snapshot.now, warnings, body);
+    show(ui, &report, cadence, || report.body.text(ui.look(), args.jobs))?;
+    Ok(if report.is_partial() { exit::PARTIAL } else { exit::DONE })
+}

@@ -1,0 +1,134 @@
+//! What a host keeps: the audit log and the lock that stops overlapping runs. Never needed: with both gone, every
+//! command still gives the right answer.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::apply::{Listener, Outcome};
+use crate::report::ActionResult;
+
+/// The state directory of one host, `$XDG_STATE_HOME/ghascale`.
+#[derive(Clone, Debug)]
+pub struct StateDirectory {
+    path: PathBuf,
+}
+
+/// Held while a run changes things; released with the process, however it ends.
+#[derive(Debug)]
+pub struct HostLock {
+    _file: File,
+}
+
+/// Why there is no lock.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another run on this host has it.
+    #[error("another run holds this host's lock {}", .0.display())]
+    Held(PathBuf),
+    /// The file could not be made: there is no lock, and none is needed for correctness.
+    #[error("the lock {} could not be taken: {}", .0.display(), .1)]
+    Unwritable(PathBuf, io::Error),
+}
+
+impl StateDirectory {
+    /// Names the directory; nothing is created yet.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Takes the lock of one fleet on this host, without waiting.
+    ///
+    /// # Errors
+    /// See [`LockError`].
+    pub fn lock(&self, fleet: &str) -> Result<HostLock, LockError> {
+        let path = self.path.join(format!("{fleet}.lock"));
+        let unwritable = |error| LockError::Unwritable(path.clone(), error);
+        let file = self.open(&path, OpenOptions::new().write(true).create(true)).map_err(unwritable)?;
+        match file.try_lock() {
+            Ok(()) => Ok(HostLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(LockError::Held(path)),
+            Err(TryLockError::Error(error)) => Err(unwritable(error)),
+        }
+    }
+
+    /// Opens the audit log, `audit.jsonl`: one line an action, appended whole.
+    ///
+    /// # Errors
+    /// The directory or the file can't be written.
+    pub fn audit(&self, plan_id: &str) -> io::Result<AuditLog> {
+        let path = self.path.join("audit.jsonl");
+        let file = self.open(&path, OpenOptions::new().append(true).create(true))?;
+        Ok(AuditLog { file, plan_id: plan_id.to_owned() })
+    }
+
+    fn open(&self, path: &PathBuf, options: &mut OpenOptions) -> io::Result<File> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
+        options.mode(0o600).open(path)
+    }
+}
+
+/// A line for each action, with what decided it and the ids to ask GitHub and AWS about it. No secret is in it.
+#[derive(Debug)]
+pub struct AuditLog {
+    file: File,
+    plan_id: String,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    at: String,
+    process: u32,
+    plan_id: &'a str,
+    client_token: Option<&'a str>,
+    #[serde(flatten)]
+    action: ActionResult,
+}
+
+impl Listener for AuditLog {
+    fn ended(&self, outcome: &Outcome) {
+        let line = Line {
+            at: outcome.at.to_string(),
+            process: std::process::id(),
+            plan_id: &self.plan_id,
+            client_token: outcome.client_token.as_deref(),
+            action: ActionResult::from(outcome),
+        };
+        let written = serde_json::to_string(&line)
+            .map_err(io::Error::other)
+            .and_then(|line| (&self.file).write_all(format!("{line}\n").as_bytes()));
+        if let Err(error) = written {
+            tracing::warn!(%error, "the audit log could not be written");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_run_of_a_fleet_is_refused_and_another_fleets_is_not() {
+        let home = tempfile::tempdir().unwrap();
+        let state = StateDirectory::new(home.path().join("ghascale"));
+        let held = state.lock("acme").unwrap();
+        assert!(matches!(state.lock("acme"), Err(LockError::Held(_))));
+        state.lock("other").unwrap();
+        drop(held);
+        state.lock("acme").unwrap();
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_said() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let state = StateDirectory::new(file.join("below"));
+        assert!(matches!(state.lock("acme"), Err(LockError::Unwritable(..))));
+        assert!(state.audit("x").is_err());
+    }
+}

@@ -1,0 +1,171 @@
+//! The only way to the terminal: results to stdout; progress, warnings and errors to stderr.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use anstyle::AnsiColor;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::cli::{Cli, ColorChoice, Output};
+use crate::commands::Failure;
+use crate::engine::RepositoryName;
+use crate::github::Progress;
+use crate::report::Look;
+use crate::warning::Warning;
+
+/// How to speak to whoever called.
+#[derive(Debug)]
+pub struct Ui {
+    output: Output,
+    color_out: bool,
+    color_err: bool,
+    quiet: bool,
+}
+
+impl Ui {
+    /// Decides by the flags and the terminal.
+    #[must_use]
+    pub fn new(cli: &Cli) -> Self {
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = set("NO_COLOR") || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let wanted = |terminal: bool| match cli.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => !dumb && (terminal || set("CLICOLOR_FORCE")),
+        };
+        Self {
+            output: cli.output,
+            color_out: wanted(io::stdout().is_terminal()),
+            color_err: wanted(io::stderr().is_terminal()),
+            quiet: cli.quiet,
+        }
+    }
+
+    /// Returns whether the result is to be JSON.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        self.output == Output::Json
+    }
+
+    /// Returns whether somebody sits there who can answer.
+    #[must_use]
+    pub fn can_ask(&self) -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// Returns how results are to look.
+    #[must_use]
+    pub fn look(&self) -> Look {
+        let width = io::stdout().is_terminal().then(terminal_width).flatten();
+        Look { color: self.color_out, width }
+    }
+
+    /// Writes a result to stdout, with a line's end. A reader that closed the pipe has seen enough: that is a success.
+    ///
+    /// # Errors
+    /// stdout can't be written for another reason: a full disk.
+    pub fn print(&self, text: &str) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        let end = if text.ends_with('\n') { "" } else { "\n" };
+        match write!(out, "{text}{end}").and_then(|()| out.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Writes warnings to stderr, each once.
+    pub fn warn(&self, warnings: &[Warning]) {
+        if self.quiet {
+            return;
+        }
+        for warning in warnings {
+            let subject = warning.subject.as_ref().map_or_else(String::new, |subject| format!("{subject}: "));
+            let head = self.painted("warning:", AnsiColor::Yellow);
+            self.say(&format!("{head} {subject}{} [{}]", warning.message, warning.code));
+        }
+    }
+
+    /// Writes why there is no answer to stderr.
+    pub fn error(&self, failure: &Failure) {
+        if failure.drawn {
+            self.say(failure.message.trim_end());
+        } else {
+            self.say(&format!("{} {}", self.painted("error:", AnsiColor::Red), failure.message));
+        }
+        if let Some(hint) = &failure.hint {
+            self.say(&format!("{} {hint}", self.painted("hint:", AnsiColor::Cyan)));
+        }
+    }
+
+    /// Returns whether stderr takes colours.
+    #[must_use]
+    pub fn colors_errors(&self) -> bool {
+        self.color_err
+    }
+
+    /// Asks a question that takes a yes; anything else is a no.
+    #[must_use]
+    pub fn confirm(&self, question: &str) -> bool {
+        eprint!("{question} [y/N] ");
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+    }
+
+    /// Shows, on a terminal, what is being waited for; gone when done.
+    #[must_use]
+    pub fn progress(&self) -> Box<dyn Progress> {
+        if self.quiet || !io::stderr().is_terminal() {
+            return Box::new(crate::github::NoProgress);
+        }
+        Box::new(Bar::new())
+    }
+
+    fn painted(&self, text: &str, color: AnsiColor) -> String {
+        if !self.color_err {
+            return text.to_owned();
+        }
+        let style = anstyle::Style::new().bold().fg_color(Some(color.into()));
+        format!("{style}{text}{style:#}")
+    }
+
+    fn say(&self, line: &str) {
+        // Nothing is left to tell it to if stderr is closed.
+        let _ = writeln!(io::stderr().lock(), "{line}");
+    }
+}
+
+/// Returns the width of the terminal in columns.
+fn terminal_width() -> Option<u16> {
+    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    columns.or_else(|| Some(console::Term::stdout().size_checked()?.1))
+}
+
+/// Repositories read, of those found.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new() -> Self {
+        let bar = ProgressBar::new(0);
+        let template = "{spinner} reading jobs: {pos}/{len} repositories  {wide_msg}";
+        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self(bar)
+    }
+}
+
+impl Progress for Bar {
+    fn found(&self, repositories: usize) {
+        self.0.set_length(repositories as u64);
+    }
+
+    fn done(&self, repository: &RepositoryName) {
+        self.0.set_message(repository.to_string());
+        self.0.inc(1);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
