@@ -22,8 +22,8 @@ fn said(plan: &Plan) -> Vec<String> {
         .map(|action| match &action.step {
             Step::Launch { .. } => format!("launch {}", action.runner.as_ref().unwrap()),
             Step::Deregister { runner_id, .. } => format!("deregister {runner_id}"),
-            Step::Terminate { instance_id, after: Some(id) } => format!("terminate {instance_id} after {id}"),
-            Step::Terminate { instance_id, after: None } => format!("terminate {instance_id}"),
+            Step::Terminate { instance_id, record: Some(id) } => format!("terminate {instance_id} after {id}"),
+            Step::Terminate { instance_id, record: None } => format!("terminate {instance_id}"),
             Step::Mark { instance_id, mark, set: true } => format!("mark {instance_id} {}", mark.tag()),
             Step::Mark { instance_id, mark, set: false } => format!("unmark {instance_id} {}", mark.tag()),
         })
@@ -192,7 +192,7 @@ fn a_lost_runner_whose_job_is_in_progress_stays() {
 #[test]
 fn an_instance_without_a_record_is_terminated_unless_a_job_has_its_runner() {
     let world = snapshot().instance(instance("linux", 0));
-    assert_eq!(said(&planned(&world, &linux())), ["terminate i-linux-0"]);
+    assert_eq!(said(&planned(&world, &linux())), ["terminate i-linux-0 after 100"]);
     let plan = planned(&world.job(job(1).on(100)), &linux());
     assert_eq!((said(&plan), held(&plan)), (vec![], vec![ReasonCode::JobInProgress]));
 }
@@ -203,7 +203,7 @@ fn a_namesakes_job_does_not_keep_an_instance() {
     let mut of_namesake = job(1).on(555);
     of_namesake.runner_name = Some(runner("linux", 0).name);
     let world = snapshot().instance(instance("linux", 0)).job(of_namesake);
-    assert_eq!(said(&planned(&world, &linux())), ["terminate i-linux-0"]);
+    assert_eq!(said(&planned(&world, &linux())), ["terminate i-linux-0 after 100"]);
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn of_two_instances_in_a_slot_the_one_with_the_record_stays() {
         .runner(runner("linux", 0).online())
         .instance(instance("linux", 0).marked(Mark::SeenOnline, 60))
         .instance(second);
-    assert_eq!(said(&planned(&world, &linux())), ["terminate i-second"]);
+    assert_eq!(said(&planned(&world, &linux())), ["terminate i-second after 77"]);
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn an_expired_runner_loses_its_record_first_and_its_instance_in_a_later_pass() {
     let plan = planned(&snapshot().instance(seen.clone().marked(Mark::Draining, 59)), &linux());
     assert_eq!(said(&plan), [""; 0]);
     let plan = planned(&snapshot().instance(seen.marked(Mark::Draining, 60)), &linux());
-    assert_eq!(said(&plan), ["terminate i-linux-0"]);
+    assert_eq!(said(&plan), ["terminate i-linux-0 after 100"]);
 }
 
 #[test]
@@ -322,6 +322,7 @@ fn a_run_with_hidden_jobs_holds_what_could_be_running_one_of_them() {
     world.demand.unresolved.push(HiddenRun {
         repository: "acme/api".into(),
         run_id: ghascale::engine::RunId(9),
+        status: "queued".into(),
         since: None,
     });
     let plan = planned(&world, &linux());
@@ -375,9 +376,9 @@ fn the_check_finds_what_a_planner_must_not_do() {
                 *runner_id = ghascale::engine::RunnerId(100);
                 *instance_id = Some("i-linux-0".into());
             }
-            Step::Terminate { instance_id, after } => {
+            Step::Terminate { instance_id, record } => {
                 *instance_id = "i-linux-0".into();
-                *after = Some(ghascale::engine::RunnerId(100));
+                *record = Some(ghascale::engine::RunnerId(100));
             }
             Step::Launch { .. } | Step::Mark { .. } => {}
         }

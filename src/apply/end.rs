@@ -39,10 +39,15 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                 }
                 outcome
             }
-            Step::Terminate { instance_id, after: Some(record) } if !gone.contains(record) => {
-                self.skipped(action, format!("the runner of {instance_id} was not deregistered"))
-            }
-            Step::Terminate { instance_id, .. } => self.terminate(action, instance_id, lessons).await,
+            Step::Terminate { instance_id, record } => match record.filter(|record| !gone.contains(record)) {
+                None => self.terminate(action, instance_id, lessons).await,
+                // A list of several pages can miss a record; the record itself can't be missed.
+                Some(record) => match self.runners.runner(record).await {
+                    Ok(None) => self.terminate(action, instance_id, lessons).await,
+                    Ok(Some(_)) => self.skipped(action, format!("the runner of {instance_id} is registered")),
+                    Err(error) => self.refused_by_github(action, &error, lessons),
+                },
+            },
         }
     }
 

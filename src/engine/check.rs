@@ -42,9 +42,9 @@ impl Checker<'_> {
                 self.jobs_are_known()?;
                 self.deregister(*runner_id, instance_id.as_ref(), &action.pool)
             }
-            Step::Terminate { instance_id, after } => {
+            Step::Terminate { instance_id, record } => {
                 self.jobs_are_known()?;
-                self.terminate(self.our_instance(instance_id, &action.pool)?, *after)
+                self.terminate(self.our_instance(instance_id, &action.pool)?, *record)
             }
         }
     }
@@ -92,7 +92,7 @@ impl Checker<'_> {
         self.no_job(Some(id), Some(&runner.name))
     }
 
-    fn terminate(&self, instance: &Instance, after: Option<RunnerId>) -> Result<(), String> {
+    fn terminate(&self, instance: &Instance, gone_first: Option<RunnerId>) -> Result<(), String> {
         let id = &instance.id;
         match instance.state {
             InstanceState::ShuttingDown | InstanceState::Terminated => {
@@ -106,7 +106,8 @@ impl Checker<'_> {
                 self.no_job(instance.runner_id, None)?;
             }
         }
-        let record = instance.runner_id.and_then(|runner| self.record(runner));
+        let id_of_record = instance.runner_id.or(gone_first);
+        let record = id_of_record.and_then(|runner| self.record(runner));
         if record.is_some_and(|record| can_run(instance) && record.connection != Connection::Offline) {
             return Err(format!("terminate {id}, whose runner is connected"));
         }
@@ -114,10 +115,14 @@ impl Checker<'_> {
             let same = |step: &Step| matches!(step, Step::Deregister { runner_id, .. } if *runner_id == id);
             self.plan.actions.iter().any(|action| same(&action.step))
         };
-        match (record, after) {
-            (Some(record), Some(after)) if record.id == after && is_deregistered(after) => Ok(()),
-            (None, after) if after.is_none_or(is_deregistered) => Ok(()),
-            _ => Err(format!("terminate {id} without deregistering its runner first")),
+        if gone_first != id_of_record {
+            return Err(format!("terminate {id} without a look at its own runner's record"));
+        }
+        match record {
+            Some(record) if !is_deregistered(record.id) => {
+                Err(format!("terminate {id} without deregistering its runner first"))
+            }
+            Some(_) | None => Ok(()),
         }
     }
 

@@ -99,6 +99,8 @@ pub struct HiddenRun {
     pub repository: RepositoryName,
     /// GitHub's id of the run.
     pub run_id: RunId,
+    /// GitHub's word for the run: `queued`, `in_progress`, `waiting`, `pending`, …
+    pub status: String,
     /// When it, or its latest attempt, began; `None` where GitHub doesn't say.
     pub since: Option<Timestamp>,
 }
@@ -129,6 +131,14 @@ pub struct Demand {
     pub scanned: usize,
     /// The repositories that were not.
     pub skipped: Vec<SkippedRepository>,
+}
+
+impl HiddenRun {
+    /// Returns whether one of its hidden jobs could be running: not while the run as a whole waits for its turn.
+    #[must_use]
+    pub fn could_run(&self) -> bool {
+        !matches!(self.status.as_str(), "waiting" | "pending" | "requested")
+    }
 }
 
 impl Demand {

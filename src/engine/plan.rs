@@ -70,8 +70,8 @@ pub enum Step {
     Terminate {
         /// The instance.
         instance_id: InstanceId,
-        /// The record that must be gone first: the same plan's `Deregister`.
-        after: Option<RunnerId>,
+        /// The record that must be gone first: by the same plan's `Deregister`, or already.
+        record: Option<RunnerId>,
     },
     /// Note something on an instance, or clear the note.
     Mark {

@@ -226,8 +226,8 @@ fn steps(unit: &Unit<'_>, reason: &Reason) -> Vec<Action> {
         steps.push(action(unit, Step::Deregister { runner_id: runner.id, instance_id }, reason.clone()));
     }
     if let Some(instance) = live.filter(|_| unit.state != State::Expired) {
-        let after = unit.runner().map(|runner| runner.id);
-        steps.push(action(unit, Step::Terminate { instance_id: instance.id.clone(), after }, reason.clone()));
+        let record = unit.runner().map(|runner| runner.id).or(instance.runner_id);
+        steps.push(action(unit, Step::Terminate { instance_id: instance.id.clone(), record }, reason.clone()));
     }
     steps
 }
@@ -274,7 +274,7 @@ impl Guards {
             None
         };
         let excluded = demand.skipped.iter().filter(|skipped| skipped.reason == "excluded").count();
-        let connected = if let Some(run) = demand.unresolved.first() {
+        let connected = if let Some(run) = demand.unresolved.iter().find(|run| run.could_run()) {
             partial(format!("the jobs of run {} of {} are not visible", run.run_id, run.repository))
         } else if excluded > 0 {
             partial(format!(

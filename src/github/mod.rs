@@ -1,5 +1,16 @@
 //! GitHub's REST API: one client, and one file for each thing that is read or written there.
 
+mod auth;
+mod client;
 mod error;
+mod jobs;
+mod pages;
+mod repositories;
+mod runners;
+mod runs;
+mod scan;
 
+pub use client::{Client, Patience, Usage};
 pub use error::{Error, ErrorKind};
+pub use runners::{ScopeRunners, runners};
+pub use scan::{NoProgress, Progress, Scanned, scan};

@@ -109,9 +109,9 @@ impl From<&Action> for ActionRow {
                 row.action = ActionKind::Deregister;
                 row.runner_id = Some(*runner_id);
             }
-            Step::Terminate { after, .. } => {
+            Step::Terminate { record, .. } => {
                 row.action = ActionKind::Terminate;
-                row.runner_id = *after;
+                row.runner_id = *record;
             }
             Step::Mark { mark, set, .. } => {
                 row.action = ActionKind::Mark;

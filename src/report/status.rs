@@ -159,6 +159,8 @@ pub struct HiddenRunRow {
     pub repository: RepositoryName,
     /// The run.
     pub run_id: RunId,
+    /// GitHub's word for it.
+    pub status: String,
     /// For how long it has been so.
     pub age_seconds: Option<u64>,
 }
@@ -457,6 +459,7 @@ fn hidden_rows(runs: &[HiddenRun], now: Timestamp) -> Vec<HiddenRunRow> {
     let row = |run: &HiddenRun| HiddenRunRow {
         repository: run.repository.clone(),
         run_id: run.run_id,
+        status: run.status.clone(),
         age_seconds: run.since.map(|since| age(now, since).as_secs()),
     };
     runs.iter().map(row).collect()

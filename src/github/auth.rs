@@ -1,0 +1,146 @@
+//! Who we are: a token, or a GitHub App that mints its own.
+
+use std::time::Duration;
+
+use http::{HeaderValue, Method};
+use jiff::Timestamp;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use super::client::Client;
+use super::error::{Error, ErrorKind};
+use crate::config::{AppIssuer, Credentials};
+
+/// An installation token is renewed this long before it expires: a scan that begins with it also ends with it.
+const RENEW_BEFORE: Duration = Duration::from_mins(5);
+
+/// The identity behind every request.
+pub(super) enum Auth {
+    Token(SecretString),
+    App(Box<App>),
+}
+
+pub(super) struct App {
+    issuer: String,
+    installation_id: u64,
+    key: EncodingKey,
+    /// Held while minting, so that any number of tasks that need a token cause one mint.
+    minted: Mutex<Option<Minted>>,
+}
+
+struct Minted {
+    token: SecretString,
+    expires_at: Timestamp,
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iat: i64,
+    exp: i64,
+    iss: &'a str,
+}
+
+#[derive(Deserialize)]
+struct AccessToken {
+    token: Option<SecretString>,
+    expires_at: Option<Timestamp>,
+}
+
+impl Auth {
+    pub(super) fn of(credentials: &Credentials) -> Result<Self, String> {
+        match credentials {
+            Credentials::Token(token) => Ok(Self::Token(token.clone())),
+            Credentials::App { issuer, installation_id, private_key } => {
+                // The library's error can hold a piece of what it read; ours holds none of it.
+                let key = EncodingKey::from_rsa_pem(private_key.expose_secret().as_bytes())
+                    .map_err(|_| "`github.app.private_key_file` is no RSA private key in PEM form")?;
+                let issuer = match issuer {
+                    AppIssuer::AppId(id) => id.to_string(),
+                    AppIssuer::ClientId(id) => id.clone(),
+                };
+                let (installation_id, minted) = (*installation_id, Mutex::default());
+                Ok(Self::App(Box::new(App { issuer, installation_id, key, minted })))
+            }
+        }
+    }
+
+    /// Returns the `Authorization` of a request; an App mints a token first if it has none that lasts.
+    pub(super) async fn header(&self, client: &Client) -> Result<HeaderValue, Error> {
+        match self {
+            Self::Token(token) => bearer(token.expose_secret()),
+            Self::App(app) => app.header(client).await,
+        }
+    }
+
+    /// Forgets a token that was refused; returns whether there is hope for another.
+    pub(super) async fn forget(&self, refused: &HeaderValue) -> bool {
+        let Self::App(app) = self else { return false };
+        let mut minted = app.minted.lock().await;
+        // Another task may have minted anew since.
+        if let Some(held) = &*minted
+            && bearer(held.token.expose_secret()).is_ok_and(|header| header == *refused)
+        {
+            *minted = None;
+        }
+        true
+    }
+}
+
+impl App {
+    async fn header(&self, client: &Client) -> Result<HeaderValue, Error> {
+        let mut minted = self.minted.lock().await;
+        if let Some(held) = &*minted
+            && held.expires_at > Timestamp::now() + RENEW_BEFORE
+        {
+            return bearer(held.token.expose_secret());
+        }
+        let fresh = self.mint(client).await?;
+        let header = bearer(fresh.token.expose_secret())?;
+        *minted = Some(fresh);
+        Ok(header)
+    }
+
+    /// Exchanges a JWT for an installation token (`POST /app/installations/{id}/access_tokens`).
+    async fn mint(&self, client: &Client) -> Result<Minted, Error> {
+        let path = format!("/app/installations/{}/access_tokens", self.installation_id);
+        let reply = client.send(&Method::POST, &path, None, bearer(&self.jwt()?)?).await?;
+        // What doesn't decode may hold the token: it is not quoted.
+        let answer: Option<AccessToken> = serde_json::from_slice(&reply.body).ok();
+        match answer {
+            Some(AccessToken { token: Some(token), expires_at }) => {
+                // An hour is what GitHub documents.
+                let expires_at = expires_at.unwrap_or_else(|| Timestamp::now() + Duration::from_hours(1));
+                Ok(Minted { token, expires_at })
+            }
+            _ => Err(reply.unreadable("no installation token in it")),
+        }
+    }
+
+    /// Signs who we are, for nine minutes and from a minute ago, since clocks differ and GitHub allows ten.
+    fn jwt(&self) -> Result<String, Error> {
+        let now = Timestamp::now().as_second();
+        let claims = Claims { iat: now - 60, exp: now + 540, iss: &self.issuer };
+        jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.key)
+            .map_err(|_| unusable("the App's private key could not sign"))
+    }
+}
+
+/// Returns a header that is never shown.
+fn bearer(token: &str) -> Result<HeaderValue, Error> {
+    let mut header = HeaderValue::from_str(&format!("Bearer {token}"))
+        .map_err(|_| unusable("the token holds a character that no header can"))?;
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+fn unusable(message: &str) -> Error {
+    Error {
+        kind: ErrorKind::Unauthorized,
+        request: "credentials".to_owned(),
+        status: None,
+        message: message.to_owned(),
+        request_id: None,
+    }
+}

@@ -1,0 +1,392 @@
+//! The one way to GitHub: addresses, headers, retries, rate limits, errors.
+//!
+//! octocrab carries the requests, and no more than that. Its models fail on legal data, its pages drop an App's
+//! authorization off api.github.com, its cache stores truncated bodies and its retry repeats a POST (each shown with
+//! 0.54.9); so it stands here without retry, cache and timeouts of its own, and is only asked for relative addresses.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, LINK, LOCATION, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Limited};
+use jiff::Timestamp;
+use octocrab::service::middleware::base_uri::BaseUriLayer;
+use octocrab::service::middleware::reqwest_connector::ReqwestConnector;
+use octocrab::{AuthState, Octocrab, OctocrabBuilder};
+use reqwest::redirect::{Attempt, Policy};
+
+use super::auth::Auth;
+use super::error::{Error, ErrorKind};
+use crate::config;
+
+/// Ours, on every request.
+const USER_AGENT: &str = concat!("ghascale/", env!("CARGO_PKG_VERSION"));
+/// The oldest version of the API that every supported server knows (GHES 3.9).
+const API_VERSION: &str = "2022-11-28";
+/// From sending a request to the last byte of its answer.
+const TIMEOUT: Duration = Duration::from_secs(20);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// An answer larger than this is refused: a page of a hundred runs is about a megabyte.
+const LARGEST_ANSWER: usize = 64 << 20;
+/// Times that a GET is sent, the first included.
+const SENDS: u32 = 3;
+
+/// How long is waited for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// A rate limit that ends within this is waited for.
+    pub rate_limit: Duration,
+    /// The first pause before a GET is repeated; it doubles, with jitter.
+    pub pause: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { rate_limit: Duration::from_mins(1), pause: Duration::from_millis(500) }
+    }
+}
+
+/// What the requests so far have cost, and what is left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Requests sent, repetitions and token mints included.
+    pub requests: u64,
+    /// Answers with status 304.
+    pub not_modified: u64,
+    /// `x-ratelimit-remaining` of the last answer that had it.
+    pub remaining: Option<u64>,
+    /// `x-ratelimit-limit` of the last answer that had it.
+    pub limit: Option<u64>,
+}
+
+/// A good answer: 2xx.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    /// Method and address, for errors about the body.
+    pub(super) request: String,
+}
+
+/// GitHub's REST API, at one address with one identity.
+pub struct Client {
+    crab: Octocrab,
+    api_url: String,
+    auth: Auth,
+    patience: Patience,
+    usage: Mutex<Usage>,
+    /// Until when a rate limit holds every request back.
+    closed_until: Mutex<Option<Timestamp>>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("api_url", &self.api_url).field("usage", &self.usage()).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Prepares a client; nothing is called yet. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// The private key or the CA file can't be used.
+    pub fn new(github: &config::Github) -> Result<Self, Error> {
+        Self::with_patience(github, Patience::default())
+    }
+
+    /// The same, with another patience.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn with_patience(github: &config::Github, patience: Patience) -> Result<Self, Error> {
+        let unusable = |message: String| Error {
+            kind: ErrorKind::Protocol,
+            request: format!("the client for {}", github.api_url),
+            status: None,
+            message,
+            request_id: None,
+        };
+        let base: Uri = github.api_url.parse().map_err(|error| unusable(format!("not an address: {error}")))?;
+        let mut http = reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .timeout(TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_max_idle_per_host(16)
+            .http2_adaptive_window(true)
+            .redirect(Policy::custom(same_origin));
+        if is_loopback(&base) {
+            http = http.no_proxy();
+        }
+        if let Some(pem) = &github.ca_pem {
+            let certificates = reqwest::Certificate::from_pem_bundle(pem);
+            http = http.tls_certs_merge(certificates.map_err(|error| unusable(format!("`github.ca_file`: {error}")))?);
+        }
+        let http = http.build().map_err(|error| unusable(chain(&error)))?;
+        let crab = OctocrabBuilder::new_empty()
+            .with_service(ReqwestConnector::new(http))
+            .with_layer(&BaseUriLayer::new(base))
+            .with_auth(AuthState::None)
+            .build();
+        let crab = match crab {
+            Ok(crab) => crab,
+            Err(never) => match never {},
+        };
+        Ok(Self {
+            crab,
+            api_url: github.api_url.clone(),
+            auth: Auth::of(&github.credentials).map_err(unusable)?,
+            patience,
+            usage: Mutex::default(),
+            closed_until: Mutex::default(),
+        })
+    }
+
+    /// Returns what the requests so far have cost.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        *lock(&self.usage)
+    }
+
+    /// Reads something, with up to two repetitions where the answer was lost or the server failed.
+    pub(super) async fn get(&self, path: &str) -> Result<Reply, Error> {
+        let mut sends = 0;
+        loop {
+            sends += 1;
+            let error = match self.authorized(&Method::GET, path, None).await {
+                Ok(reply) => return Ok(reply),
+                Err(error) => error,
+            };
+            match error.kind {
+                ErrorKind::RateLimited { until } if sends < SENDS && self.close(until) => {}
+                ErrorKind::Transport | ErrorKind::Server if sends < SENDS => {
+                    let bound = self.patience.pause.saturating_mul(1 << sends);
+                    tokio::time::sleep(bound.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+
+    /// Creates something, once: whether a lost answer hides a success is the caller's to find out.
+    pub(super) async fn post(&self, path: &str, body: &serde_json::Value) -> Result<Reply, Error> {
+        self.authorized(&Method::POST, path, Some(body.to_string())).await
+    }
+
+    /// Deletes something, once.
+    pub(super) async fn delete(&self, path: &str) -> Result<Reply, Error> {
+        self.authorized(&Method::DELETE, path, None).await
+    }
+
+    /// Sends a request with our authorization; an App's token that is refused is minted anew, once.
+    async fn authorized(&self, method: &Method, path: &str, body: Option<String>) -> Result<Reply, Error> {
+        let authorization = self.auth.header(self).await?;
+        let refused = match self.send(method, path, body.clone(), authorization.clone()).await {
+            Err(error) if error.kind == ErrorKind::Unauthorized && self.auth.forget(&authorization).await => error,
+            result => return result,
+        };
+        tracing::debug!(%refused, "minting a new installation token");
+        let authorization = self.auth.header(self).await?;
+        self.send(method, path, body, authorization).await
+    }
+
+    /// Sends one request, once, and reads its answer whole. Every request passes here, and every answer's headers.
+    pub(super) async fn send(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<String>,
+        authorization: HeaderValue,
+    ) -> Result<Reply, Error> {
+        self.wait_until_open().await;
+        let address = format!("{method} {}{path}", self.api_url);
+        let failed =
+            |kind, message: String| Error { kind, request: address.clone(), status: None, message, request_id: None };
+
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(ACCEPT, "application/vnd.github+json")
+            .header("X-GitHub-Api-Version", API_VERSION)
+            .header(AUTHORIZATION, authorization);
+        request = match &body {
+            Some(_) => request.header(CONTENT_TYPE, "application/json"),
+            None if *method == Method::POST => request.header(CONTENT_LENGTH, 0),
+            None => request,
+        };
+        let request = request
+            .body(body.unwrap_or_default())
+            .map_err(|error| failed(ErrorKind::Protocol, format!("not a request: {error}")))?;
+
+        let started = std::time::Instant::now();
+        lock(&self.usage).requests += 1;
+        let answer = self.crab.execute(request).await.map_err(|error| failed(ErrorKind::Transport, chain(&error)))?;
+        let (parts, body) = answer.into_parts();
+        self.observe(&parts.headers, parts.status);
+        let body = Limited::new(body, LARGEST_ANSWER).collect().await;
+        let body =
+            body.map_err(|error| failed(ErrorKind::Transport, format!("the answer broke off: {}", chain(&*error))))?;
+        let body = body.to_bytes();
+        let (status, ms) = (parts.status.as_u16(), started.elapsed().as_millis());
+        tracing::debug!(%method, path, status, ms, bytes = body.len(), "github");
+        if parts.status.is_success() {
+            return Ok(Reply { headers: parts.headers, body, request: address });
+        }
+        Err(refusal(parts.status, &parts.headers, &body, address))
+    }
+
+    /// Reads the rate limit off an answer.
+    fn observe(&self, headers: &HeaderMap, status: StatusCode) {
+        let number = |name: &str| headers.get(name)?.to_str().ok()?.parse().ok();
+        let mut usage = lock(&self.usage);
+        usage.not_modified += u64::from(status == StatusCode::NOT_MODIFIED);
+        usage.remaining = number("x-ratelimit-remaining").or(usage.remaining);
+        usage.limit = number("x-ratelimit-limit").or(usage.limit);
+    }
+
+    /// Holds every request back until a rate limit ends; returns false if that is too long to wait for.
+    fn close(&self, until: Option<Timestamp>) -> bool {
+        let now = Timestamp::now();
+        // Without a word from GitHub: "wait for at least one minute" (its documentation of secondary limits).
+        let until = until.unwrap_or_else(|| now + Duration::from_mins(1));
+        if until > now + self.patience.rate_limit {
+            return false;
+        }
+        let mut closed = lock(&self.closed_until);
+        *closed = Some(closed.map_or(until, |known| known.max(until)));
+        true
+    }
+
+    async fn wait_until_open(&self) {
+        loop {
+            let Some(until) = *lock(&self.closed_until) else { return };
+            let Ok(wait) = Duration::try_from(until.duration_since(Timestamp::now())) else { return };
+            if wait.is_zero() {
+                return;
+            }
+            tracing::warn!("rate limit: waiting {}", crate::ages::short(wait + Duration::from_millis(999)));
+            tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+impl Reply {
+    /// Decodes the body.
+    pub(super) fn decode<T: serde::de::DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_slice(&self.body).map_err(|error| self.unreadable(&error.to_string()))
+    }
+
+    /// Returns the error of a body that isn't what the API promises.
+    pub(super) fn unreadable(&self, what: &str) -> Error {
+        let html = self.body.trim_ascii_start().starts_with(b"<");
+        let what =
+            if html { "HTML, where JSON was expected".to_owned() } else { format!("an unreadable answer: {what}") };
+        Error {
+            kind: ErrorKind::Protocol,
+            request: self.request.clone(),
+            status: None,
+            message: what,
+            request_id: request_id(&self.headers),
+        }
+    }
+
+    /// Returns the next page's path and query, if the answer names one.
+    ///
+    /// Only the query is taken from the link, and only if it leads back to the same list: an address that GitHub, or
+    /// whoever answers in its place, makes up must not get our token.
+    pub(super) fn next_page(&self) -> Option<String> {
+        let links = self.headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
+        links.flat_map(|value| value.split(',')).find_map(|link| {
+            let (address, attributes) = link.trim().strip_prefix('<')?.split_once('>')?;
+            let is_next = attributes.split(';').any(|one| matches!(one.trim(), "rel=\"next\"" | "rel=next"));
+            let query = address.split_once('?')?.1;
+            is_next.then(|| query.to_owned())
+        })
+    }
+}
+
+/// Returns GitHub's own id of an answer.
+pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
+    headers.get("x-github-request-id")?.to_str().ok().map(str::to_owned)
+}
+
+fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8], request: String) -> Error {
+    #[derive(serde::Deserialize)]
+    struct Said {
+        message: Option<String>,
+    }
+    let said = serde_json::from_slice::<Said>(body).ok().and_then(|said| said.message);
+    let message = match (said, headers.get(LOCATION)) {
+        (Some(message), _) => one_line(&message),
+        (None, Some(to)) if status.is_redirection() => {
+            format!(
+                "redirects to another address, which is not followed: {}",
+                one_line(&String::from_utf8_lossy(to.as_bytes()))
+            )
+        }
+        (None, _) => status.canonical_reason().unwrap_or("no reason given").to_lowercase(),
+    };
+    Error {
+        kind: kind(status, headers, &message),
+        request,
+        status: Some(status.as_u16()),
+        message,
+        request_id: request_id(headers),
+    }
+}
+
+/// Sorts an answer that isn't a success.
+fn kind(status: StatusCode, headers: &HeaderMap, message: &str) -> ErrorKind {
+    let number = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()?.parse::<i64>().ok());
+    let retry_after = number(RETRY_AFTER.as_str());
+    let exhausted = number("x-ratelimit-remaining") == Some(0);
+    let is_limit = status == StatusCode::TOO_MANY_REQUESTS
+        || status == StatusCode::FORBIDDEN
+            && (retry_after.is_some() || exhausted || message.to_lowercase().contains("rate limit"));
+    if is_limit {
+        let after =
+            retry_after.and_then(|seconds| Timestamp::now().checked_add(jiff::SignedDuration::from_secs(seconds)).ok());
+        let reset = number("x-ratelimit-reset").filter(|_| exhausted).and_then(|at| Timestamp::from_second(at).ok());
+        return ErrorKind::RateLimited { until: after.or(reset) };
+    }
+    match status.as_u16() {
+        401 => ErrorKind::Unauthorized,
+        403 => ErrorKind::Forbidden,
+        404 | 410 => ErrorKind::NotFound,
+        409 => ErrorKind::Conflict,
+        422 => ErrorKind::Unprocessable,
+        500..=599 => ErrorKind::Server,
+        _ => ErrorKind::Unexpected,
+    }
+}
+
+/// Follows a redirect only to the same scheme, host and port, at most three in a row: a renamed repository's.
+fn same_origin(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    let same = attempt.previous().last().is_some_and(|from| from.origin() == attempt.url().origin());
+    if same && attempt.previous().len() <= 3 { attempt.follow() } else { attempt.stop() }
+}
+
+fn is_loopback(address: &Uri) -> bool {
+    let host = address.host().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Returns an error's causes on one line; the outermost of octocrab's says nothing, the innermost says it.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut said: Vec<String> = causes.map(|cause| one_line(&cause.to_string())).collect();
+    said.dedup();
+    // reqwest names the address again, which stands in front already.
+    said.retain(|cause| !cause.starts_with("error sending request") && !cause.is_empty() && cause != "Reqwest Error");
+    if said.is_empty() { "no answer".to_owned() } else { one_line(&said.join(": ")) }
+}
+
+fn one_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().take(300).collect()
+}
+
+/// Locks what is only ever held for a few assignments; a panic in between left it whole.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

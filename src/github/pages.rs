@@ -1,0 +1,112 @@
+//! Lists: all pages, each entry read by itself, so that one that can't be read doesn't hide the others.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::client::{Client, Reply};
+use super::error::Error;
+
+/// Entries a page, the most that GitHub gives.
+pub(super) const PER_PAGE: usize = 100;
+/// Pages of one list; a list that goes on behind them is said to be cut.
+const MOST_PAGES: usize = 1000;
+
+/// One page of a list.
+#[derive(Debug)]
+pub(super) struct Page<T> {
+    pub(super) items: Vec<T>,
+    /// Entries that could not be read.
+    pub(super) unreadable: usize,
+    /// `total_count`, where the list has it: counted by another part of GitHub, and good for "there is more" only.
+    pub(super) total: Option<u64>,
+}
+
+/// A list, page by page.
+pub(super) struct Pages<'a> {
+    client: &'a Client,
+    path: String,
+    /// The query of the next page; `None` behind the last.
+    query: Option<String>,
+    seen: usize,
+    count: usize,
+}
+
+/// The key under which GitHub wraps a list.
+#[derive(Deserialize)]
+struct Wrapped<T> {
+    total_count: Option<u64>,
+    #[serde(alias = "workflow_runs", alias = "jobs", alias = "runners", alias = "runner_groups")]
+    items: Option<Vec<T>>,
+}
+
+impl<'a> Pages<'a> {
+    /// Prepares a list; `query` are its own parameters, `a=b&c=d`.
+    pub(super) fn new(client: &'a Client, path: &str, query: &str) -> Self {
+        let separator = if query.is_empty() { "" } else { "&" };
+        let query = Some(format!("{query}{separator}per_page={PER_PAGE}"));
+        Self { client, path: path.to_owned(), query, seen: 0, count: 0 }
+    }
+
+    /// Reads the next page; `None` behind the last.
+    pub(super) async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<Page<T>>, Error> {
+        let Some(query) = self.query.take() else { return Ok(None) };
+        let reply = self.client.get(&format!("{}?{query}", self.path)).await?;
+        let page: Page<T> = decode(&reply)?;
+        self.count += 1;
+        let entries = page.items.len() + page.unreadable;
+        self.seen += entries;
+        let has_more = page.total.is_some_and(|total| total > self.seen as u64);
+        self.query = match reply.next_page() {
+            Some(next) if next != query && entries > 0 => Some(next),
+            // A proxy may have stripped the link; a full page of a longer list has a next one all the same.
+            None if entries == PER_PAGE && has_more => Some(numbered(&query, self.count + 1)),
+            Some(_) | None => None,
+        };
+        if self.query.is_some() && self.count == MOST_PAGES {
+            self.query = None;
+            return Err(reply.unreadable(&format!("the list is longer than {MOST_PAGES} pages")));
+        }
+        Ok(Some(page))
+    }
+}
+
+/// Returns a query with its page number replaced.
+fn numbered(query: &str, page: usize) -> String {
+    let others = query.split('&').filter(|parameter| !parameter.starts_with("page="));
+    others.chain([format!("page={page}").as_str()]).collect::<Vec<_>>().join("&")
+}
+
+/// Decodes a page at once, or where that fails, entry by entry.
+fn decode<T: DeserializeOwned>(reply: &Reply) -> Result<Page<T>, Error> {
+    let bare = reply.body.trim_ascii_start().starts_with(b"[");
+    if bare {
+        if let Ok(items) = serde_json::from_slice(&reply.body) {
+            return Ok(Page { items, unreadable: 0, total: None });
+        }
+        return Ok(each(reply.decode::<Vec<serde_json::Value>>()?, None));
+    }
+    if let Ok(Wrapped { total_count, items: Some(items) }) = serde_json::from_slice(&reply.body) {
+        return Ok(Page { items, unreadable: 0, total: total_count });
+    }
+    let wrapped: Wrapped<serde_json::Value> = reply.decode()?;
+    let items = wrapped.items.ok_or_else(|| reply.unreadable("there is no list in it"))?;
+    Ok(each(items, wrapped.total_count))
+}
+
+fn each<T: DeserializeOwned>(entries: Vec<serde_json::Value>, total: Option<u64>) -> Page<T> {
+    let all = entries.len();
+    let items: Vec<T> = entries.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect();
+    let unreadable = all - items.len();
+    Page { items, unreadable, total }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_number_replaces_the_one_before() {
+        assert_eq!(numbered("status=queued&per_page=100", 2), "status=queued&per_page=100&page=2");
+        assert_eq!(numbered("per_page=100&page=2", 3), "per_page=100&page=3");
+    }
+}

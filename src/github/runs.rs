@@ -1,0 +1,135 @@
+//! The runs of a repository that can hold a job for us.
+//!
+//! The unfiltered list is the truth; lists filtered by status come from an index that can be stale or empty
+//! (dawidd6/action-download-artifact#147). They only serve to find *old* runs that are active again: a re-run keeps its
+//! `created_at`, and so stands pages deep in the unfiltered list.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::client::Client;
+use super::error::Error;
+use super::pages::Pages;
+use crate::engine::{RepositoryName, RunId};
+
+/// The words of a run that is not completed (GET /repos/{owner}/{repo}/actions/runs, `status`).
+const ACTIVE: [&str; 5] = ["queued", "in_progress", "waiting", "pending", "requested"];
+/// A filtered list ends here, whatever it says of its length.
+const MOST_FILTERED: u64 = 1000;
+/// Beyond `max_job_age`, for clocks that differ and runs that began their jobs late.
+const MARGIN: Duration = Duration::from_hours(1);
+
+/// A run, as far as it matters here.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Run {
+    pub(super) id: RunId,
+    status: Option<String>,
+    #[serde(rename = "run_started_at")]
+    started_at: Option<Timestamp>,
+    created_at: Option<Timestamp>,
+}
+
+impl Run {
+    /// Returns whether it can hold a job that is not completed; a status word that is missing or unknown can.
+    fn is_active(&self) -> bool {
+        self.status() != "completed"
+    }
+
+    /// Returns GitHub's word for it.
+    pub(super) fn status(&self) -> &str {
+        self.status.as_deref().unwrap_or("unknown")
+    }
+
+    /// Returns when its latest attempt began.
+    pub(super) fn since(&self) -> Option<Timestamp> {
+        self.started_at.or(self.created_at)
+    }
+}
+
+/// The active runs of a repository.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    pub(super) active: Vec<Run>,
+    /// What could not be read, in words.
+    pub(super) lost: Vec<String>,
+}
+
+/// Lists the runs of a repository that are not completed.
+///
+/// # Errors
+/// Not even the newest runs could be read.
+pub(super) async fn active(
+    client: &Client,
+    repository: &RepositoryName,
+    max_job_age: Duration,
+    now: Timestamp,
+) -> Result<Runs, Error> {
+    let mut lost = Vec::new();
+    let mut all: BTreeMap<RunId, Run> = BTreeMap::new();
+    let path = format!("/repos/{repository}/actions/runs");
+
+    let horizon = now - max_job_age - MARGIN;
+    let mut pages = Pages::new(client, &path, "exclude_pull_requests=true");
+    let mut first = true;
+    let mut reached_the_end = false;
+    loop {
+        let page = match pages.next::<Run>().await {
+            Ok(page) => page,
+            Err(error) if first => return Err(error),
+            Err(error) => {
+                lost.push(error.to_string());
+                break;
+            }
+        };
+        first = false;
+        let Some(page) = page else {
+            reached_the_end = true;
+            break;
+        };
+        if page.unreadable > 0 {
+            lost.push(format!("{} runs could not be read from the list", page.unreadable));
+        }
+        let is_old = |run: &Run| run.created_at.is_some_and(|created| created < horizon);
+        let is_history = page.items.last().is_some_and(is_old) && !page.items.iter().any(Run::is_active);
+        for run in page.items {
+            all.entry(run.id).or_insert(run);
+        }
+        if is_history {
+            break;
+        }
+    }
+    if !reached_the_end {
+        for status in ACTIVE {
+            old(client, &path, status, &mut all, &mut lost).await;
+        }
+    }
+    Ok(Runs { active: all.into_values().filter(Run::is_active).collect(), lost })
+}
+
+/// Adds the runs that an index calls active; where the unfiltered list has them, that one is right.
+async fn old(client: &Client, path: &str, status: &str, all: &mut BTreeMap<RunId, Run>, lost: &mut Vec<String>) {
+    let mut pages = Pages::new(client, path, &format!("status={status}&exclude_pull_requests=true"));
+    loop {
+        match pages.next::<Run>().await {
+            Ok(Some(page)) => {
+                if page.unreadable > 0 {
+                    lost.push(format!("{} {status} runs could not be read from the list", page.unreadable));
+                }
+                if page.total.is_some_and(|total| total > MOST_FILTERED) {
+                    lost.push(format!("more than {MOST_FILTERED} runs are {status}, and GitHub lists no more"));
+                }
+                for run in page.items {
+                    all.entry(run.id).or_insert(run);
+                }
+            }
+            Ok(None) => return,
+            Err(error) => {
+                lost.push(error.to_string());
+                return;
+            }
+        }
+    }
+}
