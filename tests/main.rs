@@ -1,1 +1,3 @@
 //! tests
+#[cfg(feature = "sandbox")]
+mod sandbox;
