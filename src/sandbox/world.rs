@@ -335,11 +335,18 @@ impl World {
 
     /// Returns the job that a runner has now, whatever the runner's own `busy` says.
     pub(super) fn job_on(&self, runner: u64) -> Option<&Job> {
-        self.open.iter().filter_map(|id| self.jobs.get(id)).find(|job| {
-            job.status == JobStatus::InProgress
-                && !job.hosted
-                && job.runner.as_ref().is_some_and(|given| given.id == runner)
-        })
+        self.jobs_on_runners().find(|(given, _)| *given == runner).map(|(_, job)| job)
+    }
+
+    /// Returns the runners that have a job now.
+    fn busy_runners(&self) -> BTreeSet<u64> {
+        self.jobs_on_runners().map(|(runner, _)| runner).collect()
+    }
+
+    fn jobs_on_runners(&self) -> impl Iterator<Item = (u64, &Job)> {
+        let running = self.open.iter().filter_map(|id| self.jobs.get(id));
+        let running = running.filter(|job| job.status == JobStatus::InProgress && !job.hosted);
+        running.filter_map(|job| Some((job.runner.as_ref()?.id, job)))
     }
 
     /// Returns what GitHub says of a runner, which is late by [`Settings::busy_lag`].
