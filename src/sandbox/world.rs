@@ -17,7 +17,7 @@ use jiff::Timestamp;
 pub use self::editor::{JobEditor, RepositoryEditor, RunEditor, RunnerEditor};
 pub(super) use self::launch::{LaunchRequest, Refusal};
 pub(super) use self::registration::{RegistrationRefused, RemovalRefused};
-use crate::engine::{InstanceState, Label, Market};
+use crate::engine::{InstanceState, Market};
 
 /// How fast things happen.
 #[derive(Clone, Debug)]
@@ -101,6 +101,8 @@ pub(super) struct Repository {
     pub(super) private: bool,
     pub(super) created_at: Timestamp,
     pub(super) pushed_at: Timestamp,
+    /// How many runs it has had: the last one's number.
+    pub(super) runs: u64,
 }
 
 /// A workflow run.
@@ -409,6 +411,5 @@ impl World {
 /// Returns whether a runner with `have` may run a job that wants `want`: all of them, compared without case. A job
 /// without labels names a runner group only, which this world doesn't follow.
 fn can_run(want: &[String], have: &[String]) -> bool {
-    let have: Vec<Label> = have.iter().map(Label::new).collect();
-    !want.is_empty() && want.iter().all(|label| have.contains(&Label::new(label)))
+    !want.is_empty() && want.iter().all(|label| have.iter().any(|had| had.eq_ignore_ascii_case(label)))
 }
