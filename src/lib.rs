@@ -5,6 +5,7 @@
 
 pub mod ages;
 pub mod apply;
+pub mod cli;
 pub mod config;
 pub mod ec2;
 pub mod engine;

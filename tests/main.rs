@@ -2,6 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on should stop right there")]
 
 mod engine;
+mod generated;
+#[cfg(feature = "sandbox")]
+mod peers;
 mod properties;
+#[cfg(feature = "sandbox")]
+mod sandbox;
 mod stories;
 mod world;

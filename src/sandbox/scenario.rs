@@ -46,7 +46,7 @@ const ARM64: Pool = Pool {
 };
 const GPU: Pool = Pool {
     name: "gpu",
-    labels: &["self-hosted", "linux", "x64", "gpu"],
+    labels: &["self-hosted", "linux", "gpu"],
     image: "ami-0123456789abcdef0",
     instance_types: &["g5.xlarge"],
     market: "on-demand",
@@ -152,6 +152,9 @@ fn fill_acme(world: &mut World) {
     world.repository("attic").archived();
     world.repository("suspended").disabled();
     world.repository("notes").without_actions();
+
+    // Somebody else's.
+    world.runner("mac-mini-3", ["self-hosted", "macos"]).online();
 
     // Waiting for our runners, each for a while already.
     let api = world.repository("api").run().workflow("test").aged(seconds(95));

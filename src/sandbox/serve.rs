@@ -22,19 +22,24 @@ pub async fn serve(port: u16, scenario: Scenario, out: &mut impl Write) -> io::R
     let mut terminated = signal(SignalKind::terminate())?;
     let sandbox = Sandbox::start(scenario, port).await?;
     let file = keep(&sandbox.configuration())?;
-    writeln!(out, "# The scenario `{}` is up at {} until this is interrupted.", scenario.name(), sandbox.endpoint())?;
-    writeln!(out, "# Paste this into another terminal, then: ghascale status")?;
-    writeln!(out, "export GHASCALE_CONFIG={}", quoted(&file.to_string_lossy()))?;
-    for (name, value) in sandbox.environment() {
-        writeln!(out, "export {name}={}", quoted(&value))?;
-    }
-    out.flush()?;
+    announce(&sandbox, scenario, &file, out)?;
     tokio::select! {
         _ = interrupted.recv() => {}
         _ = terminated.recv() => {}
     }
     sandbox.stop().await;
     Ok(())
+}
+
+/// Says what to export; all else is a comment.
+fn announce(sandbox: &Sandbox, scenario: Scenario, file: &Path, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "# The scenario `{}` is up at {} until this is interrupted.", scenario.name(), sandbox.endpoint())?;
+    writeln!(out, "# Paste this into another terminal, then: ghascale status")?;
+    writeln!(out, "export GHASCALE_CONFIG={}", quoted(&file.to_string_lossy()))?;
+    for (name, value) in sandbox.environment() {
+        writeln!(out, "export {name}={}", quoted(&value))?;
+    }
+    out.flush()
 }
 
 fn keep(configuration: &str) -> io::Result<PathBuf> {
@@ -72,6 +77,18 @@ mod tests {
     fn values_survive_a_shell() {
         assert_eq!(quoted("http://127.0.0.1:1/acme"), "http://127.0.0.1:1/acme");
         assert_eq!(quoted("/home/o'neil/a b"), "'/home/o'\\''neil/a b'");
+    }
+
+    #[tokio::test]
+    async fn what_is_printed_can_be_evaluated_by_a_shell() {
+        let sandbox = Sandbox::start(Scenario::Empty, 0).await.unwrap();
+        let mut out = Vec::new();
+        announce(&sandbox, Scenario::Empty, Path::new("/tmp/it's here/ghascale.toml"), &mut out).unwrap();
+        let script =
+            String::from_utf8(out).unwrap() + "printf '%s\\n' \"$GHASCALE_CONFIG\" \"$AWS_ENDPOINT_URL_EC2\"\n";
+        let shell = std::process::Command::new("sh").args(["-euc", &script]).output().unwrap();
+        let expected = format!("/tmp/it's here/ghascale.toml\n{}\n", sandbox.endpoint());
+        assert_eq!(String::from_utf8(shell.stdout).unwrap(), expected);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 pub use self::editor::{JobEditor, RepositoryEditor, RunEditor, RunnerEditor};
 pub(super) use self::launch::{LaunchRequest, Refusal};
 pub(super) use self::registration::{RegistrationRefused, RemovalRefused};
-use crate::engine::{InstanceState, Label, Market};
+use crate::engine::{InstanceState, Market};
 
 /// How fast things happen.
 #[derive(Clone, Debug)]
@@ -101,6 +101,8 @@ pub(super) struct Repository {
     pub(super) private: bool,
     pub(super) created_at: Timestamp,
     pub(super) pushed_at: Timestamp,
+    /// How many runs it has had: the last one's number.
+    pub(super) runs: u64,
 }
 
 /// A workflow run.
@@ -335,11 +337,18 @@ impl World {
 
     /// Returns the job that a runner has now, whatever the runner's own `busy` says.
     pub(super) fn job_on(&self, runner: u64) -> Option<&Job> {
-        self.open.iter().filter_map(|id| self.jobs.get(id)).find(|job| {
-            job.status == JobStatus::InProgress
-                && !job.hosted
-                && job.runner.as_ref().is_some_and(|given| given.id == runner)
-        })
+        self.jobs_on_runners().find(|(given, _)| *given == runner).map(|(_, job)| job)
+    }
+
+    /// Returns the runners that have a job now.
+    fn busy_runners(&self) -> BTreeSet<u64> {
+        self.jobs_on_runners().map(|(runner, _)| runner).collect()
+    }
+
+    fn jobs_on_runners(&self) -> impl Iterator<Item = (u64, &Job)> {
+        let running = self.open.iter().filter_map(|id| self.jobs.get(id));
+        let running = running.filter(|job| job.status == JobStatus::InProgress && !job.hosted);
+        running.filter_map(|job| Some((job.runner.as_ref()?.id, job)))
     }
 
     /// Returns what GitHub says of a runner, which is late by [`Settings::busy_lag`].
@@ -402,6 +411,5 @@ impl World {
 /// Returns whether a runner with `have` may run a job that wants `want`: all of them, compared without case. A job
 /// without labels names a runner group only, which this world doesn't follow.
 fn can_run(want: &[String], have: &[String]) -> bool {
-    let have: Vec<Label> = have.iter().map(Label::new).collect();
-    !want.is_empty() && want.iter().all(|label| have.contains(&Label::new(label)))
+    !want.is_empty() && want.iter().all(|label| have.iter().any(|had| had.eq_ignore_ascii_case(label)))
 }

@@ -36,6 +36,7 @@ impl World {
                 private: true,
                 created_at: self.now - Duration::from_hours(24 * 365),
                 pushed_at: self.now,
+                runs: 0,
             };
             self.repositories.insert(name.clone(), repository);
         }
@@ -147,10 +148,11 @@ impl<'world> RepositoryEditor<'world> {
         let world = self.world;
         let id = 19_000_000_000 + world.next_id();
         let now = world.now;
-        let number = world.runs.values().filter(|run| run.repository == self.name).count() as u64 + 1;
-        if let Some(repository) = world.repositories.get_mut(&self.name) {
+        let number = world.repositories.get_mut(&self.name).map_or(1, |repository| {
             repository.pushed_at = now;
-        }
+            repository.runs += 1;
+            repository.runs
+        });
         world.runs.insert(
             id,
             Run {

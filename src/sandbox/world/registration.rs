@@ -34,7 +34,8 @@ impl World {
         group_id: u64,
         labels: Vec<String>,
     ) -> Result<(u64, String), RegistrationRefused> {
-        if !self.groups.iter().any(|group| group.id == group_id) {
+        // A repository has the default group only.
+        if !self.groups.iter().any(|group| group.id == group_id && (repository.is_none() || group.id == 1)) {
             return Err(RegistrationRefused::NoGroup);
         }
         if self.runners.values().any(|runner| runner.name == name && runner.repository.as_deref() == repository) {

@@ -1,5 +1,6 @@
 //! How time passes: what is due happens, one thing after the other, each at its own time.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -71,7 +72,8 @@ impl World {
             }
             _ => None,
         });
-        let instances = self.instances.values().filter_map(|instance| self.next_event_of(instance));
+        let busy = self.busy_runners();
+        let instances = self.instances.values().filter_map(|instance| self.next_event_of(instance, &busy));
         let records = self
             .runners
             .values()
@@ -81,7 +83,7 @@ impl World {
         arrivals.chain(jobs).chain(instances).chain(records).chain(budget).min()
     }
 
-    fn next_event_of(&self, instance: &Instance) -> Option<(Timestamp, Event)> {
+    fn next_event_of(&self, instance: &Instance, busy: &BTreeSet<u64>) -> Option<(Timestamp, Event)> {
         let id = instance.id.clone();
         Some(match instance.state {
             InstanceState::Pending => (instance.launched_at + self.settings.running_after, Event::Runs(id)),
@@ -92,7 +94,7 @@ impl World {
                     .runner_id
                     .filter(|_| instance.boot == Boot::Connected)
                     .and_then(|runner| self.runners.get(&runner))
-                    .filter(|runner| runner.online && self.job_on(runner.id).is_none())
+                    .filter(|runner| runner.online && !busy.contains(&runner.id))
                     .map(|runner| runner.since + self.settings.idle_timeout);
                 let off = instance.powers_off_at.into_iter().chain(idle).min().map(|at| (at, Event::PowersOff(id)));
                 return boots.into_iter().chain(off).min();
@@ -175,33 +177,31 @@ impl World {
 
     /// Gives each queued job, oldest first, to the longest registered idle runner that may run it.
     pub(super) fn give_jobs_to_runners(&mut self) {
-        let mut queued: Vec<_> = self
-            .open
-            .iter()
-            .filter_map(|id| self.jobs.get(id))
-            .filter(|job| job.status == JobStatus::Queued && !job.hosted)
-            .map(|job| (job.created_at, job.id))
+        let busy = self.busy_runners();
+        let mut idle: Vec<u64> = self
+            .runners
+            .values()
+            .filter(|runner| runner.online && !busy.contains(&runner.id))
+            .map(|runner| runner.id)
             .collect();
-        if queued.is_empty() || !self.runners.values().any(|runner| runner.online) {
+        if idle.is_empty() {
             return;
         }
+        let queued = self.open.iter().filter_map(|id| self.jobs.get(id));
+        let queued = queued.filter(|job| job.status == JobStatus::Queued && !job.hosted);
+        let mut queued: Vec<_> = queued.map(|job| (job.created_at, job.id)).collect();
         queued.sort();
         for (_, job) in queued {
-            if let Some(runner) = self.idle_runner_for(job) {
-                self.start_job(job, runner);
+            if let Some(index) = idle.iter().position(|runner| self.may_run(*runner, job)) {
+                self.start_job(job, idle.remove(index));
             }
         }
     }
 
-    fn idle_runner_for(&self, job: u64) -> Option<u64> {
-        let job = self.jobs.get(&job)?;
-        let repository = &self.runs.get(&job.run_id)?.repository;
-        self.runners
-            .values()
-            .filter(|runner| runner.online && runner.repository.as_ref().is_none_or(|at| at == repository))
-            .filter(|runner| can_run(&job.labels, &runner.labels))
-            .find(|runner| self.job_on(runner.id).is_none())
-            .map(|runner| runner.id)
+    fn may_run(&self, runner: u64, job: u64) -> bool {
+        let (Some(runner), Some(job)) = (self.runners.get(&runner), self.jobs.get(&job)) else { return false };
+        let repository = self.runs.get(&job.run_id).map(|run| &run.repository);
+        runner.repository.as_ref().is_none_or(|at| Some(at) == repository) && can_run(&job.labels, &runner.labels)
     }
 
     fn boot(&mut self, id: &str) {
