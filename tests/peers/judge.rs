@@ -48,7 +48,9 @@ impl Judge {
     pub(crate) async fn start(sandbox: &Sandbox, name: &str) -> Self {
         let directory = install();
         let (prism, address) = start_prism(&directory, name, &sandbox.endpoint()).await;
-        let client = reqwest::Client::builder().no_proxy().no_gzip().redirect(reqwest::redirect::Policy::none());
+        // No connection is kept: Node closes idle ones after five seconds, and a request may be on its way just then.
+        let client = reqwest::Client::builder().no_proxy().no_gzip().pool_max_idle_per_host(0);
+        let client = client.redirect(reqwest::redirect::Policy::none());
         let record = Arc::new(Record {
             prism: format!("http://{address}"),
             sandbox: sandbox.endpoint(),
@@ -169,7 +171,7 @@ async fn start_prism(directory: &Path, name: &str, upstream: &str) -> (Child, So
             .expect("`node` can be run");
         let deadline = Instant::now() + Duration::from_mins(1);
         while prism.try_wait().unwrap().is_none() {
-            if std::net::TcpStream::connect(free).is_ok() {
+            if is_prism(free).await && prism.try_wait().unwrap().is_none() {
                 std::fs::remove_file(&file).unwrap();
                 return (prism, free);
             }
@@ -178,4 +180,11 @@ async fn start_prism(directory: &Path, name: &str, upstream: &str) -> (Child, So
         }
     }
     panic!("Prism ended five times before it listened");
+}
+
+/// Returns whether it is Prism that listens, and not somebody who was quicker to take the port.
+async fn is_prism(address: SocketAddr) -> bool {
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap();
+    let answer = client.get(format!("http://{address}/no-route")).send().await;
+    answer.is_ok_and(|answer| answer.headers().contains_key("sl-violations"))
 }
