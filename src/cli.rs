@@ -285,7 +285,10 @@ mod tests {
 
     #[test]
     fn global_flags_stand_before_or_after_the_command() {
-        for line in ["ghascale -o json --url https://github.com/acme status", "ghascale status --url https://github.com/acme -o json"] {
+        for line in [
+            "ghascale -o json --url https://github.com/acme status",
+            "ghascale status --url https://github.com/acme -o json",
+        ] {
             let cli = parsed(line).unwrap();
             assert_eq!((cli.output, cli.url.as_deref()), (Output::Json, Some("https://github.com/acme")), "{line}");
         }

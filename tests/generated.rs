@@ -77,9 +77,15 @@ fn reference() -> Roff {
             code(exit::DONE, "done; for plan --detailed-exitcode: nothing to change"),
             code(exit::FAILED, "failed: nothing usable came out; every action failed"),
             code(exit::CHANGES, "plan --detailed-exitcode: there are changes"),
-            code(exit::PARTIAL, "done in part: the result is right as far as it goes, and the warnings say what is missing"),
+            code(
+                exit::PARTIAL,
+                "done in part: the result is right as far as it goes, and the warnings say what is missing",
+            ),
             code(exit::USAGE, "wrong usage or configuration; nothing was called"),
-            code(exit::TRY_AGAIN, "try again later: another run holds this host's lock, or the rate limit is exhausted"),
+            code(
+                exit::TRY_AGAIN,
+                "try again later: another run holds this host's lock, or the rate limit is exhausted",
+            ),
         ],
     );
     let word = |name: &str, text| (name.to_owned(), text);

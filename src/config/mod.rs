@@ -1,11 +1,22 @@
 //! `ghascale.toml`, environment and flags -> one validated [`Config`]. Nothing later looks at any of the three again.
 
+mod address;
+mod environment;
+mod load;
+mod pool;
+mod problem;
+mod reader;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use globset::GlobSet;
 use secrecy::SecretString;
+
+pub use environment::{Environment, Needs, Request};
+pub use load::load;
+pub use problem::Problems;
 
 use crate::engine::{FleetName, Label, Policy, PoolName, Scope, Source};
 use crate::warning::Warning;
@@ -77,6 +88,8 @@ pub struct Scan {
     pub include: GlobSet,
     /// Repositories not to read, though included.
     pub exclude: GlobSet,
+    /// The two lists as they were written, sorted.
+    pub patterns: (Vec<String>, Vec<String>),
     /// Repositories read at once, from 1 to 100.
     pub concurrency: usize,
     /// `None` is `auto`.

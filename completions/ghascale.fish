@@ -1,0 +1,120 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_ghascale_global_optspecs
+    string join \n c/config= url= o/output= color= v/verbose q/quiet h/help V/version
+end
+
+function __fish_ghascale_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_ghascale_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_ghascale_using_subcommand
+    set -l cmd (__fish_ghascale_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c ghascale -n "__fish_ghascale_needs_command" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
+complete -c ghascale -n "__fish_ghascale_needs_command" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_needs_command" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
+json\t'One JSON object, for scripts'"
+complete -c ghascale -n "__fish_ghascale_needs_command" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_needs_command" -s v -l verbose -d 'Log what is called to stderr; again for more'
+complete -c ghascale -n "__fish_ghascale_needs_command" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ghascale -n "__fish_ghascale_needs_command" -s V -l version -d 'Print version'
+complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "status" -d 'Show pending jobs, runners and instances, by pool'
+complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "plan" -d 'Show what apply would do, and why'
+complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "apply" -d 'Do it'
+complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "sandbox" -d 'Try every command in an embedded world, without an account'
+complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "completions" -d 'Print a shell\'s completion script'
+complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l source -d 'Where demand is read; in this version `auto` is `rest`' -r -f -a "auto\t'The scale set where there is one, else REST'
+rest\t'The REST API\'s runs and jobs'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l pool -d 'Only this pool; can be given again' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l watch -d 'Look again and again, every 30s or as given, until interrupted' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand status" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
+complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand status" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
+json\t'One JSON object, for scripts'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l jobs -d 'List each pending job'
+complete -c ghascale -n "__fish_ghascale_using_subcommand status" -s v -l verbose -d 'Log what is called to stderr; again for more'
+complete -c ghascale -n "__fish_ghascale_using_subcommand status" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l source -d 'Where demand is read; in this version `auto` is `rest`' -r -f -a "auto\t'The scale set where there is one, else REST'
+rest\t'The REST API\'s runs and jobs'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l pool -d 'Only this pool; can be given again' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l out -d 'Write the plan to a file, for `ghascale apply FILE`; it holds no secret' -r -F
+complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
+complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
+json\t'One JSON object, for scripts'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l detailed-exitcode -d 'Exit with 2 if there is something to do but notes'
+complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -s v -l verbose -d 'Log what is called to stderr; again for more'
+complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l source -d 'Where demand is read; in this version `auto` is `rest`' -r -f -a "auto\t'The scale set where there is one, else REST'
+rest\t'The REST API\'s runs and jobs'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l pool -d 'Only this pool; can be given again' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
+complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
+json\t'One JSON object, for scripts'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s y -l yes -d 'Don\'t ask'
+complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s v -l verbose -d 'Log what is called to stderr; again for more'
+complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
+json\t'One JSON object, for scripts'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -s v -l verbose -d 'Log what is called to stderr; again for more'
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -f -a "serve" -d 'Keep a world up, and print what to export'
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l port -d 'The port on 127.0.0.1; 0 takes a free one' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l scenario -d 'What the world starts with' -r -f -a "acme\t''
+empty\t''"
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
+json\t'One JSON object, for scripts'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -s v -l verbose -d 'Log what is called to stderr; again for more'
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
+complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
+json\t'One JSON object, for scripts'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -s v -l verbose -d 'Log what is called to stderr; again for more'
+complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -1,0 +1,449 @@
+//! Flags, environment and file -> [`Config`], or everything that is wrong with them.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use secrecy::SecretString;
+use sha2::{Digest as _, Sha256};
+use toml::de::DeTable;
+
+use super::address::{self, Address};
+use super::environment::{Environment, Needs, Request};
+use super::pool;
+use super::problem::{Problem, Problems};
+use super::reader::{At, Found, Table};
+use super::{AppIssuer, Config, Credentials, Ec2, Github, Pool, Scan};
+use crate::engine::{FleetName, Label, Scope};
+use crate::warning::{Warning, WarningCode};
+
+/// Reads and validates a configuration completely; nothing is called.
+///
+/// # Errors
+/// Returns everything that is wrong with it.
+pub fn load(request: &Request) -> Result<Config, Problems> {
+    let file = request.environment.file(request.file.as_deref());
+    let (path, source) = match &file {
+        Some(path) => (path.display().to_string(), read(path)?),
+        None => (String::new(), String::new()),
+    };
+    let problems = |list| Problems { path: path.clone(), source: source.clone(), list };
+    if file.is_none() && (request.url.is_none() || request.needs == Needs::Launch) {
+        let problem = Problem::new(
+            "there is no configuration file: neither `-c`, `GHASCALE_CONFIG`, `./ghascale.toml` nor \
+            `$XDG_CONFIG_HOME/ghascale/ghascale.toml`",
+        );
+        let look = "to look without one: `GITHUB_TOKEN=… ghascale --url https://github.com/ORG status`";
+        return Err(problems(vec![problem.hint(look)]));
+    }
+    let (root, errors) = DeTable::parse_recoverable(&source);
+    let found = Found::default();
+    for error in &errors {
+        let problem = Problem::new(format!("not TOML: {}", error.message().trim()));
+        found.borrow_mut().push(match error.span() {
+            Some(span) => problem.at(span),
+            None => problem,
+        });
+    }
+    if !errors.is_empty() {
+        // What the parser had to guess would be reported as if the operator had written it.
+        return Err(problems(found.into_inner()));
+    }
+    let folder = file.as_deref().and_then(Path::parent).unwrap_or(Path::new(".")).to_owned();
+    let root = Table::new("", 0..0, root.get_ref(), &found);
+    let loader = Loader { request, folder, found: &found, has_file: file.is_some() };
+    let config = loader.config(&root, file);
+    root.finish();
+    let mut list = found.into_inner();
+    match config {
+        Some(config) if list.is_empty() => Ok(config),
+        _ => {
+            list.sort_by_key(|problem| problem.span.as_ref().map(|span| span.start));
+            Err(problems(list))
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<String, Problems> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let problem = Problem::new(format!("the configuration {} can't be read: {error}", path.display()));
+        Problems { path: path.display().to_string(), source: String::new(), list: vec![problem] }
+    })
+}
+
+struct Loader<'a> {
+    request: &'a Request,
+    /// What the file's relative paths are relative to.
+    folder: PathBuf,
+    found: &'a Found,
+    has_file: bool,
+}
+
+impl Loader<'_> {
+    fn config(&self, root: &Table<'_>, file: Option<PathBuf>) -> Option<Config> {
+        let github = self.github(root.table("github"));
+        let scan = scan(root.table("scan"));
+        let ec2 = root.table("ec2").and_then(|table| ec2(&table));
+        if self.request.needs == Needs::Launch && !root.has("ec2") {
+            self.report(
+                Problem::new("`[ec2]` is missing")
+                    .hint("add `[ec2]` with `fleet = \"…\"`, the tag value that marks your instances"),
+            );
+        }
+        let pools = self.pools(root, ec2.as_ref());
+        let (github, scan) = (github?, scan?);
+        let warnings = warnings(&pools);
+        let mut config = Config { file, github, scan, ec2, pools, warnings, digest: String::new() };
+        config.digest = digest(&config);
+        Some(config)
+    }
+
+    fn report(&self, problem: Problem) {
+        self.found.borrow_mut().push(problem);
+    }
+
+    // --- [github] ---------------------------------------------------------------------------------------------------
+
+    fn github(&self, table: Option<Table<'_>>) -> Option<Github> {
+        let Some(table) = table else {
+            let address = self.flag_address();
+            if self.request.url.is_none() && self.has_file {
+                self.report(
+                    Problem::new("`[github]` is missing")
+                        .hint("add `[github]` with `url = \"https://github.com/ORG\"`"),
+                );
+            }
+            let credentials = self.token_of_environment();
+            let Address { url, scope, api_url } = address?;
+            return Some(Github { url, scope, api_url, credentials: credentials?, ca_pem: None });
+        };
+        let of_file = table.text("url");
+        let address = match (&self.request.url, of_file) {
+            (Some(_), _) => self.flag_address(),
+            (None, Some(url)) => match scoped(&url.value) {
+                Ok(address) => Some(address),
+                Err(why) => {
+                    table.wrong("url", &url, why, "not usable");
+                    None
+                }
+            },
+            (None, None) => {
+                if !table.has("url") {
+                    table.missing("url", "name the organization or repository, `url = \"https://github.com/ORG\"`");
+                }
+                None
+            }
+        };
+        let api_url = table.text("api_url").and_then(|api| match address::web(&api.value) {
+            Ok(_) => Some(api.value.trim_end_matches('/').to_owned()),
+            Err(why) => {
+                table.wrong("api_url", &api, why, "not usable");
+                None
+            }
+        });
+        let credentials = self.credentials(&table);
+        let ca_pem = self.ca_pem(&table);
+        table.finish();
+        let Address { url, scope, api_url: derived } = address?;
+        Some(Github { url, scope, api_url: api_url.unwrap_or(derived), credentials: credentials?, ca_pem })
+    }
+
+    fn flag_address(&self) -> Option<Address> {
+        match scoped(self.request.url.as_ref()?) {
+            Ok(address) => Some(address),
+            Err(why) => {
+                self.report(Problem::new(format!("`--url` {why}")));
+                None
+            }
+        }
+    }
+
+    fn credentials(&self, table: &Table<'_>) -> Option<Credentials> {
+        let env = table.text("token_env");
+        let file = table.text("token_file");
+        let app = table.table("app");
+        let named =
+            [env.as_ref().map(|at| &at.span), file.as_ref().map(|at| &at.span), app.as_ref().map(|at| &at.span)];
+        let named: Vec<_> = named.into_iter().flatten().collect();
+        if let [_, second, ..] = named[..] {
+            let problem = Problem::new("`token_env`, `token_file` and `[github.app]` exclude each other");
+            self.report(problem.at(second.clone()).label("the second").hint("keep one of them"));
+        }
+        let app = app.map(|app| self.app(&app));
+        if let Some(file) = file {
+            let text = self.secret_file(table, "token_file", &file)?;
+            return Some(Credentials::Token(text.trim().to_owned().into()));
+        }
+        if let Some(app) = app {
+            return app;
+        }
+        match env {
+            Some(env) => {
+                let token = self.request.environment.get(&env.value);
+                if token.is_none() {
+                    let what = format!("the environment variable `{}` is not set", env.value);
+                    table.wrong("token_env", &env, what, "not set");
+                }
+                Some(Credentials::Token(token?.trim().to_owned().into()))
+            }
+            None if table.has("token_env") || table.has("token_file") || table.has("app") => None,
+            None => self.token_of_environment(),
+        }
+    }
+
+    fn token_of_environment(&self) -> Option<Credentials> {
+        let environment: &Environment = &self.request.environment;
+        let token = environment.get("GITHUB_TOKEN").or_else(|| environment.get("GH_TOKEN"));
+        let Some(token) = token else {
+            let problem = Problem::new("there is no token for GitHub: neither `GITHUB_TOKEN` nor `GH_TOKEN` is set");
+            self.report(
+                problem
+                    .hint("set one, or name another way by `github.token_env`, `github.token_file` or `[github.app]`"),
+            );
+            return None;
+        };
+        Some(Credentials::Token(token.trim().to_owned().into()))
+    }
+
+    fn app(&self, table: &Table<'_>) -> Option<Credentials> {
+        let id = table.integer("app_id", 1..=i64::MAX);
+        let client = table.text("client_id");
+        let installation = table.integer("installation_id", 1..=i64::MAX);
+        let key_file = table.text("private_key_file");
+        if let (Some(_), Some(client)) = (&id, &client) {
+            table.wrong("client_id", client, "`app_id` and `client_id` exclude each other", "name one of the two");
+        }
+        if !table.has("app_id") && !table.has("client_id") {
+            table.missing("app_id", "name the App by `app_id = 1` or `client_id = \"Iv1.…\"`");
+        }
+        for key in ["installation_id", "private_key_file"] {
+            if !table.has(key) {
+                table.missing(key, "an App needs its installation in the scope and its private key");
+            }
+        }
+        let key = key_file.and_then(|file| {
+            let text = self.secret_file(table, "private_key_file", &file)?;
+            let is_pem = text.contains("-----BEGIN") && text.contains("PRIVATE KEY-----");
+            if !is_pem {
+                table.wrong(
+                    "private_key_file",
+                    &file,
+                    format!("{} holds no private key in PEM form", file.value),
+                    "not a key",
+                );
+            }
+            is_pem.then(|| SecretString::from(text))
+        });
+        table.finish();
+        let issuer = match (id, client) {
+            (Some(id), _) => AppIssuer::AppId(u64::try_from(id.value).ok()?),
+            (None, client) => AppIssuer::ClientId(client?.value),
+        };
+        let installation_id = u64::try_from(installation?.value).ok()?;
+        Some(Credentials::App { issuer, installation_id, private_key: key? })
+    }
+
+    /// Reads a file whose content must never be shown.
+    fn secret_file(&self, table: &Table<'_>, key: &str, file: &At<String>) -> Option<String> {
+        match std::fs::read_to_string(self.folder.join(&file.value)) {
+            Ok(text) if text.trim().is_empty() => {
+                table.wrong(key, file, format!("{} is empty", file.value), "empty file");
+                None
+            }
+            Ok(text) => Some(text),
+            Err(error) => {
+                table.wrong(key, file, format!("{} can't be read: {error}", file.value), "unreadable");
+                None
+            }
+        }
+    }
+
+    fn ca_pem(&self, table: &Table<'_>) -> Option<Vec<u8>> {
+        let file = table.text("ca_file")?;
+        match std::fs::read(self.folder.join(&file.value)) {
+            Ok(pem) if reqwest::Certificate::from_pem_bundle(&pem).is_ok_and(|all| !all.is_empty()) => Some(pem),
+            Ok(_) => {
+                table.wrong(
+                    "ca_file",
+                    &file,
+                    format!("{} holds no certificate in PEM form", file.value),
+                    "not certificates",
+                );
+                None
+            }
+            Err(error) => {
+                table.wrong("ca_file", &file, format!("{} can't be read: {error}", file.value), "unreadable");
+                None
+            }
+        }
+    }
+
+    // --- [[pool]] ---------------------------------------------------------------------------------------------------
+
+    fn pools(&self, root: &Table<'_>, ec2: Option<&Ec2>) -> Vec<Pool> {
+        let tables = root.tables("pool");
+        if self.request.needs == Needs::Launch && tables.is_empty() && !root.has("pool") {
+            self.report(Problem::new("there is no `[[pool]]`").hint("add one: README.md shows a whole configuration"));
+        }
+        let mut pools: Vec<Pool> = Vec::new();
+        for table in tables {
+            let Some(pool) = pool::read(&table, ec2.map(|ec2| &ec2.fleet), self.request.needs, &self.folder) else {
+                continue;
+            };
+            if pools.iter().any(|other| other.policy.name == pool.policy.name) {
+                let problem = Problem::new(format!("`pool.name`: there are two pools `{}`", pool.policy.name));
+                self.report(
+                    problem.at(table.span.clone()).label("the second").hint("give each pool a name of its own"),
+                );
+                continue;
+            }
+            pools.push(pool);
+        }
+        pools
+    }
+}
+
+/// Reads a URL whose scope this version can serve.
+fn scoped(url: &str) -> Result<Address, String> {
+    let address = address::parse(url)?;
+    if let Scope::Enterprise(name) = &address.scope {
+        return Err(format!(
+            "names the enterprise `{name}`, which this version can't scan: name one of its organizations"
+        ));
+    }
+    Ok(address)
+}
+
+fn scan(table: Option<Table<'_>>) -> Option<Scan> {
+    let Some(table) = table else {
+        return Some(Scan {
+            include: every_repository()?,
+            exclude: GlobSet::empty(),
+            patterns: (vec!["*".to_owned()], Vec::new()),
+            concurrency: 16,
+            requests_per_minute: None,
+            max_job_age: Duration::from_hours(24),
+        });
+    };
+    let include = globs(&table, "include");
+    let exclude = globs(&table, "exclude");
+    let concurrency = table.integer("concurrency", 1..=100).and_then(|number| usize::try_from(number.value).ok());
+    let requests_per_minute = pace(&table);
+    let max_job_age = table.duration("max_job_age").map_or(Duration::from_hours(24), |age| age.value);
+    table.finish();
+    let (include, included) = include.unwrap_or((every_repository()?, vec!["*".to_owned()]));
+    let (exclude, excluded) = exclude.unwrap_or((GlobSet::empty(), Vec::new()));
+    Some(Scan {
+        include,
+        exclude,
+        patterns: (included, excluded),
+        concurrency: concurrency.unwrap_or(16),
+        requests_per_minute,
+        max_job_age,
+    })
+}
+
+/// `"auto"`, or a number.
+fn pace(table: &Table<'_>) -> Option<u32> {
+    if table.is_text("requests_per_minute") {
+        table.word("requests_per_minute", &[("auto", ())]);
+        return None;
+    }
+    table.integer("requests_per_minute", 1..=1_000_000).and_then(|number| u32::try_from(number.value).ok())
+}
+
+fn globs(table: &Table<'_>, key: &'static str) -> Option<(GlobSet, Vec<String>)> {
+    let patterns = table.texts(key, str::to_owned)?;
+    let mut set = GlobSetBuilder::new();
+    for pattern in &patterns.value {
+        match Glob::new(&pattern.value) {
+            Ok(glob) => drop(set.add(glob)),
+            Err(error) => {
+                table.wrong(key, pattern, format!("`{}` is not a glob: {}", pattern.value, error.kind()), "not a glob");
+            }
+        }
+    }
+    let mut texts: Vec<String> = patterns.value.into_iter().map(|pattern| pattern.value).collect();
+    texts.sort();
+    Some((set.build().ok()?, texts))
+}
+
+fn every_repository() -> Option<GlobSet> {
+    GlobSetBuilder::new().add(Glob::new("*").ok()?).build().ok()
+}
+
+fn ec2(table: &Table<'_>) -> Option<Ec2> {
+    let region = table.text("region").map(|region| region.value);
+    let fleet = table.text("fleet");
+    if !table.has("fleet") {
+        table.missing("fleet", "name the tag value that marks your instances, `fleet = \"acme-prod\"`");
+    }
+    table.finish();
+    let fleet = fleet?;
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if !fleet.value.chars().all(is_allowed) || fleet.value.len() > 40 {
+        table.wrong(
+            "fleet",
+            &fleet,
+            format!("`{}` is not a fleet's name", fleet.value),
+            "allowed: at most 40 of a-z, A-Z, 0-9 and -",
+        );
+        return None;
+    }
+    Some(Ec2 { region, fleet: FleetName::new(fleet.value) })
+}
+
+/// Says what is allowed, but will surprise.
+fn warnings(pools: &[Pool]) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for pool in pools {
+        let name = &pool.policy.name;
+        if let Some(scale_set) = &pool.scale_set {
+            let said =
+                format!("its scale set `{scale_set}` is not read by this version: demand is read from the REST API");
+            warnings.push(Warning::new(WarningCode::SourceFallback, name.as_str(), said));
+        }
+        if pool.trim {
+            let said = "`trim` is not used by this version: idle runners end by `idle_timeout` on the host";
+            warnings.push(Warning::new(WarningCode::Degraded, name.as_str(), said));
+        }
+        for other in pools.iter().filter(|other| other.policy.name != *name) {
+            let has = |labels: &[Label], all: &[Label]| all.iter().all(|label| labels.contains(label));
+            let (mine, theirs) = (&pool.policy.labels, &other.policy.labels);
+            let is_within = has(theirs, mine) && !mine.is_empty();
+            let is_same = is_within && has(mine, theirs);
+            if is_within && (!is_same || *name < other.policy.name) {
+                let said = format!(
+                    "`{}` has all of its labels too, so GitHub gives jobs of `{name}` to runners of either",
+                    other.policy.name
+                );
+                warnings.push(Warning::new(WarningCode::OverlappingPools, name.as_str(), said));
+            }
+        }
+    }
+    warnings
+}
+
+/// Digests all that decides a plan, secrets left out, in an order that doesn't depend on the file's.
+fn digest(config: &Config) -> String {
+    let mut pools: Vec<String> = config
+        .pools
+        .iter()
+        .map(|pool| {
+            let Pool { policy, runner_group, scale_set, source, trim, launch } = pool;
+            let labels: BTreeSet<&Label> = policy.labels.iter().collect();
+            let labels: Vec<String> = labels.iter().map(|label| label.as_str().to_lowercase()).collect();
+            let rest = (policy.min_idle, policy.max, policy.priority, &policy.offerings);
+            let times = (policy.boot_timeout, policy.max_lifetime, policy.idle_confirm);
+            format!(
+                "{} {labels:?} {rest:?} {times:?} {runner_group} {scale_set:?} {source:?} {trim} {launch:?}",
+                policy.name
+            )
+        })
+        .collect();
+    pools.sort();
+    let scan = (&config.scan.patterns, config.scan.max_job_age);
+    let text = format!("v1 {} {} {scan:?} {:?} {pools:?}", config.github.scope, config.github.api_url, config.ec2);
+    data_encoding::HEXLOWER.encode(&Sha256::digest(text))
+}

@@ -1,0 +1,265 @@
+//! `[[pool]]`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use super::problem::Problem;
+use super::reader::{At, Table};
+use super::{Image, Launch, Needs, Pool, UserData};
+use crate::engine::{self, FleetName, Label, Market, Offering, PoolName, RunnerName, Slot, Source};
+
+/// GitHub's limit of a runner's name.
+const LONGEST_NAME: usize = 64;
+/// GitHub's limit of runners in a group.
+const MOST_RUNNERS: i64 = 10_000;
+/// EC2 allows 50 tags; ours take up to ten.
+const MOST_TAGS: usize = 40;
+
+const SCALE_SET: &str = "this version reads demand from the REST API only: use `auto` or `rest`";
+
+/// Reads one pool; `None` where it can't be made out at all.
+pub(super) fn read(table: &Table<'_>, fleet: Option<&FleetName>, needs: Needs, folder: &Path) -> Option<Pool> {
+    let name = name(table);
+    let labels = labels(table);
+    let runner_group = table.text("runner_group").map_or_else(|| "Default".to_owned(), |group| group.value);
+    let scale_set = table.text("scale_set").map(|name| name.value);
+    let source = source(table);
+    let min_idle = table.integer("min_idle", 0..=MOST_RUNNERS);
+    let max = table.integer("max", 1..=MOST_RUNNERS);
+    if max.is_none() && !table.has("max") {
+        table.missing("max", "say how many runners may exist at once, `max = 20`");
+    }
+    if let (Some(min_idle), Some(max)) = (&min_idle, &max)
+        && min_idle.value > max.value
+    {
+        let what = format!("{} is more than `max`, {}", min_idle.value, max.value);
+        table.wrong("min_idle", min_idle, what, "lower it, or raise `max`");
+    }
+    let priority = table.integer("priority", -1_000_000..=1_000_000).map_or(0, |priority| priority.value);
+    let times = Times::read(table);
+    let trim = table.boolean("trim").is_some_and(|trim| trim.value);
+    let (launch, offerings) = launch(table, &times, needs, folder);
+    table.finish();
+
+    let (name, max) = (name?, max?);
+    if let Some(fleet) = fleet {
+        let highest = u32::try_from(max.value - 1).unwrap_or(0);
+        let longest = RunnerName::of(fleet, &name.value, Slot(highest));
+        if longest.as_str().len() > LONGEST_NAME {
+            let what = format!("the runner name `{longest}` has more than {LONGEST_NAME} characters");
+            table.wrong("name", &name, what, "shorten it, or `ec2.fleet`");
+        }
+    }
+    Some(Pool {
+        policy: engine::Pool {
+            name: name.value,
+            labels,
+            min_idle: min_idle.and_then(|number| u32::try_from(number.value).ok()).unwrap_or(0),
+            max: u32::try_from(max.value).unwrap_or(0),
+            priority,
+            offerings,
+            boot_timeout: times.boot_timeout,
+            max_lifetime: times.max_lifetime,
+            idle_confirm: times.idle_confirm,
+        },
+        runner_group,
+        scale_set,
+        source,
+        trim,
+        launch,
+    })
+}
+
+fn name(table: &Table<'_>) -> Option<At<PoolName>> {
+    let Some(name) = table.text("name") else {
+        if !table.has("name") {
+            table.missing("name", "give the pool a name, `name = \"linux-x64\"`");
+        }
+        return None;
+    };
+    let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if !name.value.chars().all(is_allowed) || name.value.starts_with('-') || name.value.ends_with('-') {
+        table.wrong("name", &name, format!("`{}` is not a pool's name", name.value), "allowed: a-z, 0-9 and - within");
+        return None;
+    }
+    Some(At { value: PoolName::new(name.value), span: name.span })
+}
+
+fn labels(table: &Table<'_>) -> Vec<Label> {
+    let Some(labels) = table.texts("labels", str::to_lowercase) else {
+        if !table.has("labels") {
+            table.missing("labels", "list the labels of its runners, `labels = [\"self-hosted\", \"linux\", \"x64\"]`");
+        }
+        return Vec::new();
+    };
+    if labels.value.is_empty() {
+        table.wrong("labels", &labels, "must not be empty", "a pool without labels takes no job");
+    }
+    for label in &labels.value {
+        if label.value.chars().count() > 256 || label.value.contains(',') {
+            table.wrong("labels", label, "a label has at most 256 characters and no comma", "not a label");
+        }
+    }
+    labels.value.into_iter().map(|label| Label::new(label.value)).collect()
+}
+
+fn source(table: &Table<'_>) -> Option<Source> {
+    let words = [("auto", None), ("rest", Some(Source::Rest)), ("scale-set", Some(Source::ScaleSet))];
+    let source = table.word("source", &words)?;
+    if source.value == Some(Source::ScaleSet) {
+        table.wrong("source", &source, SCALE_SET, "not in this version");
+    }
+    source.value
+}
+
+struct Times {
+    boot_timeout: Duration,
+    idle_timeout: Duration,
+    max_lifetime: Duration,
+    idle_confirm: Duration,
+}
+
+impl Times {
+    fn read(table: &Table<'_>) -> Self {
+        let boot = table.duration("boot_timeout");
+        let idle = table.duration("idle_timeout");
+        let life = table.duration("max_lifetime");
+        let confirm = table.duration("idle_confirm");
+        let or = |at: &Option<At<Duration>>, default| at.as_ref().map_or(default, |at| at.value);
+        let times = Self {
+            boot_timeout: or(&boot, Duration::from_mins(5)),
+            idle_timeout: or(&idle, Duration::from_mins(10)),
+            max_lifetime: or(&life, Duration::from_hours(12)),
+            idle_confirm: or(&confirm, Duration::from_mins(5)),
+        };
+        if times.boot_timeout >= times.max_lifetime
+            && let Some(at) = boot.as_ref().or(life.as_ref())
+        {
+            let key = if boot.is_some() { "boot_timeout" } else { "max_lifetime" };
+            table.wrong(key, at, "`boot_timeout` must be shorter than `max_lifetime`", "out of order");
+        }
+        if let Some(at) = boot.as_ref().filter(|at| at.value < Duration::from_secs(30)) {
+            table.wrong("boot_timeout", at, "no instance boots in less than 30s", "too short");
+        }
+        if let Some(at) = confirm.as_ref().filter(|at| at.value < Duration::from_mins(1)) {
+            // GitHub's `busy` lags by up to a minute (terraform-aws-github-runner#5085).
+            table.wrong("idle_confirm", at, "GitHub notices a job up to a minute late: at least 1m", "too short");
+        }
+        times
+    }
+}
+
+/// Reads what a launch needs; nothing of it may be there (enough for `status`), or all of it.
+fn launch(table: &Table<'_>, times: &Times, needs: Needs, folder: &Path) -> (Option<Launch>, Vec<Offering>) {
+    let image = table.text("image");
+    let template = table.text("launch_template");
+    let types = table.texts("instance_types", str::to_owned);
+    let subnets = table.texts("subnets", str::to_owned);
+    let groups = table.texts("security_groups", str::to_owned);
+    let markets = table.word("market", &[("spot", 0), ("on-demand", 1), ("spot-then-on-demand", 2)]);
+    let user_data = user_data(table, folder);
+    let tags = table.table("tags").map(|tags| read_tags(&tags)).unwrap_or_default();
+
+    if let (Some(_), Some(template)) = (&image, &template) {
+        table.wrong(
+            "launch_template",
+            template,
+            "`image` and `launch_template` exclude each other",
+            "name one of the two",
+        );
+    }
+    if let Some(image) = image.as_ref().filter(|image| !image.value.starts_with("ami-")) {
+        table.wrong(
+            "image",
+            image,
+            format!("`{}` is not an image's id", image.value),
+            "such as `ami-0123456789abcdef0`",
+        );
+    }
+    let any = ["image", "launch_template", "instance_types", "subnets", "security_groups", "market", "user_data_file"];
+    if needs == Needs::Look && !any.iter().any(|key| table.has(key)) {
+        return (None, Vec::new());
+    }
+    if !table.has("image") && !table.has("launch_template") {
+        table.missing("image", "say what its instances boot from, `image = \"ami-…\"`, or name a `launch_template`");
+    }
+    for (key, list, example) in [
+        ("instance_types", &types, "`instance_types = [\"m7a.large\"]`"),
+        ("subnets", &subnets, "`subnets = [\"subnet-…\"]`"),
+    ] {
+        match list {
+            None if !table.has(key) => table.missing(key, format!("say what may be launched, {example}")),
+            Some(list) if list.value.is_empty() => {
+                table.wrong(key, list, "must not be empty", "nothing could be launched");
+            }
+            _ => {}
+        }
+    }
+    let markets: &[Market] = match markets.map_or(2, |market| market.value) {
+        0 => &[Market::Spot],
+        1 => &[Market::OnDemand],
+        _ => &[Market::Spot, Market::OnDemand],
+    };
+    let texts = |list: Option<At<Vec<At<String>>>>| -> Vec<String> {
+        list.map(|list| list.value.into_iter().map(|text| text.value).collect()).unwrap_or_default()
+    };
+    let (types, subnets) = (texts(types), texts(subnets));
+    let mut offerings = Vec::new();
+    for market in markets {
+        for instance_type in &types {
+            for subnet in &subnets {
+                offerings.push(Offering {
+                    market: *market,
+                    instance_type: instance_type.clone(),
+                    subnet: subnet.clone(),
+                });
+            }
+        }
+    }
+    let image = match (image, template) {
+        (Some(image), _) => Some(Image::Ami(image.value)),
+        (None, template) => template.map(|template| Image::LaunchTemplate(template.value)),
+    };
+    let launch = image.map(|image| Launch {
+        image,
+        security_groups: texts(groups),
+        tags,
+        user_data,
+        idle_timeout: times.idle_timeout,
+        max_lifetime: times.max_lifetime,
+    });
+    (launch, offerings)
+}
+
+fn user_data(table: &Table<'_>, folder: &Path) -> UserData {
+    let Some(file) = table.text("user_data_file") else { return UserData::BuiltIn };
+    match std::fs::read_to_string(folder.join(&file.value)) {
+        Ok(text) => UserData::File(text),
+        Err(error) => {
+            table.wrong("user_data_file", &file, format!("{} can't be read: {error}", file.value), "unreadable");
+            UserData::BuiltIn
+        }
+    }
+}
+
+fn read_tags(table: &Table<'_>) -> BTreeMap<String, String> {
+    let mut tags = BTreeMap::new();
+    for (key, value) in table.entries() {
+        let reserved = ["aws:", "ghascale:"].iter().any(|prefix| key.value.to_lowercase().starts_with(prefix));
+        if reserved || key.value == "Name" {
+            let what = format!("`{}` is not the pool's to set", key.value);
+            let problem = Problem::new(format!("`{}`: {what}", table.name)).at(key.span.clone()).label("reserved");
+            table.report(problem.hint("`Name`, `aws:…` and `ghascale:…` are set by EC2 and by ghascale"));
+        } else if key.value.is_empty() || key.value.chars().count() > 128 || value.value.chars().count() > 256 {
+            table.wrong(&key.value, &value, "a tag's key has 1 to 128 characters, its value at most 256", "too long");
+        } else {
+            tags.insert(key.value, value.value);
+        }
+    }
+    if tags.len() > MOST_TAGS {
+        let problem = Problem::new(format!("`{}`: at most {MOST_TAGS} tags", table.name)).at(table.span.clone());
+        table.report(problem.hint("EC2 allows 50, and ghascale needs some of them"));
+    }
+    tags
+}
