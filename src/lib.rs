@@ -6,14 +6,17 @@
 pub mod ages;
 pub mod apply;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod ec2;
 pub mod engine;
 pub mod exit;
 pub mod github;
+pub mod observe;
 pub mod report;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod services;
 pub mod state;
+pub mod ui;
 pub mod warning;

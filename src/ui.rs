@@ -81,19 +81,19 @@ impl Ui {
         for warning in warnings {
             let subject = warning.subject.as_ref().map_or_else(String::new, |subject| format!("{subject}: "));
             let head = self.painted("warning:", AnsiColor::Yellow);
-            self.say(&format!("{head} {subject}{} [{}]", warning.message, warning.code));
+            say(&format!("{head} {subject}{} [{}]", warning.message, warning.code));
         }
     }
 
     /// Writes why there is no answer to stderr.
     pub fn error(&self, failure: &Failure) {
         if failure.drawn {
-            self.say(failure.message.trim_end());
+            say(failure.message.trim_end());
         } else {
-            self.say(&format!("{} {}", self.painted("error:", AnsiColor::Red), failure.message));
+            say(&format!("{} {}", self.painted("error:", AnsiColor::Red), failure.message));
         }
         if let Some(hint) = &failure.hint {
-            self.say(&format!("{} {hint}", self.painted("hint:", AnsiColor::Cyan)));
+            say(&format!("{} {hint}", self.painted("hint:", AnsiColor::Cyan)));
         }
     }
 
@@ -127,11 +127,11 @@ impl Ui {
         let style = anstyle::Style::new().bold().fg_color(Some(color.into()));
         format!("{style}{text}{style:#}")
     }
+}
 
-    fn say(&self, line: &str) {
-        // Nothing is left to tell it to if stderr is closed.
-        let _ = writeln!(io::stderr().lock(), "{line}");
-    }
+/// Writes a line to stderr; nothing is left to tell it to if that is closed.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 /// Returns the width of the terminal in columns.

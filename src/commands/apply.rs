@@ -21,7 +21,7 @@ use crate::ui::Ui;
 use crate::warning::{Warning, WarningCode};
 
 pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Failure> {
-    let pools = pool_names(&args.pool);
+    let pools = pool_names(&args.view.pool);
     let config = configuration(cli, Needs::Launch, &pools, ui)?;
     let file = args.plan_file.as_deref().map(|file| read(file, &config)).transpose()?;
     if !args.yes && !ui.can_ask() {
@@ -82,8 +82,7 @@ async fn carry_out(session: &Session, plan: &Plan, audit: Option<&AuditLog>) -> 
         .pools
         .iter()
         .map(|pool| {
-            let settings =
-                PoolSettings { runner_group: pool.runner_group.clone(), labels: pool.policy.labels.clone() };
+            let settings = PoolSettings { runner_group: pool.runner_group.clone(), labels: pool.policy.labels.clone() };
             (pool.policy.name.clone(), settings)
         })
         .collect();
@@ -136,11 +135,14 @@ fn read(file: &Path, config: &Config) -> Result<PlanReport, Failure> {
         return Err(named(format!("its schema is `{}`, and this version reads `ghascale.plan/1`", report.schema)));
     }
     if !report.body.is_intact() {
-        return Err(named("it was changed after it was written".into()).hint("make a new one with `ghascale plan --out`"));
+        return Err(
+            named("it was changed after it was written".into()).hint("make a new one with `ghascale plan --out`")
+        );
     }
     if report.body.configuration != config.digest {
-        return Err(named("it was made with another configuration".into())
-            .hint("make a new one with `ghascale plan --out`"));
+        return Err(
+            named("it was made with another configuration".into()).hint("make a new one with `ghascale plan --out`")
+        );
     }
     Ok(report.body)
 }

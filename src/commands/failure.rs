@@ -41,7 +41,9 @@ impl From<github::Error> for Failure {
         use github::ErrorKind;
         let failure = Self::new(exit::FAILED, error.to_string());
         match error.kind {
-            ErrorKind::Unauthorized => failure.hint("check that the token or the App's key is right and has not expired"),
+            ErrorKind::Unauthorized => {
+                failure.hint("check that the token or the App's key is right and has not expired")
+            }
             ErrorKind::Forbidden => failure.hint("the credentials may not read this: README.md lists the permissions"),
             ErrorKind::NotFound => failure.hint("check `github.url`, and that the credentials can see it"),
             ErrorKind::RateLimited { until } => {

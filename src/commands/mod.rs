@@ -3,6 +3,7 @@
 mod apply;
 mod failure;
 mod plan;
+#[cfg(feature = "sandbox")]
 mod sandbox;
 mod session;
 mod status;
@@ -26,11 +27,8 @@ pub async fn run(cli: Cli) -> u8 {
             ui.print(&crate::cli::completions(args.shell)).map(|()| exit::DONE).map_err(Into::into)
         }
     };
-    match result {
-        Ok(code) => code,
-        Err(failure) => {
-            ui.error(&failure);
-            failure.code
-        }
-    }
+    result.unwrap_or_else(|failure| {
+        ui.error(&failure);
+        failure.code
+    })
 }

@@ -26,7 +26,8 @@ pub(super) async fn run(args: &SandboxArgs, ui: &Ui) -> Result<u8, Failure> {
     match &args.command {
         None => tour(ui).await,
         Some(SandboxCommand::Serve(args)) => {
-            let said = |error: io::Error| Failure::new(exit::FAILED, format!("the sandbox could not be served: {error}"));
+            let said =
+                |error: io::Error| Failure::new(exit::FAILED, format!("the sandbox could not be served: {error}"));
             let scenario: Scenario = args.scenario.parse().map_err(Failure::usage)?;
             serve(args.port, scenario, &mut io::stdout()).await.map_err(said)?;
             Ok(exit::DONE)

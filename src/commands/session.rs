@@ -31,21 +31,19 @@ pub(super) struct Session {
 
 /// Reads the configuration, and nothing else.
 pub(super) fn configuration(cli: &Cli, needs: Needs, pools: &[PoolName], ui: &Ui) -> Result<Config, Failure> {
-    let request = Request {
-        file: cli.config.clone(),
-        url: cli.url.clone(),
-        environment: Environment::of_process(),
-        needs,
-    };
-    let config = config::load(&request).map_err(|problems| Failure {
-        drawn: true,
-        ..Failure::usage(problems.render(ui.colors_errors()))
-    })?;
+    let request =
+        Request { file: cli.config.clone(), url: cli.url.clone(), environment: Environment::of_process(), needs };
+    let config = config::load(&request)
+        .map_err(|problems| Failure { drawn: true, ..Failure::usage(problems.render(ui.colors_errors())) })?;
     for pool in pools {
         if config.pool(pool).is_none() {
             let names: Vec<_> = config.pools.iter().map(|pool| format!("`{}`", pool.policy.name)).collect();
             let failure = Failure::usage(format!("no pool `{pool}` in the configuration"));
-            return Err(if names.is_empty() { failure } else { failure.hint(format!("there is {}", names.join(", "))) });
+            return Err(if names.is_empty() {
+                failure
+            } else {
+                failure.hint(format!("there is {}", names.join(", ")))
+            });
         }
     }
     if needs == Needs::Launch {
@@ -62,7 +60,7 @@ impl Session {
     pub(super) async fn open(config: Config) -> Result<Self, Failure> {
         let client = Client::new(&config.github)?;
         let fleet = match &config.ec2 {
-            Some(ec2) => Some(Fleet::connect(ec2, &config.pools).await?),
+            Some(ec2) => Some(Fleet::connect(ec2, &config.pools, None).await?),
             None => None,
         };
         Ok(Self { config, client, fleet })
@@ -80,7 +78,8 @@ impl Session {
         let plan = plan(&observation.snapshot, &policy);
         check(&observation.snapshot, &policy, &plan).map_err(|violations| {
             let message = format!("this plan breaks a rule, and nothing was done: {}", violations.join("; "));
-            Failure::new(exit::FAILED, message).hint("this is a defect of ghascale: please report it with `-vv`'s output")
+            Failure::new(exit::FAILED, message)
+                .hint("this is a defect of ghascale: please report it with `-vv`'s output")
         })?;
         Ok(plan.only(pools))
     }

@@ -12,7 +12,7 @@ use crate::report::StatusReport;
 use crate::ui::Ui;
 
 pub(super) async fn run(cli: &Cli, args: &StatusArgs, ui: &Ui) -> Result<u8, Failure> {
-    let pools = pool_names(&args.pool);
+    let pools = pool_names(&args.view.pool);
     let session = Session::open(configuration(cli, Needs::Look, &pools, ui)?).await?;
     let Some(every) = args.watch else { return once(&session, args, ui, None).await };
     loop {
@@ -32,7 +32,7 @@ async fn once(session: &Session, args: &StatusArgs, ui: &Ui, cadence: Option<Dur
     if seen.known.instances && seen.known.runners {
         warnings.extend(view.warnings());
     }
-    let body = StatusReport::of(&seen.snapshot, &view, seen.known).only(&pool_names(&args.pool));
+    let body = StatusReport::of(&seen.snapshot, &view, seen.known).only(&pool_names(&args.view.pool));
     let report = session.report("status", seen.snapshot.now, warnings, body);
     show(ui, &report, cadence, || report.body.text(ui.look(), args.jobs))?;
     Ok(if report.is_partial() { exit::PARTIAL } else { exit::DONE })

@@ -108,7 +108,7 @@ pub struct Ec2 {
 }
 
 /// `[[pool]]`: what the engine decides by, and what a launch needs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Pool {
     /// The engine's part.
     pub policy: crate::engine::Pool,
