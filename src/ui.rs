@@ -11,7 +11,7 @@ use crate::commands::Failure;
 use crate::engine::RepositoryName;
 use crate::github::Progress;
 use crate::report::Look;
-use crate::warning::Warning;
+use crate::warning::{Warning, WarningCode};
 
 /// How to speak to whoever called.
 #[derive(Debug)]
@@ -73,12 +73,13 @@ impl Ui {
         }
     }
 
-    /// Writes warnings to stderr, each once.
+    /// Writes the warnings that can be acted on to stderr; runs without visible jobs and ghosts stand in `status`.
     pub fn warn(&self, warnings: &[Warning]) {
         if self.quiet {
             return;
         }
-        for warning in warnings {
+        let shown = |warning: &&Warning| !matches!(warning.code, WarningCode::UnresolvedRun | WarningCode::GhostRun);
+        for warning in warnings.iter().filter(shown) {
             let subject = warning.subject.as_ref().map_or_else(String::new, |subject| format!("{subject}: "));
             let head = self.painted("warning:", AnsiColor::Yellow);
             say(&format!("{head} {subject}{} [{}]", warning.message, warning.code));

@@ -1,6 +1,8 @@
 //! One integration binary: each more would link the AWS SDK again.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on should stop right there")]
 
+#[cfg(feature = "sandbox")]
+mod commands;
 mod engine;
 mod generated;
 #[cfg(feature = "sandbox")]

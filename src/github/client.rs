@@ -59,6 +59,8 @@ pub struct Usage {
     pub remaining: Option<u64>,
     /// `x-ratelimit-limit` of the last answer that had it.
     pub limit: Option<u64>,
+    /// `x-ratelimit-reset` of the last answer that had it, in seconds since 1970: it names the window.
+    pub reset: Option<u64>,
 }
 
 /// A good answer: 2xx.
@@ -238,11 +240,15 @@ impl Client {
 
     /// Reads the rate limit off an answer.
     fn observe(&self, headers: &HeaderMap, status: StatusCode) {
-        let number = |name: &str| headers.get(name)?.to_str().ok()?.parse().ok();
+        let number = |name: &str| headers.get(name)?.to_str().ok()?.parse::<u64>().ok();
         let mut usage = lock(&self.usage);
         usage.not_modified += u64::from(status == StatusCode::NOT_MODIFIED);
-        usage.remaining = number("x-ratelimit-remaining").or(usage.remaining);
         usage.limit = number("x-ratelimit-limit").or(usage.limit);
+        let (Some(remaining), reset) = (number("x-ratelimit-remaining"), number("x-ratelimit-reset")) else { return };
+        // Answers overtake each other: within one window the least is the latest.
+        let same_window = reset == usage.reset;
+        usage.remaining = Some(usage.remaining.filter(|_| same_window).map_or(remaining, |known| known.min(remaining)));
+        usage.reset = reset;
     }
 
     /// Holds every request back until a rate limit ends; returns false if that is too long to wait for.

@@ -395,6 +395,12 @@ impl World {
         self.runners.values().find(|runner| runner.name == name).map(|runner| runner.id)
     }
 
+    /// Returns every JIT configuration that was issued: what must be seen nowhere but in user data.
+    #[must_use]
+    pub fn jit_configs(&self) -> Vec<String> {
+        self.issued.keys().cloned().collect()
+    }
+
     /// Returns each instance's id and state, in the order of their launches.
     #[must_use]
     pub fn instance_states(&self) -> Vec<(String, InstanceState)> {

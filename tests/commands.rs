@@ -1,0 +1,140 @@
+//! The binary itself, as a process, against the embedded world: what it prints, and how it ends.
+
+mod apply;
+mod faults;
+mod plan;
+mod sandbox;
+mod secrets;
+mod status;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use ghascale::sandbox::{Call, Sandbox, Scenario, Service};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+/// The labels of the pool `linux-x64`.
+const X64: [&str; 3] = ["self-hosted", "linux", "x64"];
+
+/// A world, and a desk before it with a configuration and a home of its own.
+pub(crate) struct Desk {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) home: TempDir,
+    environment: BTreeMap<String, String>,
+}
+
+/// What a process did.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Desk {
+    /// Opens a desk on a world without jobs, in which instances take an hour to boot: nothing happens by itself.
+    pub(crate) async fn open() -> Self {
+        Self::on(Sandbox::start(Scenario::Empty, 0).await.unwrap())
+    }
+
+    fn on(sandbox: Sandbox) -> Self {
+        sandbox.world().settings.boot = Duration::from_hours(1);
+        let home = tempfile::tempdir().unwrap();
+        let mut environment: BTreeMap<String, String> =
+            sandbox.environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let path = |name: &str| home.path().join(name).display().to_string();
+        environment.insert("GHASCALE_CONFIG".into(), path("ghascale.toml"));
+        environment.insert("HOME".into(), path("."));
+        environment.insert("XDG_STATE_HOME".into(), path("state"));
+        environment.insert("XDG_CONFIG_HOME".into(), path("config"));
+        let desk = Self { sandbox, home, environment };
+        desk.configure(&desk.sandbox.configuration());
+        desk
+    }
+
+    pub(crate) fn configure(&self, text: &str) {
+        std::fs::write(self.file("ghascale.toml"), text).unwrap();
+    }
+
+    /// Changes the configuration by replacing a text that must be there.
+    pub(crate) fn reconfigure(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.file("ghascale.toml")).unwrap();
+        assert!(text.contains(from), "{from} is not in {text}");
+        self.configure(&text.replace(from, to));
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    pub(crate) fn with(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.into(), value.into());
+    }
+
+    pub(crate) fn without(&mut self, name: &str) {
+        self.environment.remove(name);
+    }
+
+    pub(crate) fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ghascale"));
+        command.args(line.split_whitespace()).env_clear().envs(&self.environment).current_dir(self.home.path());
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+
+    /// Runs a command line to its end.
+    pub(crate) async fn run(&self, line: &str) -> Ran {
+        let ran = self.command(line).output().await.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Ran { code: ran.status.code().unwrap_or(-1), stdout: text(ran.stdout), stderr: text(ran.stderr) }
+    }
+
+    /// Puts jobs that wait for `labels` into a repository.
+    pub(crate) fn jobs(&self, count: u32, labels: [&str; 3]) {
+        let mut world = self.sandbox.world();
+        for _ in 0..count {
+            world.repository("api").run().aged(Duration::from_secs(95)).job(labels).lasting(Duration::from_hours(1));
+        }
+    }
+
+    /// Returns the calls of one kind that the world has had.
+    pub(crate) fn calls(&self, service: Service, part: &str) -> Vec<Call> {
+        let is_it = |call: &Call| call.service == service && format!("{} {}", call.method, call.target).contains(part);
+        self.sandbox.calls().into_iter().filter(is_it).collect()
+    }
+}
+
+impl Ran {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
+    }
+
+    /// Returns all that was printed.
+    pub(crate) fn all(&self) -> String {
+        format!("{}\n{}", self.stdout, self.stderr)
+    }
+}
+
+/// Replaces what differs from run to run; the one place for it.
+pub(crate) fn redacted(text: &str) -> String {
+    let mut text = text.to_owned();
+    for (pattern, by) in [
+        (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
+        (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME"),
+        (r#"_seconds": \d+"#, r#"_seconds": SECONDS"#),
+        (r"[0-9a-f]{64}", "HASH"),
+        (r"i-[0-9a-f]{17}", "i-INSTANCE"),
+        (r"\b\d+m\d+s\b", "AGE"),
+        (r#""request_id": "[^"]+""#, r#""request_id": "REQUEST""#),
+        (r"\(request [^)]+\)", "(request ID)"),
+        (r#""runner_id": \d+"#, r#""runner_id": RUNNER"#),
+        (r"/tmp/[A-Za-z0-9./_-]*/ghascale\.toml", "HOME/ghascale.toml"),
+    ] {
+        text = regex_lite::Regex::new(pattern).unwrap().replace_all(&text, by).into_owned();
+    }
+    text
+}

@@ -1,0 +1,286 @@
+//! `apply`, with and without a plan file.
+
+use std::time::Duration;
+
+use ghascale::sandbox::{Fault, Service};
+use ghascale::state::StateDirectory;
+use insta::assert_snapshot;
+
+use super::{Desk, X64, redacted};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn launches_what_is_missing_and_says_what_became_of_it() {
+    let desk = Desk::open().await;
+    desk.jobs(1, X64);
+    let ran = desk.run("apply --yes -o json").await;
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    assert_snapshot!(redacted(&ran.stdout));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn draws_it_for_people() {
+    let desk = Desk::open().await;
+    desk.jobs(1, X64);
+    let ran = desk.run("apply --yes").await;
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    assert_snapshot!(redacted(&ran.stdout));
+    assert_snapshot!(redacted(&desk.run("apply --yes").await.stdout), @r"
+    applied: nothing to do
+
+    api: 4 requests, 0 not modified, 4,990 of 5,000 left; 240 an hour if run once a minute
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_apply_launches_nothing() {
+    let desk = Desk::open().await;
+    desk.jobs(3, X64);
+    assert_eq!(desk.run("apply --yes").await.code, 0);
+    assert_eq!(desk.run("apply --yes").await.code, 0);
+    assert_eq!(desk.calls(Service::Ec2, "RunInstances").len(), 3);
+    assert_eq!(desk.calls(Service::Github, "generate-jitconfig").len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_terminal_it_needs_yes_and_calls_nothing() {
+    let desk = Desk::open().await;
+    let ran = desk.run("apply").await;
+    assert_eq!((ran.code, ran.stdout.as_str()), (64, ""), "{ran:#?}");
+    assert!(ran.stderr.contains("`--yes`"), "{}", ran.stderr);
+    assert!(desk.sandbox.calls().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_run_on_this_host_means_try_again() {
+    let desk = Desk::open().await;
+    let state = StateDirectory::new(desk.file("state/ghascale"));
+    let _held = state.lock("sandbox").unwrap();
+    let ran = desk.run("apply --yes").await;
+    assert_eq!((ran.code, ran.stdout.as_str()), (75, ""), "{ran:#?}");
+    assert!(desk.sandbox.calls().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_directory_that_cannot_be_written_is_a_warning_and_no_more() {
+    let mut desk = Desk::open().await;
+    std::fs::write(desk.file("file"), "").unwrap();
+    let blocked = desk.file("file").display().to_string();
+    desk.with("XDG_STATE_HOME", &blocked);
+    desk.jobs(1, X64);
+    let ran = desk.run("apply --yes").await;
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    assert!(ran.stderr.contains("state_unwritable"), "{}", ran.stderr);
+    assert_eq!(desk.calls(Service::Ec2, "RunInstances").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_never_boots_is_ended_and_its_job_gets_another() {
+    let desk = Desk::open().await;
+    desk.sandbox.world().fail_next_boots(1);
+    desk.jobs(1, X64);
+    assert_eq!(desk.run("apply --yes").await.code, 0);
+    desk.sandbox.advance(Duration::from_mins(6));
+    let ran = desk.run("apply --yes -o json").await;
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    let deeds: Vec<_> = ran.json()["actions"].as_array().unwrap().iter().map(|row| row["action"].clone()).collect();
+    assert_eq!(deeds, ["deregister", "terminate", "launch"]);
+    assert_eq!(desk.calls(Service::Ec2, "TerminateInstances").len(), 1);
+    assert_eq!(desk.sandbox.world().runner_names(), ["sandbox-linux-x64-001"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_action_leaves_a_line_in_the_audit_log() {
+    let desk = Desk::open().await;
+    desk.jobs(2, X64);
+    desk.run("apply --yes").await;
+    let log = std::fs::read_to_string(desk.file("state/ghascale/audit.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    for line in lines {
+        assert_eq!((&line["action"], &line["result"]), (&"launch".into(), &"done".into()));
+        assert!(line["client_token"].is_string() && line["instance_id"].is_string() && line["request_id"].is_string());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_at_once_never_launch_twice_nor_beyond_max() {
+    let mut desk = Desk::open().await;
+    // More jobs than the pool's max of eight.
+    desk.jobs(12, X64);
+    let here = desk.command("apply --yes").output();
+    let elsewhere = desk.file("elsewhere").display().to_string();
+    desk.with("XDG_STATE_HOME", &elsewhere);
+    let there = desk.command("apply --yes").output();
+    let (here, there) = tokio::join!(here, there);
+    for ran in [here.unwrap(), there.unwrap()] {
+        assert_eq!(ran.status.code(), Some(0), "{}", String::from_utf8_lossy(&ran.stderr));
+    }
+    let world = desk.sandbox.world();
+    let mut names: Vec<String> =
+        world.instance_states().iter().map(|(id, _)| world.tags(id).unwrap()["Name"].clone()).collect();
+    names.sort();
+    let expected: Vec<String> = (0..8).map(|slot| format!("sandbox-linux-x64-{slot:03}")).collect();
+    assert_eq!(names, expected);
+    assert_eq!(world.runner_names().len(), 8);
+}
+
+// --- with a plan file -----------------------------------------------------------------------------------------------
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_file_is_applied() {
+    let desk = Desk::open().await;
+    desk.jobs(2, X64);
+    assert_eq!(desk.run("plan --out today.plan").await.code, 0);
+    let ran = desk.run("apply today.plan --yes -o json").await;
+    assert_eq!((ran.code, &ran.json()["summary"]["done"]), (0, &2.into()), "{ran:#?}");
+    assert_eq!(desk.calls(Service::Ec2, "RunInstances").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_file_does_no_more_than_it_says() {
+    let desk = Desk::open().await;
+    desk.jobs(1, X64);
+    desk.run("plan --out today.plan").await;
+    desk.jobs(3, X64);
+    assert_eq!(desk.run("apply today.plan --yes").await.code, 0);
+    assert_eq!(desk.calls(Service::Ec2, "RunInstances").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_action_whose_job_is_gone_is_skipped_and_said() {
+    let desk = Desk::open().await;
+    let job = desk.sandbox.world().repository("api").run().job(X64).id();
+    desk.run("plan --out today.plan").await;
+    desk.sandbox.world().cancel(job);
+    let ran = desk.run("apply today.plan --yes -o json").await;
+    assert_eq!(ran.code, 3, "{ran:#?}");
+    assert_eq!(ran.json()["actions"][0]["result"], "skipped");
+    assert!(desk.calls(Service::Ec2, "RunInstances").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_action_whose_slot_is_taken_is_skipped_and_said() {
+    let desk = Desk::open().await;
+    desk.jobs(1, X64);
+    desk.run("plan --out today.plan").await;
+    assert_eq!(desk.run("apply --yes").await.code, 0);
+    let ran = desk.run("apply today.plan --yes").await;
+    assert_eq!(ran.code, 3, "{ran:#?}");
+    assert!(ran.stdout.contains("skipped: it no longer holds"), "{}", ran.stdout);
+    assert_eq!(desk.calls(Service::Ec2, "RunInstances").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_file_that_is_not_whole_or_not_ours_is_refused_before_anything_is_called() {
+    let desk = Desk::open().await;
+    desk.jobs(1, X64);
+    desk.run("plan --out today.plan").await;
+    let good = std::fs::read_to_string(desk.file("today.plan")).unwrap();
+    let cases = [
+        (good[..good.len() / 2].to_owned(), "not a plan file"),
+        (String::new(), "not a plan file"),
+        ("{}".to_owned(), "not a plan file"),
+        (good.replace("sandbox-linux-x64-000", "sandbox-linux-x64-007"), "changed after it was written"),
+        (good.replace("ghascale.plan/1", "ghascale.plan/9"), "ghascale.plan/9"),
+    ];
+    for (text, said) in cases {
+        std::fs::write(desk.file("bad.plan"), text).unwrap();
+        desk.sandbox.forget_calls();
+        let ran = desk.run("apply bad.plan --yes").await;
+        assert_eq!((ran.code, ran.stdout.as_str()), (64, ""), "{ran:#?}");
+        assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
+        assert!(desk.sandbox.calls().is_empty());
+    }
+    assert_eq!(desk.run("apply none.plan --yes").await.code, 64);
+    desk.reconfigure("max = 8", "max = 9");
+    let ran = desk.run("apply today.plan --yes").await;
+    assert_eq!((ran.code, ran.stdout.as_str()), (64, ""), "{ran:#?}");
+    assert!(ran.stderr.contains("another configuration"), "{}", ran.stderr);
+}
+
+// --- when EC2 or GitHub refuse --------------------------------------------------------------------------------------
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_capacity_moves_through_the_offerings() {
+    let desk = Desk::open().await;
+    desk.jobs(1, X64);
+    desk.sandbox.fault(Fault::ec2("RunInstances").times(2).code("InsufficientInstanceCapacity").status(500));
+    let ran = desk.run("apply --yes -o json").await;
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    let tried: Vec<_> = desk
+        .calls(Service::Ec2, "RunInstances")
+        .into_iter()
+        .map(|call| {
+            (
+                call.parameters["InstanceType"].clone(),
+                call.parameters["SubnetId"].clone(),
+                call.parameters["ClientToken"].clone(),
+            )
+        })
+        .collect();
+    assert_eq!(tried.len(), 3);
+    assert_eq!((tried[0].1.as_str(), tried[1].1.as_str()), ("subnet-a", "subnet-b"));
+    assert!(tried[0].2 != tried[1].2 && tried[1].2 != tried[2].2, "a token goes with one request only");
+    assert_eq!(ran.json()["actions"][0]["offering"]["instance_type"], "m6a.large");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_is_asked_for_with_the_same_token() {
+    let desk = Desk::open().await;
+    desk.jobs(1, X64);
+    desk.sandbox.fault(Fault::ec2("RunInstances").dropped_after());
+    let ran = desk.run("apply --yes").await;
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    let calls = desk.calls(Service::Ec2, "RunInstances");
+    assert_eq!(calls.len(), 2);
+    assert_eq!(calls[0].parameters, calls[1].parameters);
+    assert_eq!(desk.sandbox.world().instance_states().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_registration_is_undone() {
+    let desk = Desk::open().await;
+    desk.jobs(1, X64);
+    desk.sandbox.fault(Fault::github("generate-jitconfig").dropped_after());
+    let ran = desk.run("apply --yes").await;
+    assert_eq!(ran.code, 1, "{ran:#?}");
+    assert!(ran.stdout.contains("the registration was undone"), "{}", ran.stdout);
+    assert_eq!(desk.calls(Service::Github, "generate-jitconfig").len(), 1, "never repeated by itself");
+    assert!(desk.sandbox.world().runner_names().is_empty());
+    assert_eq!(desk.run("apply --yes").await.code, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_to_buy_anywhere_leaves_no_record() {
+    let desk = Desk::open().await;
+    desk.jobs(2, X64);
+    desk.sandbox.fault(Fault::ec2("RunInstances").times(99).code("InsufficientInstanceCapacity").status(500));
+    let ran = desk.run("apply --yes").await;
+    assert_eq!(ran.code, 1, "{ran:#?}");
+    assert!(ran.stdout.contains("InsufficientInstanceCapacity"), "apply always shows what became of its actions");
+    assert!(desk.sandbox.world().runner_names().is_empty());
+    // Six offerings for the first; the second tries what the first has not.
+    assert!(desk.calls(Service::Ec2, "RunInstances").len() <= 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn some_that_work_and_some_that_do_not_are_done_in_part() {
+    let desk = Desk::open().await;
+    desk.jobs(1, X64);
+    desk.sandbox.world().repository("api").run().job(["self-hosted", "linux", "arm64"]);
+    desk.sandbox.fault(Fault::ec2("RunInstances").code("VcpuLimitExceeded").status(400));
+    let ran = desk.run("apply --yes -o json").await;
+    assert_eq!(ran.code, 3, "{ran:#?}");
+    assert_eq!(ran.json()["summary"], serde_json::json!({ "done": 1, "skipped": 0, "failed": 1 }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_runner_group_is_named_with_those_that_exist() {
+    let desk = Desk::open().await;
+    desk.jobs(1, X64);
+    desk.reconfigure("name = \"linux-x64\"", "name = \"linux-x64\"\nrunner_group = \"nobody\"");
+    let ran = desk.run("apply --yes").await;
+    assert_eq!(ran.code, 1, "{ran:#?}");
+    assert!(ran.stdout.contains("no runner group `nobody`") && ran.stdout.contains("`default`"), "{}", ran.stdout);
+    assert!(desk.calls(Service::Ec2, "RunInstances").is_empty());
+}
