@@ -77,7 +77,7 @@ impl Fleet {
 ///
 /// # Errors
 /// As [`Fleet::connect`].
-pub async fn sdk_config(region: Option<&str>, ca: Option<&[u8]>) -> Result<SdkConfig, Error> {
+async fn sdk_config(region: Option<&str>, ca: Option<&[u8]>) -> Result<SdkConfig, Error> {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http_client(ca, |name| std::env::var(name).ok().filter(|value| !value.is_empty()))?)
         .retry_config(RetryConfig::standard())
