@@ -3,9 +3,9 @@
 
 #[cfg(feature = "sandbox")]
 mod commands;
+mod ec2;
 mod engine;
 mod generated;
-#[cfg(feature = "sandbox")]
 mod peers;
 mod properties;
 #[cfg(feature = "sandbox")]

@@ -1,6 +1,14 @@
-//! What we claim to be, and to speak, judged by programs that we did not write. They are installed by the tests
-//! themselves, and run only where `GHASCALE_PEERS=1` is set.
+//! What we claim to be, and to speak, judged by programs that we did not write.
+//!
+//! They run where `GHASCALE_PEERS=1` is set, and are reported as ignored elsewhere: the tests fetch those programs from
+//! the package registries, once, into the target directory.
 
+#[cfg(feature = "sandbox")]
 mod description;
-mod judge;
+#[cfg(feature = "sandbox")]
+pub(crate) mod judge;
+mod moto;
+#[cfg(feature = "sandbox")]
 mod prism;
+mod python;
+mod shellcheck;

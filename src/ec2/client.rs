@@ -14,6 +14,7 @@ use aws_sdk_ec2::config::timeout::TimeoutConfig;
 use aws_sdk_ec2::config::{ConfigBag, Intercept, Region, RuntimeComponents, SharedHttpClient};
 use aws_sdk_ec2::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::operation::RequestId;
+use aws_sdk_ec2::types::BlockDeviceMapping;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, Connector};
@@ -42,8 +43,8 @@ pub struct Fleet {
     pub(super) pools: BTreeMap<PoolName, config::Pool>,
     /// What the latest observation returned: nothing else can be ended or marked.
     pub(super) seen: Mutex<BTreeSet<InstanceId>>,
-    /// By AMI, the EBS devices that would outlive their instance.
-    pub(super) lasting_devices: Mutex<BTreeMap<String, Vec<String>>>,
+    /// By AMI, what a launch must say of the EBS devices that would outlive their instance.
+    pub(super) lasting_devices: Mutex<BTreeMap<String, Vec<BlockDeviceMapping>>>,
 }
 
 impl Fleet {
@@ -76,7 +77,7 @@ impl Fleet {
 ///
 /// # Errors
 /// As [`Fleet::connect`].
-pub async fn sdk_config(region: Option<&str>, ca: Option<&[u8]>) -> Result<SdkConfig, Error> {
+async fn sdk_config(region: Option<&str>, ca: Option<&[u8]>) -> Result<SdkConfig, Error> {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http_client(ca, |name| std::env::var(name).ok().filter(|value| !value.is_empty()))?)
         .retry_config(RetryConfig::standard())
@@ -207,6 +208,10 @@ fn refuse_plain_http(uri: &str) -> Result<(), PlainHttp> {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
+    use tokio::io::{AsyncBufReadExt, BufReader};
+    use tokio::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -224,6 +229,50 @@ mod tests {
         {
             assert!(refuse_plain_http(uri).is_err(), "{uri}");
         }
+    }
+
+    /// Returns the first line that a proxy hears when EC2 is asked for at `endpoint`; `None` if it hears nothing.
+    async fn heard_by_proxy(endpoint: &str, direct: &str) -> Option<String> {
+        let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", proxy.local_addr().unwrap());
+        let client = http_client(None, |name| match name {
+            "HTTPS_PROXY" | "HTTP_PROXY" => Some(url.clone()),
+            "NO_PROXY" => Some(direct.to_owned()),
+            _ => None,
+        });
+        let sdk = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .endpoint_url(endpoint)
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new("a", "b", None, None, "test")))
+            .retry_config(RetryConfig::disabled())
+            .http_client(client.unwrap())
+            .build();
+        let fleet = Fleet::new(&sdk, "acme".into(), &[]);
+        tokio::select! {
+            biased;
+            heard = async {
+                let (stream, _) = proxy.accept().await.unwrap();
+                BufReader::new(stream).lines().next_line().await.unwrap()
+            } => heard,
+            failed = fleet.observe() => {
+                failed.unwrap_err();
+                None
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn https_goes_through_the_proxy() {
+        let heard = heard_by_proxy("https://ec2.example", "").await;
+        assert_eq!(heard.as_deref(), Some("CONNECT ec2.example:443 HTTP/1.1"));
+    }
+
+    #[tokio::test]
+    async fn loopback_and_what_no_proxy_names_go_direct() {
+        assert_eq!(heard_by_proxy("https://127.0.0.1:1", "").await, None);
+        assert_eq!(heard_by_proxy("http://127.0.0.1:1", "").await, None);
+        assert_eq!(heard_by_proxy("https://ec2.invalid", "other.example,.invalid").await, None);
     }
 
     #[test]

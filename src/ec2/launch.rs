@@ -115,7 +115,8 @@ impl Fleet {
             .tag_specifications(specification(ResourceType::Volume, &tags));
         call = match &launch.image {
             Image::Ami(ami) => {
-                call.image_id(ami).set_block_device_mappings(devices_to_delete(&self.lasting_devices(ami).await?))
+                let devices = self.lasting_devices(ami).await?;
+                call.image_id(ami).set_block_device_mappings((!devices.is_empty()).then_some(devices))
             }
             Image::LaunchTemplate(template) => call.launch_template(if template.starts_with("lt-") {
                 LaunchTemplateSpecification::builder().launch_template_id(template).build()
@@ -142,12 +143,13 @@ impl Fleet {
         })
     }
 
-    /// Returns the EBS devices of an image that would outlive an instance; asks EC2 once for each image.
+    /// Returns the EBS devices of an image that would outlive an instance, changed so that they don't; asks EC2 once
+    /// for each image.
     ///
     /// A volume goes with its instance if the image says so, which most images do for their root and not all do for
     /// the rest. For those that don't, the request says it. A launch template's devices are its own: to repeat them
     /// here would replace what it says of them, so it must set `DeleteOnTermination` itself.
-    async fn lasting_devices(&self, ami: &str) -> Result<Vec<String>, Error> {
+    async fn lasting_devices(&self, ami: &str) -> Result<Vec<BlockDeviceMapping>, Error> {
         let known = self.lasting_devices.lock().unwrap_or_else(PoisonError::into_inner).get(ami).cloned();
         if let Some(devices) = known {
             return Ok(devices);
@@ -159,13 +161,18 @@ impl Fleet {
             let message = format!("image `{ami}` is not there, or not visible to this account");
             return Err(Error::ours(ErrorClass::Configuration, "DescribeImages", "InvalidAMIID.NotFound", message));
         };
-        let mut devices: Vec<String> = image
+        let devices: Vec<BlockDeviceMapping> = image
             .block_device_mappings()
             .iter()
-            .filter(|device| device.ebs().is_some_and(|ebs| ebs.delete_on_termination() != Some(true)))
-            .filter_map(|device| device.device_name().map(str::to_owned))
+            .filter_map(|device| {
+                let ebs = device.ebs().filter(|ebs| ebs.delete_on_termination() != Some(true))?;
+                // The size is the image's own: EC2's description of the type asks for it, or for the snapshot.
+                // Whatever isn't said stays as the image has it.
+                let ebs =
+                    EbsBlockDevice::builder().set_volume_size(ebs.volume_size()).delete_on_termination(true).build();
+                Some(BlockDeviceMapping::builder().set_device_name(device.device_name.clone()).ebs(ebs).build())
+            })
             .collect();
-        devices.sort();
         self.lasting_devices.lock().unwrap_or_else(PoisonError::into_inner).insert(ami.to_owned(), devices.clone());
         Ok(devices)
     }
@@ -188,15 +195,6 @@ fn unlaunchable(pool: &PoolName, what: &str) -> Error {
 fn rendered(request: &RunInstance, launch: &Launch) -> Result<SecretString, Error> {
     user_data::render(launch, &request.name, &request.jit_config)
         .map_err(|what| unlaunchable(&request.pool, &format!("can't launch: {what}")))
-}
-
-fn devices_to_delete(devices: &[String]) -> Option<Vec<BlockDeviceMapping>> {
-    let mapping = |device: &String| {
-        // Whatever isn't said stays as the image has it.
-        let ebs = EbsBlockDevice::builder().delete_on_termination(true).build();
-        BlockDeviceMapping::builder().device_name(device).ebs(ebs).build()
-    };
-    (!devices.is_empty()).then(|| devices.iter().map(mapping).collect())
 }
 
 /// Returns the tags of a launch, the pool's own first, so that ours can't be replaced.
@@ -254,4 +252,144 @@ fn token(fleet: &FleetName, request: &RunInstance, launch: &Launch, user_data: &
     let mut token = BASE32_NOPAD.encode(&Sha256::digest(line));
     token.truncate(52);
     token
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::UserData;
+    use crate::engine::Offering;
+
+    /// Everything that a launch is made of, as texts.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    struct Inputs {
+        fleet: String,
+        pool: String,
+        slot: u32,
+        name: String,
+        runner_id: u64,
+        spot: bool,
+        instance_type: String,
+        subnet: String,
+        image: Image,
+        groups: Vec<String>,
+        tags: BTreeMap<String, String>,
+        user_data: String,
+    }
+
+    impl Inputs {
+        fn token(&self) -> String {
+            let request = RunInstance {
+                pool: PoolName::new(&self.pool),
+                slot: Slot(self.slot),
+                name: RunnerName::new(&self.name),
+                runner_id: RunnerId(self.runner_id),
+                offering: Offering {
+                    market: if self.spot { Market::Spot } else { Market::OnDemand },
+                    instance_type: self.instance_type.clone(),
+                    subnet: self.subnet.clone(),
+                },
+                jit_config: SecretString::from("unused: the user data holds it"),
+            };
+            let launch = Launch {
+                image: self.image.clone(),
+                security_groups: self.groups.clone(),
+                tags: self.tags.clone(),
+                user_data: UserData::BuiltIn,
+                idle_timeout: Duration::from_mins(10),
+                max_lifetime: Duration::from_hours(12),
+            };
+            token(&FleetName::new(&self.fleet), &request, &launch, &SecretString::from(self.user_data.clone()))
+        }
+    }
+
+    /// Few letters, so that two of them are often equal, and often differ only in where one text ends.
+    fn word() -> impl Strategy<Value = String> {
+        "[ab]{0,2}"
+    }
+
+    fn image() -> impl Strategy<Value = Image> {
+        prop_oneof![word().prop_map(Image::Ami), word().prop_map(Image::LaunchTemplate)]
+    }
+
+    prop_compose! {
+        fn inputs()(
+            (fleet, pool, slot, name, runner_id, spot) in (word(), word(), 0u32..2, word(), 0u64..2, any::<bool>()),
+            (instance_type, subnet, image, user_data) in (word(), word(), image(), word()),
+            groups in prop::collection::vec(word(), 0..3),
+            tags in prop::collection::btree_map("[xy]", word(), 0..3),
+        ) -> Inputs {
+            Inputs { fleet, pool, slot, name, runner_id, spot, instance_type, subnet, image, groups, tags, user_data }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_is_ec2s_kind_of_token(inputs in inputs()) {
+            let token = inputs.token();
+            prop_assert_eq!(token.len(), 52);
+            prop_assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+            prop_assert_eq!(token, inputs.token());
+        }
+
+        #[test]
+        fn two_requests_have_one_token_only_if_they_are_the_same(one in inputs(), other in inputs()) {
+            prop_assert_eq!(one.token() == other.token(), one == other);
+        }
+
+        #[test]
+        fn any_change_of_one_parameter_changes_the_token(before in inputs(), other in inputs(), which in 0..12) {
+            let mut after = before.clone();
+            match which {
+                0 => after.fleet = other.fleet,
+                1 => after.pool = other.pool,
+                2 => after.slot = other.slot,
+                3 => after.name = other.name,
+                4 => after.runner_id = other.runner_id,
+                5 => after.spot = other.spot,
+                6 => after.instance_type = other.instance_type,
+                7 => after.subnet = other.subnet,
+                8 => after.image = other.image,
+                9 => after.groups = other.groups,
+                10 => after.tags = other.tags,
+                _ => after.user_data = other.user_data,
+            }
+            prop_assert_eq!(before.token() == after.token(), before == after);
+        }
+    }
+
+    #[test]
+    fn the_pools_tags_cannot_replace_ours() {
+        let launch = Launch {
+            image: Image::Ami("ami-1".to_owned()),
+            security_groups: Vec::new(),
+            tags: [("Name".to_owned(), "mine".to_owned()), ("team".to_owned(), "build".to_owned())].into(),
+            user_data: UserData::BuiltIn,
+            idle_timeout: Duration::from_mins(10),
+            max_lifetime: Duration::from_hours(12),
+        };
+        let request = RunInstance {
+            pool: "linux".into(),
+            slot: Slot(7),
+            name: "acme-linux-007".into(),
+            runner_id: RunnerId(9),
+            offering: Offering { market: Market::Spot, instance_type: "m7a.large".into(), subnet: "subnet-a".into() },
+            jit_config: SecretString::from("and0"),
+        };
+        let tags = tags(&"acme".into(), &request, &launch);
+        let expected = [
+            ("Name", "acme-linux-007"),
+            ("ghascale:fleet", "acme"),
+            ("ghascale:market", "spot"),
+            ("ghascale:pool", "linux"),
+            ("ghascale:runner-id", "9"),
+            ("ghascale:slot", "7"),
+            ("team", "build"),
+        ];
+        assert!(tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).eq(expected), "{tags:?}");
+    }
 }

@@ -14,7 +14,7 @@ mod user_data;
 #[cfg(test)]
 mod bootstrap_test;
 
-pub use client::{Fleet, sdk_config};
+pub use client::Fleet;
 pub use error::{Error, ErrorClass};
 pub use user_data::check_user_data;
 
