@@ -5,7 +5,7 @@ mod faults;
 mod plan;
 mod sandbox;
 mod secrets;
-mod status;
+pub(crate) mod status;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 /// The labels of the pool `linux-x64`.
-const X64: [&str; 3] = ["self-hosted", "linux", "x64"];
+pub(crate) const X64: [&str; 3] = ["self-hosted", "linux", "x64"];
 
 /// A world, and a desk before it with a configuration and a home of its own.
 pub(crate) struct Desk {

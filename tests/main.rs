@@ -9,6 +9,9 @@ mod generated;
 mod peers;
 mod properties;
 #[cfg(feature = "sandbox")]
+mod readme;
+#[cfg(feature = "sandbox")]
 mod sandbox;
+mod schemas;
 mod stories;
 mod world;

@@ -69,6 +69,13 @@ impl From<ec2::Error> for Failure {
     }
 }
 
+/// What nobody treats apart from other failures, with its context: a temporary directory, a file to be written.
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::new(exit::FAILED, format!("{error:#}"))
+    }
+}
+
 /// Only stdout is written by commands: what fails there is a closed pipe or a full disk.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {

@@ -4,6 +4,8 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use anyhow::Context as _;
+
 use super::Failure;
 use super::session::{Session, configuration, pool_names, show};
 use crate::cli::{Cli, PlanArgs};
@@ -23,7 +25,7 @@ pub(super) async fn run(cli: &Cli, args: &PlanArgs, ui: &Ui) -> Result<u8, Failu
     let body = PlanReport::of(&plan, &seen.snapshot, &session.config.digest);
     let report = session.report("plan", seen.snapshot.now, warnings, body);
     if let Some(file) = &args.out {
-        write(file, &report)?;
+        write(file, &report).with_context(|| format!("the plan could not be written to {}", file.display()))?;
     }
     show(ui, &report, None, || format!("{}\n\n{}", report.body.text(ui.look()), report.body.summary()))?;
     Ok(match (report.is_partial(), args.detailed_exitcode && report.body.has_changes()) {
@@ -34,11 +36,8 @@ pub(super) async fn run(cli: &Cli, args: &PlanArgs, ui: &Ui) -> Result<u8, Failu
 }
 
 /// Writes the plan file whole or not at all: beside its place first, then renamed into it.
-fn write(file: &Path, report: &Report<PlanReport>) -> Result<(), Failure> {
-    let said = |error: &dyn std::fmt::Display| {
-        Failure::new(exit::FAILED, format!("the plan could not be written to {}: {error}", file.display()))
-    };
-    let json = report.json().map_err(|error| said(&error))?;
+fn write(file: &Path, report: &Report<PlanReport>) -> anyhow::Result<()> {
+    let json = report.json()?;
     let beside = file.with_extension(format!("{}.tmp", std::process::id()));
     let mut options = std::fs::OpenOptions::new();
     let written = options.write(true).create(true).truncate(true).mode(0o600).open(&beside).and_then(|mut opened| {
@@ -47,9 +46,9 @@ fn write(file: &Path, report: &Report<PlanReport>) -> Result<(), Failure> {
         opened.sync_all()?;
         std::fs::rename(&beside, file)
     });
-    written.map_err(|error| {
-        // Nothing is left behind if even this fails but a file of a name that says whose it was.
+    if written.is_err() {
+        // If even this fails, a file is left behind whose name says whose it was.
         let _ = std::fs::remove_file(&beside);
-        said(&error)
-    })
+    }
+    Ok(written?)
 }

@@ -1,10 +1,11 @@
 //! `ghascale sandbox`: a guided tour of the embedded world; `serve` keeps the world up.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use anyhow::{Context as _, bail};
 use tokio::process::Command;
 
 use super::Failure;
@@ -24,45 +25,41 @@ const TOUR: [(&str, u64, &[&str]); 5] = [
 
 pub(super) async fn run(args: &SandboxArgs, ui: &Ui) -> Result<u8, Failure> {
     match &args.command {
-        None => tour(ui).await,
+        None => tour(ui).await.context("the tour could not go on")?,
         Some(SandboxCommand::Serve(args)) => {
-            let said =
-                |error: io::Error| Failure::new(exit::FAILED, format!("the sandbox could not be served: {error}"));
             let scenario: Scenario = args.scenario.parse().map_err(Failure::usage)?;
-            serve(args.port, scenario, &mut io::stdout()).await.map_err(said)?;
-            Ok(exit::DONE)
+            serve(args.port, scenario, &mut io::stdout()).await.context("the sandbox could not be served")?;
         }
     }
+    Ok(exit::DONE)
 }
 
 /// Runs this very binary's commands against a world of its own, and prints each command line with what it prints.
-async fn tour(ui: &Ui) -> Result<u8, Failure> {
-    let said = |error: io::Error| Failure::new(exit::FAILED, format!("the tour could not go on: {error}"));
-    let sandbox = Sandbox::start(Scenario::Acme, 0).await.map_err(said)?;
-    let home = Home::create().map_err(said)?;
+async fn tour(ui: &Ui) -> anyhow::Result<()> {
+    let sandbox = Sandbox::start(Scenario::Acme, 0).await?;
+    let home = Home::create()?;
     let file = home.0.join("ghascale.toml");
-    std::fs::write(&file, sandbox.configuration()).map_err(said)?;
-    let binary = std::env::current_exe().map_err(said)?;
+    std::fs::write(&file, sandbox.configuration())?;
+    let binary = std::env::current_exe()?;
 
     ui.print("An organization on an ordinary day, GitHub and EC2 included, on loopback; nothing outside is called.")?;
     for (caption, wait, words) in TOUR {
         tokio::time::sleep(Duration::from_millis(wait)).await;
         ui.print(&format!("\n# {caption}\n$ ghascale {}", words.join(" ")))?;
-        io::stdout().flush()?;
         let mut command = Command::new(&binary);
         command.args(words).stdin(Stdio::null()).kill_on_drop(true);
         command.env("GHASCALE_CONFIG", &file).env("XDG_STATE_HOME", &home.0);
         for (name, value) in sandbox.environment() {
             command.env(name, value);
         }
-        let status = command.status().await.map_err(said)?;
+        let status = command.status().await?;
         if !status.success() && status.code() != Some(exit::PARTIAL.into()) {
-            return Err(Failure::new(exit::FAILED, format!("`ghascale {}` ended with {status}", words.join(" "))));
+            bail!("`ghascale {}` ended with {status}", words.join(" "));
         }
     }
     ui.print("\nTo go on by hand: `ghascale sandbox serve` keeps a world up and prints what to export.")?;
     sandbox.stop().await;
-    Ok(exit::DONE)
+    Ok(())
 }
 
 /// A directory of the tour's own, gone with it.

@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt as _;
 use super::{Desk, X64, redacted};
 
 /// A job of every sort.
-async fn busy_day() -> Desk {
+pub(crate) async fn busy_day() -> Desk {
     let desk = Desk::open().await;
     desk.jobs(2, X64);
     {
