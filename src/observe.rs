@@ -40,11 +40,11 @@ pub async fn observe(
     let scanned = github::scan(client, &config.github.scope, &config.scan, now, progress).await?;
     warnings.extend(scanned.warnings);
     let known = Known {
-        runners: runners.is_some(),
-        instances: instances.as_ref().is_some_and(|listing| listing.whole || !listing.items.is_empty()),
+        runners: runners.as_ref().is_some_and(|listing| listing.whole),
+        instances: instances.as_ref().is_some_and(|listing| listing.whole),
         by_name: config.ec2.is_some(),
     };
-    if fleet.is_none() && !config.pools.is_empty() {
+    if config.ec2.is_none() && !config.pools.is_empty() {
         let said = "the configuration has no `[ec2]`: instances are not shown";
         warnings.push(Warning { code: WarningCode::NoEc2, message: said.to_owned(), subject: None });
     }

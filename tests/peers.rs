@@ -4,9 +4,11 @@
 //! the package registries, once, into the target directory.
 
 #[cfg(feature = "sandbox")]
+mod commands;
+#[cfg(feature = "sandbox")]
 mod description;
 #[cfg(feature = "sandbox")]
-pub(crate) mod judge;
+mod judge;
 mod moto;
 #[cfg(feature = "sandbox")]
 mod prism;

@@ -85,13 +85,14 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         settings: &PoolSettings,
         lessons: &RefCell<Lessons>,
     ) -> std::result::Result<Held, Box<Outcome>> {
-        let mine = birth_label(self.clock.now(), (self.nonce)());
+        let since = self.clock.now();
+        let mine = birth_label(since, (self.nonce)());
         let mut labels = settings.labels.clone();
         labels.push(mine.clone());
         let registration = Registration { name: name.clone(), group: settings.runner_group.clone(), labels };
         let outcome = match self.runners.register(&registration).await {
             Ok(Registered::New { runner_id: id, jit_config }) => {
-                return Ok(Held { id, jit_config, since: self.clock.now() });
+                return Ok(Held { id, jit_config, since });
             }
             Ok(Registered::NameTaken) => match self.undo_registration(name, &mine).await {
                 // Do not slide to the next slot: two hosts that want k runners would launch 2k.

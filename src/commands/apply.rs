@@ -40,13 +40,14 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
         }
     };
 
-    let session = Session::open(config).await?;
+    let session = Session::open(config, Needs::Launch).await?;
     let seen = session.observe(ui).await?;
     warnings.extend(seen.warnings.iter().cloned());
     warnings.extend(View::of(&seen.snapshot, &session.config.policy()).warnings());
     let mut plan = session.decide(&seen, &pools)?;
     let dropped = file.as_ref().map(|file| narrow(&mut plan, file)).unwrap_or_default();
-    warnings.extend(dropped.iter().map(no_longer));
+    let why_dropped = if seen.known.runners && seen.known.instances { NO_LONGER } else { UNKNOWN };
+    warnings.extend(dropped.iter().map(|action| skipped(action, why_dropped)));
     let planned = PlanReport::of(&plan, &seen.snapshot, &session.config.digest);
 
     if !args.yes && !plan.actions.is_empty() {
@@ -60,7 +61,7 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
     let audit = audit(&state, &planned.plan_id, &mut warnings);
     let outcomes = carry_out(&session, &plan, audit.as_ref()).await;
     let mut results: Vec<ActionResult> = outcomes.iter().map(ActionResult::from).collect();
-    results.extend(dropped.into_iter().map(|action| ActionResult::skipped(action, NO_LONGER)));
+    results.extend(dropped.into_iter().map(|action| ActionResult::skipped(action, why_dropped)));
     let body = ApplyReport::of(&planned, results);
     let report = session.report("apply", seen.snapshot.now, warnings, body);
     show(ui, &report, None, || report.body.text(ui.look()))?;
@@ -68,11 +69,12 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
 }
 
 const NO_LONGER: &str = "it no longer holds: the world has changed since the plan was made";
+const UNKNOWN: &str = "whether it still holds is not known: runners or instances could not be read whole";
 
-fn no_longer(action: &ActionRow) -> Warning {
+fn skipped(action: &ActionRow, why: &str) -> Warning {
     let subject = action.runner.as_ref().map(ToString::to_string);
     let subject = subject.or_else(|| action.instance_id.as_ref().map(ToString::to_string));
-    Warning { code: WarningCode::ActionSkipped, message: NO_LONGER.to_owned(), subject }
+    Warning { code: WarningCode::ActionSkipped, message: why.to_owned(), subject }
 }
 
 async fn carry_out(session: &Session, plan: &Plan, audit: Option<&AuditLog>) -> Vec<Outcome> {
@@ -148,8 +150,6 @@ fn read(file: &Path, config: &Config) -> Result<PlanReport, Failure> {
 }
 
 /// Keeps of a fresh plan what the file has too; returns what the file has and the fresh plan hasn't.
-///
-/// Launches are interchangeable within a pool, so of those the file's number is kept, in the file's own slots first.
 fn narrow(fresh: &mut Plan, file: &PlanReport) -> Vec<ActionRow> {
     let mut wanted = file.actions.clone();
     fresh.actions.retain(|action| {

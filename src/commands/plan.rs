@@ -17,7 +17,7 @@ use crate::ui::Ui;
 
 pub(super) async fn run(cli: &Cli, args: &PlanArgs, ui: &Ui) -> Result<u8, Failure> {
     let pools = pool_names(&args.view.pool);
-    let session = Session::open(configuration(cli, Needs::Launch, &pools, ui)?).await?;
+    let session = Session::open(configuration(cli, Needs::Launch, &pools, ui)?, Needs::Launch).await?;
     let seen = session.observe(ui).await?;
     let plan = session.decide(&seen, &pools)?;
     let mut warnings = seen.warnings;

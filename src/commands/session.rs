@@ -17,7 +17,7 @@ use crate::observe::{Observation, observe};
 use crate::report::{Api, Report};
 use crate::state::StateDirectory;
 use crate::ui::Ui;
-use crate::warning::Warning;
+use crate::warning::{Warning, WarningCode};
 
 /// One command's connections.
 pub(super) struct Session {
@@ -56,12 +56,22 @@ pub(super) fn configuration(cli: &Cli, needs: Needs, pools: &[PoolName], ui: &Ui
 }
 
 impl Session {
-    /// Connects to what the configuration names.
-    pub(super) async fn open(config: Config) -> Result<Self, Failure> {
-        let client = Client::new(&config.github)?;
+    /// Connects to what the configuration names. Nothing is called yet, so what fails here is the configuration.
+    ///
+    /// To look, EC2 is not needed: what is wrong with it is a warning then.
+    pub(super) async fn open(mut config: Config, needs: Needs) -> Result<Self, Failure> {
+        let client = Client::new(&config.github).map_err(|error| Failure::usage(error.to_string()))?;
+        let ca = config.github.ca_pem.as_deref();
         let fleet = match &config.ec2 {
-            Some(ec2) => Some(Fleet::connect(ec2, &config.pools, None).await?),
             None => None,
+            Some(ec2) => match Fleet::connect(ec2, &config.pools, ca).await {
+                Ok(fleet) => Some(fleet),
+                Err(error) if needs == Needs::Launch => return Err(Failure::usage(error.to_string())),
+                Err(error) => {
+                    config.warnings.push(Warning::new(WarningCode::InstancesFailed, "instances", error.to_string()));
+                    None
+                }
+            },
         };
         Ok(Self { config, client, fleet })
     }

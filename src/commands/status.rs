@@ -13,14 +13,19 @@ use crate::ui::Ui;
 
 pub(super) async fn run(cli: &Cli, args: &StatusArgs, ui: &Ui) -> Result<u8, Failure> {
     let pools = pool_names(&args.view.pool);
-    let session = Session::open(configuration(cli, Needs::Look, &pools, ui)?).await?;
+    let session = Session::open(configuration(cli, Needs::Look, &pools, ui)?, Needs::Look).await?;
     let Some(every) = args.watch else { return once(&session, args, ui, None).await };
+    let mut code = once(&session, args, ui, Some(every)).await?;
     loop {
-        let code = once(&session, args, ui, Some(every)).await?;
         tokio::select! {
             () = tokio::time::sleep(every) => {}
             _ = tokio::signal::ctrl_c() => return Ok(code),
         }
+        // Once it has worked, a look that fails is no reason to stop looking.
+        code = once(&session, args, ui, Some(every)).await.unwrap_or_else(|failure| {
+            ui.error(&failure);
+            failure.code
+        });
     }
 }
 

@@ -13,6 +13,8 @@ use crate::engine::{self, FleetName, Label, Market, Offering, PoolName, RunnerNa
 const LONGEST_NAME: usize = 64;
 /// GitHub's limit of runners in a group.
 const MOST_RUNNERS: i64 = 10_000;
+/// GitHub's limit for a just-in-time runner is 100; the label of its birth is one of them.
+const MOST_LABELS: usize = 99;
 /// EC2 allows 50 tags; ours take up to ten.
 const MOST_TAGS: usize = 40;
 
@@ -93,6 +95,14 @@ fn labels(table: &Table<'_>) -> Vec<Label> {
         }
         return Vec::new();
     };
+    if labels.value.len() > MOST_LABELS {
+        table.wrong(
+            "labels",
+            &labels,
+            format!("at most {MOST_LABELS} labels"),
+            "GitHub allows 100, and ghascale adds one",
+        );
+    }
     if labels.value.is_empty() {
         table.wrong("labels", &labels, "must not be empty", "a pool without labels takes no job");
     }

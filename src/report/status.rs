@@ -168,9 +168,9 @@ pub struct HiddenRunRow {
 /// What of the supply is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
-    /// Runner records were read.
+    /// Runner records were read, all of them.
     pub runners: bool,
-    /// Instances were read.
+    /// Instances were read, all of them.
     pub instances: bool,
     /// Our runners are known by their names: the configuration has a fleet.
     pub by_name: bool,

@@ -76,6 +76,18 @@ async fn without_ec2_instances_are_unknown_and_that_is_said_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_a_region_jobs_are_shown_all_the_same() {
+    let mut desk = busy_day().await;
+    desk.reconfigure("region = \"eu-north-1\"\n", "");
+    desk.without("AWS_REGION");
+    desk.with("AWS_EC2_METADATA_DISABLED", "true");
+    let ran = desk.run("status -o json").await;
+    assert_eq!((ran.code, &ran.json()["pools"][2]["queued"]), (3, &2.into()), "{ran:#?}");
+    assert!(ran.json()["pools"][2]["instances"].is_null());
+    assert_eq!(desk.run("plan").await.code, 64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_pool_can_be_picked_and_an_unknown_one_is_refused() {
     let desk = busy_day().await;
     let report = desk.run("status --pool linux-x64 -o json").await.json();
