@@ -3,6 +3,8 @@
 
 #[cfg(feature = "sandbox")]
 mod commands;
+#[cfg(feature = "sandbox")]
+mod demand;
 mod ec2;
 mod engine;
 mod generated;
