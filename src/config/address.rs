@@ -69,7 +69,7 @@ pub(super) fn web(url: &str) -> Result<Uri, String> {
 }
 
 /// Returns whether a host is this machine: 127.0.0.0/8, `[::1]`, `localhost`.
-fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     let host = host.trim_matches(['[', ']']);
     host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

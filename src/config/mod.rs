@@ -14,6 +14,7 @@ use std::time::Duration;
 use globset::GlobSet;
 use secrecy::SecretString;
 
+pub(crate) use address::is_loopback;
 pub use environment::{Environment, Needs, Request};
 pub use load::load;
 pub use problem::Problems;

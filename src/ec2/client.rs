@@ -1,7 +1,6 @@
 //! The way to EC2: region, credentials, proxy, timeouts, and what every request carries.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -198,9 +197,8 @@ pub(super) struct PlainHttp(String);
 
 fn refuse_plain_http(uri: &str) -> Result<(), PlainHttp> {
     let Ok(parsed) = uri.parse::<Uri>() else { return Err(PlainHttp(uri.to_owned())) };
-    let host = parsed.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    if parsed.scheme_str() == Some("https") || loopback {
+    let host = parsed.host().unwrap_or_default();
+    if parsed.scheme_str() == Some("https") || config::is_loopback(host) {
         return Ok(());
     }
     Err(PlainHttp(format!("{}://{}", parsed.scheme_str().unwrap_or("?"), host)))

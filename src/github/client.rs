@@ -118,7 +118,7 @@ impl Client {
             .pool_max_idle_per_host(16)
             .http2_adaptive_window(true)
             .redirect(Policy::custom(same_origin));
-        if is_loopback(&base) {
+        if config::is_loopback(base.host().unwrap_or_default()) {
             http = http.no_proxy();
         }
         if let Some(pem) = &github.ca_pem {
@@ -371,11 +371,6 @@ fn kind(status: StatusCode, headers: &HeaderMap, message: &str) -> ErrorKind {
 fn same_origin(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     let same = attempt.previous().last().is_some_and(|from| from.origin() == attempt.url().origin());
     if same && attempt.previous().len() <= 3 { attempt.follow() } else { attempt.stop() }
-}
-
-fn is_loopback(address: &Uri) -> bool {
-    let host = address.host().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// Returns an error's causes on one line; the outermost of octocrab's says nothing, the innermost says it.
