@@ -5,9 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::Failure;
 use super::session::{Session, configuration, pool_names, show, state_directory};
+use crate::ages::age;
 use crate::apply::{Executor, Listener, Outcome, PoolSettings};
 use crate::cli::{ApplyArgs, Cli};
 use crate::config::{Config, Needs};
@@ -41,31 +45,62 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
     };
 
     let session = Session::open(config, Needs::Launch).await?;
-    let seen = session.observe(ui).await?;
-    warnings.extend(seen.warnings.iter().cloned());
-    warnings.extend(View::of(&seen.snapshot, &session.config.policy()).warnings());
-    let mut plan = session.decide(&seen, &pools)?;
-    let dropped = file.as_ref().map(|file| narrow(&mut plan, file)).unwrap_or_default();
-    let why_dropped = if seen.known.runners && seen.known.instances { NO_LONGER } else { UNKNOWN };
-    warnings.extend(dropped.iter().map(|action| skipped(action, why_dropped)));
-    let planned = PlanReport::of(&plan, &seen.snapshot, &session.config.digest);
-
-    if !args.yes && !plan.actions.is_empty() {
-        ui.warn(&warnings);
-        eprintln!("{}\n\n{}\n", planned.text(ui.look()), planned.summary());
+    let mut decision = decide(&session, &pools, file.as_ref(), ui).await?;
+    if !args.yes && !decision.plan.actions.is_empty() {
+        ui.warn(&decision.warnings);
+        let shown = &decision.report;
+        eprintln!("{}\n\n{}\n", shown.text(ui.look()), shown.summary());
         if !ui.confirm("apply this plan?") {
             return Err(Failure::new(exit::FAILED, "not confirmed: nothing was changed"));
         }
+        if age(Timestamp::now(), decision.seen_at) > FRESH {
+            // What was confirmed is held against the world as it is now, like a plan file.
+            decision = decide(&session, &pools, Some(&decision.report), ui).await?;
+        }
     }
+    warnings.append(&mut decision.warnings);
 
-    let audit = audit(&state, &planned.plan_id, &mut warnings);
-    let outcomes = carry_out(&session, &plan, audit.as_ref()).await;
+    let audit = audit(&state, &decision.report.plan_id, &mut warnings);
+    let outcomes = carry_out(&session, &decision.plan, audit.as_ref()).await;
     let mut results: Vec<ActionResult> = outcomes.iter().map(ActionResult::from).collect();
-    results.extend(dropped.into_iter().map(|action| ActionResult::skipped(action, why_dropped)));
-    let body = ApplyReport::of(&planned, results);
-    let report = session.report("apply", seen.snapshot.now, warnings, body);
+    let has_dropped = !decision.dropped.is_empty();
+    results.extend(decision.dropped.into_iter().map(|action| ActionResult::skipped(action, decision.why_dropped)));
+    let body = ApplyReport::of(&decision.report, results);
+    let report = session.report("apply", decision.seen_at, warnings, body);
     show(ui, &report, None, || report.body.text(ui.look()))?;
-    Ok(code(&report, file.is_some()))
+    Ok(code(&report, file.is_some() || has_dropped))
+}
+
+/// A plan that somebody looked at for longer is looked at once more by us.
+const FRESH: Duration = Duration::from_secs(30);
+
+/// What is to be done, from one observation.
+struct Decision {
+    seen_at: Timestamp,
+    plan: Plan,
+    report: PlanReport,
+    /// What was asked for and no longer holds.
+    dropped: Vec<ActionRow>,
+    why_dropped: &'static str,
+    warnings: Vec<Warning>,
+}
+
+/// Observes and plans; of the plan only what `asked_for` has too, if that is given.
+async fn decide(
+    session: &Session,
+    pools: &[PoolName],
+    asked_for: Option<&PlanReport>,
+    ui: &Ui,
+) -> Result<Decision, Failure> {
+    let seen = session.observe(ui).await?;
+    let mut warnings = seen.warnings.clone();
+    warnings.extend(View::of(&seen.snapshot, &session.config.policy()).warnings());
+    let mut plan = session.decide(&seen, pools)?;
+    let dropped = asked_for.map(|asked_for| narrow(&mut plan, asked_for)).unwrap_or_default();
+    let why_dropped = if seen.known.runners && seen.known.instances { NO_LONGER } else { UNKNOWN };
+    warnings.extend(dropped.iter().map(|action| skipped(action, why_dropped)));
+    let report = PlanReport::of(&plan, &seen.snapshot, &session.config.digest);
+    Ok(Decision { seen_at: seen.snapshot.now, plan, report, dropped, why_dropped, warnings })
 }
 
 const NO_LONGER: &str = "it no longer holds: the world has changed since the plan was made";
@@ -182,11 +217,11 @@ fn narrow(fresh: &mut Plan, file: &PlanReport) -> Vec<ActionRow> {
     wanted
 }
 
-fn code(report: &Report<ApplyReport>, from_file: bool) -> u8 {
+fn code(report: &Report<ApplyReport>, was_asked_for: bool) -> u8 {
     let Summary { done, skipped, failed } = report.body.summary;
     if failed > 0 && done == 0 {
         exit::FAILED
-    } else if failed > 0 || report.is_partial() || (from_file && skipped > 0) {
+    } else if failed > 0 || report.is_partial() || (was_asked_for && skipped > 0) {
         exit::PARTIAL
     } else {
         exit::DONE
