@@ -3,13 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The surroundings of a process, or of a test.
-#[derive(Clone, Debug, Default)]
+/// The surroundings of a process, or of a test. Tokens are among the variables, so none is ever shown.
+#[derive(Clone, Default)]
 pub struct Environment {
     /// Environment variables.
     pub variables: BTreeMap<String, String>,
     /// The working directory.
     pub directory: PathBuf,
+}
+
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Environment").field("directory", &self.directory).finish_non_exhaustive()
+    }
 }
 
 /// What a command needs of its configuration.

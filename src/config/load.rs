@@ -124,7 +124,7 @@ impl Loader<'_> {
             (None, Some(url)) => match scoped(&url.value) {
                 Ok(address) => Some(address),
                 Err(why) => {
-                    table.wrong("url", &url, why, "not usable");
+                    unusable(&table, "url", &url, &why);
                     None
                 }
             },
@@ -138,7 +138,7 @@ impl Loader<'_> {
         let api_url = table.text("api_url").and_then(|api| match address::web(&api.value) {
             Ok(_) => Some(api.value.trim_end_matches('/').to_owned()),
             Err(why) => {
-                table.wrong("api_url", &api, why, "not usable");
+                unusable(&table, "api_url", &api, &why);
                 None
             }
         });
@@ -302,6 +302,12 @@ impl Loader<'_> {
         }
         pools
     }
+}
+
+/// Reports an address; one that may hold a password is not shown.
+fn unusable(table: &Table<'_>, key: &str, address: &At<String>, why: &str) {
+    let problem = Problem::new(format!("`{}` {why}", table.key(key))).at(address.span.clone()).label("not usable");
+    table.report(if address.value.contains('@') { problem.hidden() } else { problem });
 }
 
 /// Reads a URL whose scope this version can serve.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,11 +16,13 @@ pub(super) struct Problem {
     pub(super) label: String,
     /// What to do.
     pub(super) hint: Option<String>,
+    /// Its line may hold a secret: the place is named, and not shown.
+    pub(super) hidden: bool,
 }
 
 impl Problem {
     pub(super) fn new(message: impl Into<String>) -> Self {
-        Self { span: None, message: message.into(), label: String::new(), hint: None }
+        Self { span: None, message: message.into(), label: String::new(), hint: None, hidden: false }
     }
 
     pub(super) fn at(mut self, span: Range<usize>) -> Self {
@@ -33,6 +35,11 @@ impl Problem {
         self
     }
 
+    pub(super) fn hidden(mut self) -> Self {
+        self.hidden = true;
+        self
+    }
+
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
@@ -40,7 +47,7 @@ impl Problem {
 }
 
 /// Everything that is wrong with a configuration. Nothing was called.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Problems {
     /// The file's name, as it was given.
     pub(super) path: String,
@@ -56,12 +63,19 @@ impl Problems {
     pub fn render(&self, color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         let drawn = self.list.iter().map(|problem| {
-            let mut group =
-                Level::ERROR.primary_title(problem.message.as_str()).elements(problem.span.iter().map(|span| {
+            let title = Level::ERROR.primary_title(problem.message.as_str());
+            let mut group = match &problem.span {
+                None => Group::with_title(title),
+                Some(span) if problem.hidden => {
+                    let line = 1 + self.source[..self.within(span).start].matches('\n').count();
+                    title.element(Origin::path(self.path.as_str()).line(line))
+                }
+                Some(span) => {
                     let label = (!problem.label.is_empty()).then_some(problem.label.as_str());
                     let annotation = AnnotationKind::Primary.span(self.within(span)).label(label);
-                    Snippet::source(self.source.as_str()).path(self.path.as_str()).annotation(annotation)
-                }));
+                    title.element(Snippet::source(self.source.as_str()).path(self.path.as_str()).annotation(annotation))
+                }
+            };
             if let Some(hint) = &problem.hint {
                 group = group.element(Level::HELP.with_name(Some("hint")).message(hint.as_str()));
             }
@@ -80,6 +94,13 @@ impl Problems {
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.render(false))
+    }
+}
+
+/// As it is drawn: the whole text of the file is nobody's business.
+impl fmt::Debug for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
