@@ -328,6 +328,21 @@ async fn nothing_more_is_asked_once_the_rate_limit_has_ended() {
     assert_eq!(refused, 1, "a refusal is not asked for again");
 }
 
+#[tokio::test]
+async fn a_list_that_leads_to_itself_or_breaks_off_is_not_whole() {
+    let world = Bench::open().await;
+    world.sandbox.world().repository("api").run().job(LINUX);
+    let page = r#"{"total_count":9,"workflow_runs":[]}"#;
+    let again = r#"<https://elsewhere.example/x?exclude_pull_requests=true&per_page=100>; rel="next""#;
+    let on = r#"<https://elsewhere.example/x?page=2>; rel="next""#;
+    for link in [again, on] {
+        let fault = Fault::github("/repos/acme/api/actions/runs?").status(200).body(page).header("link", link);
+        world.sandbox.fault(fault);
+        let error = world.try_scan(&[]).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Protocol, "{error}");
+    }
+}
+
 // --- runner records -------------------------------------------------------------------------------------------------
 
 #[tokio::test]
@@ -431,6 +446,21 @@ async fn a_mint_that_is_refused_is_an_error_that_names_it() {
         assert!(error.request.contains("/app/installations/1/access_tokens"), "{error}");
         assert!(!error.to_string().contains("PLANTED"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_mint_without_an_answer_is_tried_again_and_a_refused_one_is_not() {
+    let world = as_app(AppIssuer::AppId(1)).await;
+    world.sandbox.world().repository("api").run().job(LINUX);
+    world.sandbox.fault(Fault::github("access_tokens").dropped_before().times(2));
+    assert_eq!(pending(&world.scan().await), 1);
+
+    let world = as_app(AppIssuer::AppId(1)).await;
+    world.sandbox.fault(Fault::github("access_tokens").status(403).times(9));
+    for _ in 0..5 {
+        assert_eq!(world.try_scan(&[]).await.unwrap_err().kind, ErrorKind::Forbidden);
+    }
+    assert_eq!(world.sandbox.calls().len(), 1);
 }
 
 #[tokio::test]

@@ -11,10 +11,16 @@ use tokio::sync::Mutex;
 
 use super::client::Client;
 use super::error::{Error, ErrorKind};
+use crate::ages::age;
 use crate::config::{AppIssuer, Credentials};
 
 /// An installation token is renewed this long before it expires: a scan that begins with it also ends with it.
 const RENEW_BEFORE: Duration = Duration::from_mins(5);
+
+/// For so long a refused mint is not tried again.
+const REFUSED_FOR: Duration = Duration::from_secs(30);
+/// Times that a mint without an answer is tried: a token too many harms nobody.
+const MINTS: u32 = 3;
 
 /// The identity behind every request.
 pub(super) enum Auth {
@@ -28,6 +34,8 @@ pub(super) struct App {
     key: EncodingKey,
     /// Held while minting, so that any number of tasks that need a token cause one mint.
     minted: Mutex<Option<Minted>>,
+    /// When a mint was last refused, and how: for a while everybody gets that answer, and GitHub is left alone.
+    refused: Mutex<Option<(Timestamp, Error)>>,
 }
 
 struct Minted {
@@ -60,8 +68,8 @@ impl Auth {
                     AppIssuer::AppId(id) => id.to_string(),
                     AppIssuer::ClientId(id) => id.clone(),
                 };
-                let (installation_id, minted) = (*installation_id, Mutex::default());
-                Ok(Self::App(Box::new(App { issuer, installation_id, key, minted })))
+                let (minted, refused) = (Mutex::default(), Mutex::default());
+                Ok(Self::App(Box::new(App { issuer, installation_id: *installation_id, key, minted, refused })))
             }
         }
     }
@@ -96,7 +104,15 @@ impl App {
         {
             return bearer(held.token.expose_secret());
         }
-        let fresh = self.mint(client).await?;
+        let mut refused = self.refused.lock().await;
+        if let Some((at, error)) = &*refused
+            && age(Timestamp::now(), *at) < REFUSED_FOR
+        {
+            return Err(error.clone());
+        }
+        let fresh = self.mint(client).await.inspect_err(|error| {
+            *refused = Some((Timestamp::now(), error.clone()));
+        })?;
         let header = bearer(fresh.token.expose_secret())?;
         *minted = Some(fresh);
         Ok(header)
@@ -105,7 +121,15 @@ impl App {
     /// Exchanges a JWT for an installation token (`POST /app/installations/{id}/access_tokens`).
     async fn mint(&self, client: &Client) -> Result<Minted, Error> {
         let path = format!("/app/installations/{}/access_tokens", self.installation_id);
-        let reply = client.send(&Method::POST, &path, None, bearer(&self.jwt()?)?).await?;
+        let mut tries = 1;
+        let reply = loop {
+            match client.send(&Method::POST, &path, None, bearer(&self.jwt()?)?).await {
+                Err(error) if tries < MINTS && matches!(error.kind, ErrorKind::Transport | ErrorKind::Server) => {
+                    tries += 1;
+                }
+                reply => break reply?,
+            }
+        };
         // What doesn't decode may hold the token: it is not quoted.
         let answer: Option<AccessToken> = serde_json::from_slice(&reply.body).ok();
         match answer {

@@ -297,10 +297,10 @@ impl Reply {
         }
     }
 
-    /// Returns the next page's path and query, if the answer names one.
+    /// Returns the next page's query, if the answer names one.
     ///
-    /// Only the query is taken from the link, and only if it leads back to the same list: an address that GitHub, or
-    /// whoever answers in its place, makes up must not get our token.
+    /// Only the query is taken from the link, and asked of the same list: no address that GitHub, or whoever answers in
+    /// its place, makes up gets our token.
     pub(super) fn next_page(&self) -> Option<String> {
         let links = self.headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
         links.flat_map(|value| value.split(',')).find_map(|link| {

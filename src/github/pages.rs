@@ -56,16 +56,21 @@ impl<'a> Pages<'a> {
         let entries = page.items.len() + page.unreadable;
         self.seen += entries;
         let has_more = page.total.is_some_and(|total| total > self.seen as u64);
-        self.query = match reply.next_page() {
-            Some(next) if next != query && entries > 0 => Some(next),
+        let next = match reply.next_page() {
+            Some(next) if next == query => return Err(reply.unreadable("its next page is itself")),
+            Some(_) if entries == 0 && has_more => {
+                return Err(reply.unreadable("an empty page in the middle of a list"));
+            }
+            Some(_) if entries == 0 => None,
+            Some(next) => Some(next),
             // A proxy may have stripped the link; a full page of a longer list has a next one all the same.
             None if entries == PER_PAGE && has_more => Some(numbered(&query, self.count + 1)),
-            Some(_) | None => None,
+            None => None,
         };
-        if self.query.is_some() && self.count == MOST_PAGES {
-            self.query = None;
+        if next.is_some() && self.count == MOST_PAGES {
             return Err(reply.unreadable(&format!("the list is longer than {MOST_PAGES} pages")));
         }
+        self.query = next;
         Ok(Some(page))
     }
 }
