@@ -112,13 +112,17 @@ impl Ui {
         io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
     }
 
-    /// Shows, on a terminal, what is being waited for; gone when done.
+    /// Shows, on a terminal, how far something has come; gone when done.
     #[must_use]
-    pub fn progress(&self) -> Box<dyn Progress> {
+    pub fn progress(&self, what: &str, total: usize) -> Bar {
         if self.quiet || !io::stderr().is_terminal() {
-            return Box::new(crate::github::NoProgress);
+            return Bar(ProgressBar::hidden());
         }
-        Box::new(Bar::new())
+        let bar = ProgressBar::new(total as u64).with_prefix(what.to_owned());
+        let template = "{spinner} {prefix}: {pos}/{len}  {wide_msg}";
+        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Bar(bar)
     }
 
     fn painted(&self, text: &str, color: AnsiColor) -> String {
@@ -141,16 +145,15 @@ fn terminal_width() -> Option<u16> {
     columns.or_else(|| Some(console::Term::stdout().size_checked()?.1))
 }
 
-/// Repositories read, of those found.
-struct Bar(ProgressBar);
+/// How far something has come.
+#[derive(Debug)]
+pub struct Bar(ProgressBar);
 
 impl Bar {
-    fn new() -> Self {
-        let bar = ProgressBar::new(0);
-        let template = "{spinner} reading jobs: {pos}/{len} repositories  {wide_msg}";
-        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        bar.enable_steady_tick(Duration::from_millis(100));
-        Self(bar)
+    /// One more is done.
+    pub fn step(&self, what: &str) {
+        self.0.set_message(what.to_owned());
+        self.0.inc(1);
     }
 }
 
@@ -160,8 +163,7 @@ impl Progress for Bar {
     }
 
     fn done(&self, repository: &RepositoryName) {
-        self.0.set_message(repository.to_string());
-        self.0.inc(1);
+        self.step(repository.as_str());
     }
 }
 

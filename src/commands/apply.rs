@@ -21,7 +21,7 @@ use crate::github::ScopeRunners;
 use crate::report::{ActionKind, ActionResult, ActionRow, ApplyReport, PlanReport, Report, Summary};
 use crate::services::SystemClock;
 use crate::state::{AuditLog, LockError, StateDirectory};
-use crate::ui::Ui;
+use crate::ui::{Bar, Ui};
 use crate::warning::{Warning, WarningCode};
 
 pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Failure> {
@@ -61,7 +61,7 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
     warnings.append(&mut decision.warnings);
 
     let audit = audit(&state, &decision.report.plan_id, &mut warnings);
-    let outcomes = carry_out(&session, &decision.plan, audit.as_ref()).await;
+    let outcomes = carry_out(&session, &decision.plan, audit.as_ref(), ui).await;
     let mut results: Vec<ActionResult> = outcomes.iter().map(ActionResult::from).collect();
     let has_dropped = !decision.dropped.is_empty();
     results.extend(decision.dropped.into_iter().map(|action| ActionResult::skipped(action, decision.why_dropped)));
@@ -112,7 +112,7 @@ fn skipped(action: &ActionRow, why: &str) -> Warning {
     Warning { code: WarningCode::ActionSkipped, message: why.to_owned(), subject }
 }
 
-async fn carry_out(session: &Session, plan: &Plan, audit: Option<&AuditLog>) -> Vec<Outcome> {
+async fn carry_out(session: &Session, plan: &Plan, audit: Option<&AuditLog>, ui: &Ui) -> Vec<Outcome> {
     let Some(fleet) = &session.fleet else { return Vec::new() };
     let pools: BTreeMap<PoolName, PoolSettings> = session
         .config
@@ -131,21 +131,25 @@ async fn carry_out(session: &Session, plan: &Plan, audit: Option<&AuditLog>) -> 
         clock: &SystemClock,
         pools: &pools,
         nonce: &nonce,
-        listener: &Log(audit),
+        listener: &Log { audit, progress: ui.progress("applying", plan.actions.len()) },
     };
     executor.carry_out(plan).await
 }
 
-/// Tells the log and the audit log of each action.
-struct Log<'a>(Option<&'a AuditLog>);
+/// Tells the log, the audit log and the terminal of each action.
+struct Log<'a> {
+    audit: Option<&'a AuditLog>,
+    progress: Bar,
+}
 
 impl Listener for Log<'_> {
     fn ended(&self, outcome: &Outcome) {
         let (pool, result) = (outcome.action.pool.as_str(), outcome.result);
         tracing::info!(pool, slot = ?outcome.action.slot, ?result, error = outcome.error, "action ended");
-        if let Some(audit) = self.0 {
+        if let Some(audit) = self.audit {
             audit.ended(outcome);
         }
+        self.progress.step(pool);
     }
 }
 

@@ -78,8 +78,8 @@ impl Session {
 
     /// Looks at everything once.
     pub(super) async fn observe(&self, ui: &Ui) -> Result<Observation, Failure> {
-        let progress = ui.progress();
-        Ok(observe(&self.config, &self.client, self.fleet.as_ref(), progress.as_ref()).await?)
+        let progress = ui.progress("reading repositories", 0);
+        Ok(observe(&self.config, &self.client, self.fleet.as_ref(), &progress).await?)
     }
 
     /// Decides, and lets the second pair of eyes look.

@@ -42,8 +42,8 @@ async fn serve_prints_what_to_export_and_ends_with_a_signal() {
     let report: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
     assert_eq!(report["pools"].as_array().unwrap().len(), 3);
 
-    let id = child.id().unwrap().to_string();
-    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    let kill = format!("kill -TERM {}", child.id().unwrap());
+    assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     let ended = tokio::time::timeout(Duration::from_mins(1), child.wait()).await.unwrap().unwrap();
     assert_eq!(ended.code(), Some(0));
 }
