@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::encoding::AsDer as _;
 use ghascale::config::{AppIssuer, Credentials, Github, Scan};
 use ghascale::engine::{Connection, CountKind, JobState, Listing, Runner, Scope, WaitReason};
 use ghascale::github::{Client, Error, ErrorKind, NoProgress, Patience, Scanned, runners, scan};
@@ -12,6 +11,8 @@ use ghascale::sandbox::{Fault, Sandbox, Scenario};
 use ghascale::warning::WarningCode;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use jiff::Timestamp;
+
+use crate::keys::private_key;
 
 const LINUX: [&str; 2] = ["self-hosted", "linux"];
 
@@ -392,15 +393,6 @@ async fn a_runner_of_which_little_is_known_is_neither_idle_nor_offline() {
 }
 
 // --- an App ---------------------------------------------------------------------------------------------------------
-
-/// Returns a fresh key in PEM form.
-fn private_key() -> String {
-    let key = aws_lc_rs::rsa::KeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap();
-    let der: aws_lc_rs::encoding::Pkcs8V1Der<'_> = key.as_der().unwrap();
-    let lines = data_encoding::BASE64.encode(der.as_ref());
-    let lines: Vec<&str> = lines.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
-    format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"))
-}
 
 async fn as_app(issuer: AppIssuer) -> Bench {
     let sandbox = Sandbox::start(Scenario::Empty, 0).await.unwrap();

@@ -9,6 +9,7 @@ mod demand;
 mod ec2;
 mod engine;
 mod generated;
+mod keys;
 mod peers;
 mod properties;
 #[cfg(feature = "sandbox")]

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::ops::Range;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+use super::mask::mask;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,13 +18,11 @@ pub(super) struct Problem {
     pub(super) label: String,
     /// What to do.
     pub(super) hint: Option<String>,
-    /// Its line may hold a secret: the place is named, and not shown.
-    pub(super) hidden: bool,
 }
 
 impl Problem {
     pub(super) fn new(message: impl Into<String>) -> Self {
-        Self { span: None, message: message.into(), label: String::new(), hint: None, hidden: false }
+        Self { span: None, message: message.into(), label: String::new(), hint: None }
     }
 
     pub(super) fn at(mut self, span: Range<usize>) -> Self {
@@ -35,11 +35,6 @@ impl Problem {
         self
     }
 
-    pub(super) fn hidden(mut self) -> Self {
-        self.hidden = true;
-        self
-    }
-
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
@@ -47,35 +42,39 @@ impl Problem {
 }
 
 /// Everything that is wrong with a configuration. Nothing was called.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems {
     /// The file's name, as it was given.
     pub(super) path: String,
-    /// Its text.
+    /// Its text, secrets masked.
     pub(super) source: String,
     /// At least one.
     pub(super) list: Vec<Problem>,
 }
 
 impl Problems {
+    /// Takes what was found; nothing that looks like a secret stays in it.
+    pub(super) fn new(path: impl Into<String>, source: &str, list: Vec<Problem>) -> Self {
+        let masked = |problem: Problem| Problem {
+            message: mask(&problem.message),
+            label: mask(&problem.label),
+            hint: problem.hint.as_deref().map(mask),
+            ..problem
+        };
+        Self { path: path.into(), source: mask(source), list: list.into_iter().map(masked).collect() }
+    }
+
     /// Draws them as rustc draws wrong code: the line, the span underlined, the cure.
     #[must_use]
     pub fn render(&self, color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         let drawn = self.list.iter().map(|problem| {
-            let title = Level::ERROR.primary_title(problem.message.as_str());
-            let mut group = match &problem.span {
-                None => Group::with_title(title),
-                Some(span) if problem.hidden => {
-                    let line = 1 + self.source[..self.within(span).start].matches('\n').count();
-                    title.element(Origin::path(self.path.as_str()).line(line))
-                }
-                Some(span) => {
+            let mut group =
+                Level::ERROR.primary_title(problem.message.as_str()).elements(problem.span.iter().map(|span| {
                     let label = (!problem.label.is_empty()).then_some(problem.label.as_str());
                     let annotation = AnnotationKind::Primary.span(self.within(span)).label(label);
-                    title.element(Snippet::source(self.source.as_str()).path(self.path.as_str()).annotation(annotation))
-                }
-            };
+                    Snippet::source(self.source.as_str()).path(self.path.as_str()).annotation(annotation)
+                }));
             if let Some(hint) = &problem.hint {
                 group = group.element(Level::HELP.with_name(Some("hint")).message(hint.as_str()));
             }
@@ -86,21 +85,14 @@ impl Problems {
 
     /// Returns a span that surely lies in the text.
     fn within(&self, span: &Range<usize>) -> Range<usize> {
-        let end = span.end.min(self.source.len());
-        span.start.min(end)..end
+        let end = self.source.ceil_char_boundary(span.end);
+        self.source.floor_char_boundary(span.start.min(end))..end
     }
 }
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.render(false))
-    }
-}
-
-/// As it is drawn: the whole text of the file is nobody's business.
-impl fmt::Debug for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 
