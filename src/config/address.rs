@@ -9,6 +9,8 @@ use crate::engine::{RepositoryName, Scope};
 pub(super) struct Address {
     /// The URL, without a trailing slash.
     pub(super) url: String,
+    /// Host and port, in lower case.
+    pub(super) authority: String,
     pub(super) scope: Scope,
     /// The REST base, without a trailing slash.
     pub(super) api_url: String,
@@ -24,15 +26,16 @@ pub(super) fn parse(url: &str) -> Result<Address, String> {
     let host = uri.host().unwrap_or_default().to_lowercase();
     let authority = uri.authority().map_or("", |authority| authority.as_str()).to_lowercase();
     let scheme = uri.scheme_str().unwrap_or("https");
-    if uri.query().is_some() {
-        return Err("must not have a query".to_owned());
-    }
     let segments: Vec<&str> = uri.path().split('/').filter(|segment| !segment.is_empty()).collect();
     let scope =
         match segments[..] {
             [organization] if is_name(organization) => Scope::Organization(organization.to_owned()),
             [enterprises, name] if enterprises.eq_ignore_ascii_case("enterprises") && is_name(name) => {
                 Scope::Enterprise(name.to_owned())
+            }
+            // How GitHub's own pages about an organization begin; no owner can have that name.
+            [orgs, name, ..] if orgs.eq_ignore_ascii_case("orgs") => {
+                return Err(format!("is a page about an organization: name it `{scheme}://{authority}/{name}`"));
             }
             [owner, name] if is_name(owner) && is_name(name) => {
                 Scope::Repository(RepositoryName::new(format!("{owner}/{name}")))
@@ -47,7 +50,7 @@ pub(super) fn parse(url: &str) -> Result<Address, String> {
         _ if host.ends_with(".ghe.com") => format!("{scheme}://api.{authority}"),
         _ => format!("{scheme}://{authority}/api/v3"),
     };
-    Ok(Address { url, scope, api_url })
+    Ok(Address { url, authority, scope, api_url })
 }
 
 /// Reads an address that credentials may be sent to: https, or http on loopback.
@@ -59,6 +62,10 @@ pub(super) fn web(url: &str) -> Result<Uri, String> {
     }
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Err("must not hold credentials: name a token by `token_env` or `token_file`".to_owned());
+    }
+    // `http::Uri` drops a fragment without a word.
+    if uri.query().is_some() || url.contains('#') {
+        return Err("must not have a query or a fragment".to_owned());
     }
     match uri.scheme_str() {
         Some("https") => Ok(uri),
@@ -117,6 +124,9 @@ mod tests {
             "https://user:secret@github.com/acme",
             "ftp://github.com/acme",
             "https://github.com/acme?x=1",
+            "https://github.com/acme#x",
+            "https://github.com/orgs/acme",
+            "https://github.com/orgs/acme/repositories",
             "https://github.com/a%2Fb",
             "https://github.com/..",
             "",

@@ -47,10 +47,10 @@ impl Environment {
         }
     }
 
-    /// Returns a variable that is set to something.
+    /// Returns a variable that is set to more than blanks.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.variables.get(name).map(String::as_str).filter(|value| !value.trim().is_empty())
     }
 
     /// Returns the file to read: `-c`, else `GHASCALE_CONFIG`, else what exists of `./ghascale.toml` and
@@ -59,7 +59,8 @@ impl Environment {
         if let Some(file) = flag.or(self.get("GHASCALE_CONFIG").map(Path::new)) {
             return Some(self.directory.join(file));
         }
-        let home = self.get("XDG_CONFIG_HOME").map(PathBuf::from);
+        // The XDG base directory specification: a relative path is to be ignored.
+        let home = self.get("XDG_CONFIG_HOME").map(PathBuf::from).filter(|home| home.is_absolute());
         let home = home.or_else(|| self.get("HOME").map(|home| Path::new(home).join(".config")));
         let candidates = [Some(self.directory.clone()), home.map(|home| home.join("ghascale"))];
         candidates.into_iter().flatten().map(|folder| folder.join("ghascale.toml")).find(|file| file.is_file())

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
+use jsonwebtoken::EncodingKey;
 use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 use toml::de::DeTable;
@@ -28,7 +29,7 @@ pub fn load(request: &Request) -> Result<Config, Problems> {
         Some(path) => (path.display().to_string(), read(path)?),
         None => (String::new(), String::new()),
     };
-    let problems = |list| Problems { path: path.clone(), source: source.clone(), list };
+    let problems = |list| Problems::new(path.as_str(), &source, list);
     if file.is_none() && (request.url.is_none() || request.needs == Needs::Launch) {
         let problem = Problem::new(
             "there is no configuration file: neither `-c`, `GHASCALE_CONFIG`, `./ghascale.toml` nor \
@@ -68,9 +69,12 @@ pub fn load(request: &Request) -> Result<Config, Problems> {
 fn read(path: &Path) -> Result<String, Problems> {
     std::fs::read_to_string(path).map_err(|error| {
         let problem = Problem::new(format!("the configuration {} can't be read: {error}", path.display()));
-        Problems { path: path.display().to_string(), source: String::new(), list: vec![problem] }
+        Problems::new(path.display().to_string(), "", vec![problem])
     })
 }
+
+/// What is said of a text that can't be one.
+const NO_TOKEN: &str = "holds more than a token: a blank within, or a character that no token has";
 
 struct Loader<'a> {
     request: &'a Request,
@@ -82,7 +86,11 @@ struct Loader<'a> {
 
 impl Loader<'_> {
     fn config(&self, root: &Table<'_>, file: Option<PathBuf>) -> Option<Config> {
-        let github = self.github(root.table("github"));
+        let github = match root.table("github") {
+            // It is there, but no table: that it has no key needs no saying.
+            None if root.has("github") => None,
+            table => self.github(table),
+        };
         let scan = scan(root.table("scan"));
         let ec2 = root.table("ec2").and_then(|table| ec2(&table));
         if self.request.needs == Needs::Launch && !root.has("ec2") {
@@ -115,16 +123,16 @@ impl Loader<'_> {
                 );
             }
             let credentials = self.token_of_environment();
-            let Address { url, scope, api_url } = address?;
+            let Address { url, scope, api_url, .. } = address?;
             return Some(Github { url, scope, api_url, credentials: credentials?, ca_pem: None });
         };
         let of_file = table.text("url");
-        let address = match (&self.request.url, of_file) {
+        let address = match (&self.request.url, &of_file) {
             (Some(_), _) => self.flag_address(),
             (None, Some(url)) => match scoped(&url.value) {
                 Ok(address) => Some(address),
                 Err(why) => {
-                    table.wrong("url", &url, why, "not usable");
+                    table.wrong("url", url, why, "not usable");
                     None
                 }
             },
@@ -145,8 +153,11 @@ impl Loader<'_> {
         let credentials = self.credentials(&table);
         let ca_pem = self.ca_pem(&table);
         table.finish();
-        let Address { url, scope, api_url: derived } = address?;
-        Some(Github { url, scope, api_url: api_url.unwrap_or(derived), credentials: credentials?, ca_pem })
+        let Address { url, authority, scope, api_url: derived } = address?;
+        // `--url` may name another server than the file: the file's API, and no other's, would be asked about it.
+        let is_of_file = |url: &At<String>| address::parse(&url.value).is_ok_and(|file| file.authority == authority);
+        let api_url = api_url.filter(|_| of_file.as_ref().is_none_or(is_of_file)).unwrap_or(derived);
+        Some(Github { url, scope, api_url, credentials: credentials?, ca_pem })
     }
 
     fn flag_address(&self) -> Option<Address> {
@@ -173,19 +184,28 @@ impl Loader<'_> {
         let app = app.map(|app| self.app(&app));
         if let Some(file) = file {
             let text = self.secret_file(table, "token_file", &file)?;
-            return Some(Credentials::Token(text.trim().to_owned().into()));
+            let token = token(&text);
+            if token.is_none() {
+                table.wrong("token_file", &file, format!("{} {NO_TOKEN}", file.value), "not a token");
+            }
+            return token;
         }
         if let Some(app) = app {
             return app;
         }
         match env {
             Some(env) => {
-                let token = self.request.environment.get(&env.value);
-                if token.is_none() {
+                let Some(text) = self.request.environment.get(&env.value) else {
                     let what = format!("the environment variable `{}` is not set", env.value);
                     table.wrong("token_env", &env, what, "not set");
+                    return None;
+                };
+                let token = token(text);
+                if token.is_none() {
+                    let what = format!("the environment variable `{}` {NO_TOKEN}", env.value);
+                    table.wrong("token_env", &env, what, "not a token");
                 }
-                Some(Credentials::Token(token?.trim().to_owned().into()))
+                token
             }
             None if table.has("token_env") || table.has("token_file") || table.has("app") => None,
             None => self.token_of_environment(),
@@ -194,8 +214,8 @@ impl Loader<'_> {
 
     fn token_of_environment(&self) -> Option<Credentials> {
         let environment: &Environment = &self.request.environment;
-        let token = environment.get("GITHUB_TOKEN").or_else(|| environment.get("GH_TOKEN"));
-        let Some(token) = token else {
+        let set = ["GITHUB_TOKEN", "GH_TOKEN"].into_iter().find_map(|name| Some((name, environment.get(name)?)));
+        let Some((name, text)) = set else {
             let problem = Problem::new("there is no token for GitHub: neither `GITHUB_TOKEN` nor `GH_TOKEN` is set");
             self.report(
                 problem
@@ -203,7 +223,11 @@ impl Loader<'_> {
             );
             return None;
         };
-        Some(Credentials::Token(token.trim().to_owned().into()))
+        let token = token(text);
+        if token.is_none() {
+            self.report(Problem::new(format!("the environment variable `{name}` {NO_TOKEN}")));
+        }
+        token
     }
 
     fn app(&self, table: &Table<'_>) -> Option<Credentials> {
@@ -224,16 +248,17 @@ impl Loader<'_> {
         }
         let key = key_file.and_then(|file| {
             let text = self.secret_file(table, "private_key_file", &file)?;
-            let is_pem = text.contains("-----BEGIN") && text.contains("PRIVATE KEY-----");
-            if !is_pem {
+            // GitHub's keys are RSA; the library alone would take a public one too.
+            let is_key = text.contains("PRIVATE KEY-----") && EncodingKey::from_rsa_pem(text.as_bytes()).is_ok();
+            if !is_key {
                 table.wrong(
                     "private_key_file",
                     &file,
-                    format!("{} holds no private key in PEM form", file.value),
+                    format!("{} holds no RSA private key in PEM form", file.value),
                     "not a key",
                 );
             }
-            is_pem.then(|| SecretString::from(text))
+            is_key.then(|| SecretString::from(text))
         });
         table.finish();
         let issuer = match (id, client) {
@@ -286,22 +311,25 @@ impl Loader<'_> {
         if self.request.needs == Needs::Launch && tables.is_empty() && !root.has("pool") {
             self.report(Problem::new("there is no `[[pool]]`").hint("add one: README.md shows a whole configuration"));
         }
-        let mut pools: Vec<Pool> = Vec::new();
+        let (mut pools, mut names) = (Vec::new(), BTreeSet::new());
         for table in tables {
-            let Some(pool) = pool::read(&table, ec2.map(|ec2| &ec2.fleet), self.request.needs, &self.folder) else {
-                continue;
-            };
-            if pools.iter().any(|other| other.policy.name == pool.policy.name) {
-                let problem = Problem::new(format!("`pool.name`: there are two pools `{}`", pool.policy.name));
-                self.report(
-                    problem.at(table.span.clone()).label("the second").hint("give each pool a name of its own"),
-                );
-                continue;
+            let (name, pool) = pool::read(&table, ec2.map(|ec2| &ec2.fleet), self.request.needs, &self.folder);
+            pools.extend(pool);
+            if let Some(name) = name
+                && !names.insert(name.value.clone())
+            {
+                let what = format!("there are two pools `{}`: give each a name of its own", name.value);
+                table.wrong("name", &name, what, "the second");
             }
-            pools.push(pool);
         }
         pools
     }
+}
+
+/// Takes a token, blanks around it cut off; `None` where no header could hold it.
+fn token(text: &str) -> Option<Credentials> {
+    let token = text.trim();
+    token.chars().all(|c| c.is_ascii_graphic()).then(|| Credentials::Token(token.to_owned().into()))
 }
 
 /// Reads a URL whose scope this version can serve.
@@ -355,6 +383,9 @@ fn pace(table: &Table<'_>) -> Option<u32> {
 
 fn globs(table: &Table<'_>, key: &'static str) -> Option<(GlobSet, Vec<String>)> {
     let patterns = table.texts(key, str::to_owned)?;
+    if key == "include" && patterns.value.is_empty() {
+        table.wrong(key, &patterns, "must not be empty", "no repository would be read");
+    }
     let mut set = GlobSetBuilder::new();
     for pattern in &patterns.value {
         match Glob::new(&pattern.value) {
@@ -437,7 +468,7 @@ fn digest(config: &Config) -> String {
             let rest = (policy.min_idle, policy.max, policy.priority, &policy.offerings);
             let times = (policy.boot_timeout, policy.max_lifetime, policy.idle_confirm);
             format!(
-                "{} {labels:?} {rest:?} {times:?} {runner_group} {scale_set:?} {source:?} {trim} {launch:?}",
+                "{} {labels:?} {rest:?} {times:?} {runner_group:?} {scale_set:?} {source:?} {trim} {launch:?}",
                 policy.name
             )
         })

@@ -3,6 +3,7 @@
 mod address;
 mod environment;
 mod load;
+mod mask;
 mod pool;
 mod problem;
 mod reader;

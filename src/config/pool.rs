@@ -13,13 +13,20 @@ use crate::engine::{self, FleetName, Label, Market, Offering, PoolName, RunnerNa
 const LONGEST_NAME: usize = 64;
 /// GitHub's limit of runners in a group.
 const MOST_RUNNERS: i64 = 10_000;
+/// GitHub's limit of a runner's labels (`generate-jitconfig`).
+const MOST_LABELS: usize = 100;
 /// EC2 allows 50 tags; ours take up to ten.
 const MOST_TAGS: usize = 40;
 
 const SCALE_SET: &str = "this version reads demand from the REST API only: use `auto` or `rest`";
 
-/// Reads one pool; `None` where it can't be made out at all.
-pub(super) fn read(table: &Table<'_>, fleet: Option<&FleetName>, needs: Needs, folder: &Path) -> Option<Pool> {
+/// Reads one pool: its name, to be compared with the others', and all of it; `None` where it can't be made out at all.
+pub(super) fn read(
+    table: &Table<'_>,
+    fleet: Option<&FleetName>,
+    needs: Needs,
+    folder: &Path,
+) -> (Option<At<PoolName>>, Option<Pool>) {
     let name = name(table);
     let labels = labels(table);
     let runner_group = table.text("runner_group").map_or_else(|| "Default".to_owned(), |group| group.value);
@@ -42,18 +49,18 @@ pub(super) fn read(table: &Table<'_>, fleet: Option<&FleetName>, needs: Needs, f
     let (launch, offerings) = launch(table, &times, needs, folder);
     table.finish();
 
-    let (name, max) = (name?, max?);
-    if let Some(fleet) = fleet {
-        let highest = u32::try_from(max.value - 1).unwrap_or(0);
+    if let (Some(fleet), Some(name)) = (fleet, &name) {
+        let highest = max.as_ref().and_then(|max| u32::try_from(max.value - 1).ok()).unwrap_or(0);
         let longest = RunnerName::of(fleet, &name.value, Slot(highest));
         if longest.as_str().len() > LONGEST_NAME {
             let what = format!("the runner name `{longest}` has more than {LONGEST_NAME} characters");
-            table.wrong("name", &name, what, "shorten it, or `ec2.fleet`");
+            table.wrong("name", name, what, "shorten it, or `ec2.fleet`");
         }
     }
-    Some(Pool {
+    let (Some(of), Some(max)) = (name.as_ref(), max) else { return (name, None) };
+    let pool = Pool {
         policy: engine::Pool {
-            name: name.value,
+            name: of.value.clone(),
             labels,
             min_idle: min_idle.and_then(|number| u32::try_from(number.value).ok()).unwrap_or(0),
             max: u32::try_from(max.value).unwrap_or(0),
@@ -68,7 +75,8 @@ pub(super) fn read(table: &Table<'_>, fleet: Option<&FleetName>, needs: Needs, f
         source,
         trim,
         launch,
-    })
+    };
+    (name, Some(pool))
 }
 
 fn name(table: &Table<'_>) -> Option<At<PoolName>> {
@@ -99,7 +107,12 @@ fn labels(table: &Table<'_>) -> Vec<Label> {
     for label in &labels.value {
         if label.value.chars().count() > 256 || label.value.contains(',') {
             table.wrong("labels", label, "a label has at most 256 characters and no comma", "not a label");
+        } else if label.value.trim() != label.value {
+            table.wrong("labels", label, "a label has no blanks around it: no job could ask for it", "not a label");
         }
+    }
+    if labels.value.len() > MOST_LABELS {
+        table.wrong("labels", &labels, format!("a runner has at most {MOST_LABELS} labels"), "too many");
     }
     labels.value.into_iter().map(|label| Label::new(label.value)).collect()
 }
@@ -133,7 +146,10 @@ impl Times {
             max_lifetime: or(&life, Duration::from_hours(12)),
             idle_confirm: or(&confirm, Duration::from_mins(5)),
         };
-        if times.boot_timeout >= times.max_lifetime
+        let is_read = |key, at: &Option<At<Duration>>| at.is_some() || !table.has(key);
+        if is_read("boot_timeout", &boot)
+            && is_read("max_lifetime", &life)
+            && times.boot_timeout >= times.max_lifetime
             && let Some(at) = boot.as_ref().or(life.as_ref())
         {
             let key = if boot.is_some() { "boot_timeout" } else { "max_lifetime" };
@@ -150,7 +166,7 @@ impl Times {
     }
 }
 
-/// Reads what a launch needs; nothing of it may be there (enough for `status`), or all of it.
+/// Reads what a launch needs. To look, none of it is needed, but what is there must be right.
 fn launch(table: &Table<'_>, times: &Times, needs: Needs, folder: &Path) -> (Option<Launch>, Vec<Offering>) {
     let image = table.text("image");
     let template = table.text("launch_template");
@@ -177,11 +193,8 @@ fn launch(table: &Table<'_>, times: &Times, needs: Needs, folder: &Path) -> (Opt
             "such as `ami-0123456789abcdef0`",
         );
     }
-    let any = ["image", "launch_template", "instance_types", "subnets", "security_groups", "market", "user_data_file"];
-    if needs == Needs::Look && !any.iter().any(|key| table.has(key)) {
-        return (None, Vec::new());
-    }
-    if !table.has("image") && !table.has("launch_template") {
+    let is_needed = needs == Needs::Launch;
+    if is_needed && !table.has("image") && !table.has("launch_template") {
         table.missing("image", "say what its instances boot from, `image = \"ami-…\"`, or name a `launch_template`");
     }
     for (key, list, example) in [
@@ -189,7 +202,7 @@ fn launch(table: &Table<'_>, times: &Times, needs: Needs, folder: &Path) -> (Opt
         ("subnets", &subnets, "`subnets = [\"subnet-…\"]`"),
     ] {
         match list {
-            None if !table.has(key) => table.missing(key, format!("say what may be launched, {example}")),
+            None if is_needed && !table.has(key) => table.missing(key, format!("say what may be launched, {example}")),
             Some(list) if list.value.is_empty() => {
                 table.wrong(key, list, "must not be empty", "nothing could be launched");
             }
@@ -221,15 +234,16 @@ fn launch(table: &Table<'_>, times: &Times, needs: Needs, folder: &Path) -> (Opt
         (Some(image), _) => Some(Image::Ami(image.value)),
         (None, template) => template.map(|template| Image::LaunchTemplate(template.value)),
     };
-    let launch = image.map(|image| Launch {
+    let Some(image) = image.filter(|_| !offerings.is_empty()) else { return (None, Vec::new()) };
+    let launch = Launch {
         image,
         security_groups: texts(groups),
         tags,
         user_data,
         idle_timeout: times.idle_timeout,
         max_lifetime: times.max_lifetime,
-    });
-    (launch, offerings)
+    };
+    (Some(launch), offerings)
 }
 
 fn user_data(table: &Table<'_>, folder: &Path) -> UserData {
@@ -252,7 +266,7 @@ fn read_tags(table: &Table<'_>) -> BTreeMap<String, String> {
             let problem = Problem::new(format!("`{}`: {what}", table.name)).at(key.span.clone()).label("reserved");
             table.report(problem.hint("`Name`, `aws:…` and `ghascale:…` are set by EC2 and by ghascale"));
         } else if key.value.is_empty() || key.value.chars().count() > 128 || value.value.chars().count() > 256 {
-            table.wrong(&key.value, &value, "a tag's key has 1 to 128 characters, its value at most 256", "too long");
+            table.wrong(&key.value, &value, "a tag's key has 1 to 128 characters, its value at most 256", "not a tag");
         } else {
             tags.insert(key.value, value.value);
         }

@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
+use super::mask::mask;
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
@@ -44,13 +46,24 @@ impl Problem {
 pub struct Problems {
     /// The file's name, as it was given.
     pub(super) path: String,
-    /// Its text.
+    /// Its text, secrets masked.
     pub(super) source: String,
     /// At least one.
     pub(super) list: Vec<Problem>,
 }
 
 impl Problems {
+    /// Takes what was found; nothing that looks like a secret stays in it.
+    pub(super) fn new(path: impl Into<String>, source: &str, list: Vec<Problem>) -> Self {
+        let masked = |problem: Problem| Problem {
+            message: mask(&problem.message),
+            label: mask(&problem.label),
+            hint: problem.hint.as_deref().map(mask),
+            ..problem
+        };
+        Self { path: path.into(), source: mask(source), list: list.into_iter().map(masked).collect() }
+    }
+
     /// Draws them as rustc draws wrong code: the line, the span underlined, the cure.
     #[must_use]
     pub fn render(&self, color: bool) -> String {
@@ -72,8 +85,8 @@ impl Problems {
 
     /// Returns a span that surely lies in the text.
     fn within(&self, span: &Range<usize>) -> Range<usize> {
-        let end = span.end.min(self.source.len());
-        span.start.min(end)..end
+        let end = self.source.ceil_char_boundary(span.end);
+        self.source.floor_char_boundary(span.start.min(end))..end
     }
 }
 

@@ -146,16 +146,15 @@ impl<'a> Table<'a> {
 
     /// Reads a whole number within bounds.
     pub(super) fn integer(&self, key: &'static str, bounds: std::ops::RangeInclusive<i64>) -> Option<At<i64>> {
-        let number = self.read(key, "a whole number", |value| {
-            let number = value.as_integer()?;
-            i64::from_str_radix(number.as_str(), number.radix()).ok()
-        })?;
-        if !bounds.contains(&number.value) {
+        let number = self.read(key, "a whole number", DeValue::as_integer)?;
+        // What is no i64 is out of any bounds.
+        let value = i64::from_str_radix(number.value.as_str(), number.value.radix()).ok();
+        let Some(value) = value.filter(|value| bounds.contains(value)) else {
             let allowed = format!("allowed: {} to {}", bounds.start(), bounds.end());
             self.wrong(key, &number, format!("{} is out of bounds", number.value), allowed);
             return None;
-        }
-        Some(number)
+        };
+        Some(At { value, span: number.span })
     }
 
     /// Reads a duration, `5m` or `1h 30m`, longer than zero and at most a year.
