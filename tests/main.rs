@@ -3,6 +3,7 @@
 
 #[cfg(feature = "sandbox")]
 mod commands;
+mod config;
 mod ec2;
 mod engine;
 mod generated;
