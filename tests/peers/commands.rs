@@ -1,8 +1,10 @@
-//! Every REST request that the commands themselves make, judged by Prism with GitHub's own description.
+//! The commands themselves, as processes: every REST request of theirs judged by Prism with GitHub's own description, and
+//! their EC2 calls answered by moto.
 
 use std::time::Duration;
 
 use super::judge::Judge;
+use super::moto::Moto;
 use crate::commands::{Desk, X64};
 
 /// Lives through a fleet's day at one scope: looking, launching, a failed boot, ending, a registration that is undone.
@@ -38,4 +40,59 @@ async fn what_the_commands_ask_for_an_organization_is_in_githubs_description() {
 #[cfg_attr(not(ghascale_peers), ignore = "set GHASCALE_PEERS=1")]
 async fn what_the_commands_ask_for_a_repository_is_in_githubs_description() {
     a_day("acme/api").await;
+}
+
+/// A desk whose instances are moto's.
+async fn with_moto(moto: &Moto) -> Desk {
+    let mut desk = Desk::open().await;
+    desk.with("AWS_ENDPOINT_URL_EC2", &moto.url);
+    let url = desk.sandbox.url();
+    desk.configure(&format!(
+        r#"
+[github]
+url = "{url}"
+[ec2]
+region = "us-east-1"
+fleet = "sandbox"
+[[pool]]
+name = "linux-x64"
+labels = ["self-hosted", "linux", "x64"]
+max = 3
+image = "{}"
+instance_types = ["m5.large"]
+subnets = ["{}"]
+"#,
+        moto.image, moto.subnet
+    ));
+    desk
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(ghascale_peers), ignore = "set GHASCALE_PEERS=1")]
+async fn two_applies_launch_once_at_moto() {
+    let moto = Moto::start().await;
+    let desk = with_moto(&moto).await;
+    desk.jobs(2, X64);
+    for _ in 0..2 {
+        let ran = desk.run("apply --yes").await;
+        assert_eq!(ran.code, 0, "{ran:#?}");
+    }
+    assert_eq!(moto.calls("RunInstances").await.len(), 2);
+    let report = desk.run("status -o json").await.json();
+    assert_eq!(report["pools"][0]["instances"]["booting"], 2, "{report:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(ghascale_peers), ignore = "set GHASCALE_PEERS=1")]
+async fn a_lost_answer_of_motos_is_asked_for_with_the_same_token_and_parameters() {
+    let moto = Moto::start().await;
+    let desk = with_moto(&moto).await;
+    desk.jobs(1, X64);
+    moto.fault(serde_json::json!({ "action": "RunInstances", "after": true, "drop": true, "times": 1 })).await;
+    let ran = desk.run("apply --yes").await;
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    let calls = moto.calls("RunInstances").await;
+    assert_eq!(calls.len(), 2);
+    assert_eq!(calls[0], calls[1], "a repeat is the same request to the letter");
+    assert!(calls[0]["ClientToken"].is_string());
 }

@@ -24,12 +24,12 @@ use super::python::program;
 use crate::ec2::stand_in::{self, JIT, pool_from, sdk};
 
 /// A moto of one's own; it ends with this value.
-struct Moto {
-    url: String,
+pub(super) struct Moto {
+    pub(super) url: String,
     server: Child,
     client: Client,
-    image: String,
-    subnet: String,
+    pub(super) image: String,
+    pub(super) subnet: String,
 }
 
 impl Drop for Moto {
@@ -41,7 +41,7 @@ impl Drop for Moto {
 }
 
 impl Moto {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let mut server = Command::new(program("python"))
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/moto_faulty.py"))
             .env("MOTO_ENABLE_AMI_VALIDATION", "1")
@@ -87,12 +87,12 @@ impl Moto {
         assert!(sent.status().is_success());
     }
 
-    async fn fault(&self, fault: Value) {
+    pub(super) async fn fault(&self, fault: Value) {
         self.post("_fault", &fault).await;
     }
 
     /// Returns what was sent for an action.
-    async fn calls(&self, action: &str) -> Vec<Value> {
+    pub(super) async fn calls(&self, action: &str) -> Vec<Value> {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let text = client.get(format!("{}/_calls", self.url)).send().await.unwrap().text().await.unwrap();
         let calls: Vec<Value> = serde_json::from_str(&text).unwrap();
