@@ -100,7 +100,7 @@ fn a_slot_of_four_digits_counts_in_a_runner_name() {
 
 #[test]
 fn more_than_forty_tags_are_too_many() {
-    let tags = |count| (0..count).map(|nth| format!("t{nth} = \"\"\n")).collect::<String>();
+    let tags = |count| (0..count).map(|nth| format!("t{nth} = \"\"")).collect::<Vec<_>>().join("\n");
     assert!(Desk::with(format!("{GOOD}[pool.tags]\n{}", tags(40))).result().is_ok());
     assert_snapshot!(Desk::with(format!("{GOOD}[pool.tags]\n{}", tags(41))).problems());
 }
