@@ -186,7 +186,7 @@ impl Loader<'_> {
             let text = self.secret_file(table, "token_file", &file)?;
             let token = token(&text);
             if token.is_none() {
-                table.wrong("token_file", &file, format!("{} {NO_TOKEN}", file.value), "not a token");
+                table.wrong("token_file", &file, format!("`{}` {NO_TOKEN}", file.value), "not a token");
             }
             return token;
         }
@@ -254,7 +254,7 @@ impl Loader<'_> {
                 table.wrong(
                     "private_key_file",
                     &file,
-                    format!("{} holds no RSA private key in PEM form", file.value),
+                    format!("`{}` holds no RSA private key in PEM form", file.value),
                     "not a key",
                 );
             }
@@ -273,12 +273,12 @@ impl Loader<'_> {
     fn secret_file(&self, table: &Table<'_>, key: &str, file: &At<String>) -> Option<String> {
         match std::fs::read_to_string(self.folder.join(&file.value)) {
             Ok(text) if text.trim().is_empty() => {
-                table.wrong(key, file, format!("{} is empty", file.value), "empty file");
+                table.wrong(key, file, format!("`{}` is empty", file.value), "empty file");
                 None
             }
             Ok(text) => Some(text),
             Err(error) => {
-                table.wrong(key, file, format!("{} can't be read: {error}", file.value), "unreadable");
+                table.wrong(key, file, format!("`{}` can't be read: {error}", file.value), "unreadable");
                 None
             }
         }
@@ -292,13 +292,13 @@ impl Loader<'_> {
                 table.wrong(
                     "ca_file",
                     &file,
-                    format!("{} holds no certificate in PEM form", file.value),
+                    format!("`{}` holds no certificate in PEM form", file.value),
                     "not certificates",
                 );
                 None
             }
             Err(error) => {
-                table.wrong("ca_file", &file, format!("{} can't be read: {error}", file.value), "unreadable");
+                table.wrong("ca_file", &file, format!("`{}` can't be read: {error}", file.value), "unreadable");
                 None
             }
         }

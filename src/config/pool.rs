@@ -251,7 +251,7 @@ fn user_data(table: &Table<'_>, folder: &Path) -> UserData {
     match std::fs::read_to_string(folder.join(&file.value)) {
         Ok(text) => UserData::File(text),
         Err(error) => {
-            table.wrong("user_data_file", &file, format!("{} can't be read: {error}", file.value), "unreadable");
+            table.wrong("user_data_file", &file, format!("`{}` can't be read: {error}", file.value), "unreadable");
             UserData::BuiltIn
         }
     }

@@ -100,6 +100,11 @@ impl std::error::Error for Problems {}
 
 /// Returns the known word that is nearest to another, if one is near.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = known.into_iter().map(|candidate| (strsim::jaro_winkler(word, candidate), candidate));
+    // Jaro-Winkler looks no letter ahead in the shortest words: `mx` would not be near `max`.
+    let score = |candidate: &str| match strsim::osa_distance(word, candidate) {
+        0 | 1 => 1.0,
+        _ => strsim::jaro_winkler(word, candidate),
+    };
+    let scored = known.into_iter().map(|candidate| (score(candidate), candidate));
     scored.filter(|(score, _)| *score > 0.8).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, candidate)| candidate)
 }

@@ -23,7 +23,7 @@ pub(super) struct At<T> {
 
 /// One table, read key by key.
 pub(super) struct Table<'a> {
-    /// As the operator would name it: `github.app`, `pool "linux"`.
+    /// As the operator would name it: `github.app`, `pool[0]`.
     pub(super) name: String,
     /// Where it stands.
     pub(super) span: Range<usize>,

@@ -102,7 +102,7 @@ fn a_token_is_read_from_the_variable_or_the_file_that_is_named() {
     assert_eq!(token(&desk.config()), "mine");
     let desk = named("token_file = \"token\"").file("token", "of the file\n".replace(' ', "-"));
     assert_eq!(token(&desk.config()), "of-the-file");
-    assert!(named("token_file = \"token\"").file("token", " \n").problems().contains("token is empty"));
+    assert!(named("token_file = \"token\"").file("token", " \n").problems().contains("`token` is empty"));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_text_that_no_header_can_hold_is_no_token() {
         assert!(problems.contains("`GITHUB_TOKEN` holds more than a token"), "{problems}");
         assert!(!problems.contains(text));
         let desk = Desk::with(github("url = \"https://github.com/acme\"\ntoken_file = \"token\"")).file("token", text);
-        assert!(desk.problems().contains("token holds more than a token"));
+        assert!(desk.problems().contains("`token` holds more than a token"));
     }
 }
 

@@ -46,7 +46,7 @@ fn a_broken_key_is_not_quoted() {
     let app = "url = \"https://github.com/acme\"\n[github.app]\napp_id = 1\ninstallation_id = 1\nprivate_key_file = \"app.pem\"";
     let broken = app_key().lines().take(5).collect::<Vec<_>>().join("\n");
     let problems = Desk::with(github(app)).file("app.pem", broken).result().unwrap_err();
-    assert!(problems.to_string().contains("app.pem holds no RSA private key"), "{problems}");
+    assert!(problems.to_string().contains("`app.pem` holds no RSA private key"), "{problems}");
     assert!(!format!("{problems:?} {problems}").contains(key_line()));
 }
 

@@ -131,7 +131,7 @@ fn pools_that_overlap_are_warned_of_once_a_pair() {
     let subjects = |sets: &[(&str, &str)]| -> Vec<String> {
         let pools =
             sets.iter().map(|(name, labels)| format!("[[pool]]\nname = \"{name}\"\nlabels = [{labels}]\nmax = 1\n"));
-        let text = format!("[github]\nurl = \"https://github.com/acme\"\n{}", pools.collect::<String>());
+        let text = format!("[github]\nurl = \"https://github.com/acme\"\n{}", pools.collect::<Vec<_>>().concat());
         let warnings = Desk::with(text).looking().config().warnings;
         assert!(warnings.iter().all(|warning| warning.code == WarningCode::OverlappingPools));
         warnings.into_iter().filter_map(|warning| warning.subject).collect()
