@@ -27,15 +27,22 @@ pub(super) fn parse(url: &str) -> Result<Address, String> {
     let authority = uri.authority().map_or("", |authority| authority.as_str()).to_lowercase();
     let scheme = uri.scheme_str().unwrap_or("https");
     let segments: Vec<&str> = uri.path().split('/').filter(|segment| !segment.is_empty()).collect();
+    let is_page = |name: &str| ["orgs", "enterprises"].iter().any(|page| name.eq_ignore_ascii_case(page));
     let scope =
         match segments[..] {
-            [organization] if is_name(organization) => Scope::Organization(organization.to_owned()),
+            [organization] if is_name(organization) && !is_page(organization) => {
+                Scope::Organization(organization.to_owned())
+            }
             [enterprises, name] if enterprises.eq_ignore_ascii_case("enterprises") && is_name(name) => {
                 Scope::Enterprise(name.to_owned())
             }
             // How GitHub's own pages about an organization begin; no owner can have that name.
             [orgs, name, ..] if orgs.eq_ignore_ascii_case("orgs") => {
                 return Err(format!("is a page about an organization: name it `{scheme}://{authority}/{name}`"));
+            }
+            // What `git clone` takes; no repository's name can end so.
+            [owner, name] if let Some(name) = name.strip_suffix(".git") => {
+                return Err(format!("is a clone's address: name it `{scheme}://{authority}/{owner}/{name}`"));
             }
             [owner, name] if is_name(owner) && is_name(name) => {
                 Scope::Repository(RepositoryName::new(format!("{owner}/{name}")))
@@ -127,6 +134,8 @@ mod tests {
             "https://github.com/acme#x",
             "https://github.com/orgs/acme",
             "https://github.com/orgs/acme/repositories",
+            "https://github.com/enterprises",
+            "https://github.com/acme/api.git",
             "https://github.com/a%2Fb",
             "https://github.com/..",
             "",

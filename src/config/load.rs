@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
+use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use jsonwebtoken::EncodingKey;
 use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
@@ -308,7 +308,9 @@ impl Loader<'_> {
 
     fn pools(&self, root: &Table<'_>, ec2: Option<&Ec2>) -> Vec<Pool> {
         let tables = root.tables("pool");
-        if self.request.needs == Needs::Launch && tables.is_empty() && !root.has("pool") {
+        // A `pool` of another type has been reported; `pool = []` has not.
+        let is_missing = tables.is_empty() && (!root.has("pool") || root.is_list("pool"));
+        if self.request.needs == Needs::Launch && is_missing {
             self.report(Problem::new("there is no `[[pool]]`").hint("add one: README.md shows a whole configuration"));
         }
         let (mut pools, mut names) = (Vec::new(), BTreeSet::new());
@@ -388,7 +390,8 @@ fn globs(table: &Table<'_>, key: &'static str) -> Option<(GlobSet, Vec<String>)>
     }
     let mut set = GlobSetBuilder::new();
     for pattern in &patterns.value {
-        match Glob::new(&pattern.value) {
+        // Repositories' names have no case on GitHub, but are listed as they were first written.
+        match GlobBuilder::new(&pattern.value).case_insensitive(true).build() {
             Ok(glob) => drop(set.add(glob)),
             Err(error) => {
                 table.wrong(key, pattern, format!("`{}` is not a glob: {}", pattern.value, error.kind()), "not a glob");

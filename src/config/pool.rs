@@ -15,6 +15,9 @@ const LONGEST_NAME: usize = 64;
 const MOST_RUNNERS: i64 = 10_000;
 /// GitHub's limit for a just-in-time runner is 100; the label of its birth is one of them.
 const MOST_LABELS: usize = 99;
+/// How the label of a runner's birth begins ([`engine::birth_label`]); `ghascale-linux-x64` would be a birth in 1971, and
+/// its runner an orphan at once.
+const BIRTH: &str = "ghascale-";
 /// EC2 allows 50 tags; ours take up to ten.
 const MOST_TAGS: usize = 40;
 
@@ -109,6 +112,9 @@ fn labels(table: &Table<'_>) -> Vec<Label> {
             table.wrong("labels", label, "a label has at most 256 characters and no comma", "not a label");
         } else if label.value.trim() != label.value {
             table.wrong("labels", label, "a label has no blanks around it: no job could ask for it", "not a label");
+        } else if label.value.to_lowercase().starts_with(BIRTH) {
+            let what = format!("a label in `{BIRTH}` would be read as the time of the runner's registration");
+            table.wrong("labels", label, what, "reserved");
         }
     }
     if labels.value.len() > MOST_LABELS {

@@ -84,6 +84,11 @@ impl<'a> Table<'a> {
         self.entries.get(key).is_some_and(|value| value.get_ref().is_str())
     }
 
+    /// Returns whether a key is there and holds a list.
+    pub(super) fn is_list(&self, key: &str) -> bool {
+        self.entries.get(key).is_some_and(|value| value.get_ref().is_array())
+    }
+
     fn get(&self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
         self.asked.borrow_mut().insert(key);
         self.entries.get(key)

@@ -18,6 +18,7 @@ refused! {
     a_url_is_not_plain_http: github("url = \"http://github.com/acme\"");
     a_url_is_no_enterprise_yet: github("url = \"https://github.com/enterprises/acme\"");
     a_url_is_no_page_about_an_organization: github("url = \"https://github.com/orgs/acme/repositories\"");
+    a_url_is_no_clones_address: github("url = \"https://github.com/acme/api.git\"");
     a_url_is_needed: github("");
     an_api_url_is_an_address: github("url = \"https://github.com/acme\"\napi_url = \"ghe.example\"");
     a_table_is_no_text: GOOD.replace("[github]\nurl", "github");
@@ -53,6 +54,7 @@ refused! {
     a_pool_needs_one_label_at_least: changed("labels", "labels = []");
     a_label_has_no_comma: changed("labels", "labels = [\"linux,x64\"]");
     a_label_has_no_blanks_around: changed("labels", "labels = [\"linux \"]");
+    a_label_is_not_mistaken_for_a_birth: changed("labels", "labels = [\"Ghascale-linux-x64\"]");
     a_label_is_there_once_whatever_its_case: changed("labels", "labels = [\"linux\", \"Linux\"]");
     a_label_is_a_text: changed("labels", "labels = [\"linux\", 64, \"\"]");
     a_pool_needs_a_max: changed("max", "");
@@ -71,6 +73,7 @@ refused! {
     a_tag_of_ours_is_reserved: format!("{GOOD}[pool.tags]\n\"aws:x\" = \"1\"\n\"GHASCALE:pool\" = \"2\"\nName = \"3\"\n");
     a_tag_has_a_key_and_a_text: format!("{GOOD}[pool.tags]\n\"\" = \"1\"\nteam = 2\n");
     one_pool_in_single_brackets_is_no_list: GOOD.replace("[[pool]]", "[pool]");
+    an_empty_list_of_pools_launches_nothing: format!("pool = []\n{}", GOOD.split("[[pool]]").next().unwrap());
     two_pools_have_two_names: format!("{GOOD}[[pool]]\nname = \"linux-x64\"\nlabels = [\"other\"]\n");
     emoji_before_the_place_do_not_shift_it: changed("labels", "labels = [\"🦀🏳️‍🌈 日本語\", 64]");
     a_file_of_windows_is_drawn_as_any: changed("max", "max = 0").replace('\n', "\r\n");

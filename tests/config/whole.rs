@@ -141,3 +141,9 @@ fn pools_that_overlap_are_warned_of_once_a_pair() {
     assert_eq!(subjects(&[("c", "'x'"), ("b", "'x'"), ("a", "'x'")]).len(), 3);
     assert!(subjects(&[("a", "'x', 'arm64'"), ("b", "'x', 'x64'")]).is_empty());
 }
+
+#[test]
+fn globs_have_no_case_as_repositories_have_none() {
+    let scan = Desk::with(scan("include = [\"acme/*\"]\nexclude = [\"*-Secret\"]")).config().scan;
+    assert!(scan.include.is_match("Acme/App") && scan.exclude.is_match("acme/app-secret"));
+}
