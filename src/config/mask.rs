@@ -3,8 +3,11 @@
 
 /// How a token of GitHub begins: <https://docs.github.com/authentication> "GitHub's token formats".
 const TOKENS: [&str; 6] = ["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"];
-/// Keys that the configuration doesn't have, and that operators put secrets under.
+/// How keys end that the configuration doesn't have, and that operators put secrets under: `github_token`, `Password`.
 const KEYS: [&str; 4] = ["token", "password", "secret", "private_key"];
+/// A run of letters, digits and underscores, of both letters and digits, is taken for a secret when it is that long:
+/// GitHub's classic tokens are 40 hexadecimal digits, and EC2's ids have 21 characters, a hyphen among them.
+const LONG: usize = 36;
 
 /// Returns the text with stars for what looks like a secret. It is as long as before, in bytes and lines, so that
 /// spans still fit.
@@ -33,11 +36,27 @@ pub(super) fn mask(text: &str) -> String {
             }
         }
     }
+    let mut start = 0;
+    for run in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+        let word = run.trim_end_matches(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let has = |is: fn(&u8) -> bool| word.as_bytes().iter().any(is);
+        if word.len() >= LONG && has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic) {
+            bytes[start..start + word.len()].fill(b'*');
+        }
+        start += run.len();
+    }
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+/// Returns the text of a file as [`mask`] has it, with stars too for all that is assigned to a key which sounds like a
+/// secret's. Messages are not read that way: `GITHUB_TOKEN=… ghascale` is what a hint says.
+pub(super) fn mask_file(text: &str) -> String {
+    let mut bytes = mask(text).into_bytes();
+    let folded = text.to_ascii_lowercase();
     for key in KEYS {
-        for start in ends_of(text, key) {
-            let is_word = text[..start - key.len()].ends_with(|c: char| c.is_ascii_alphanumeric() || "_-".contains(c));
+        for start in ends_of(&folded, key) {
             let after = text[start..].trim_start_matches(['"', '\'', ' ', '\t']);
-            if !is_word && after.starts_with('=') {
+            if after.starts_with('=') {
                 cover(&mut bytes, text, text.len() - after.len() + 1, |c| matches!(c, '\n' | '\r'));
             }
         }
@@ -64,7 +83,10 @@ mod tests {
     fn what_looks_like_a_secret_is_covered() {
         assert_eq!(mask("token_env = \"ghp_abc123\" # x"), "token_env = \"ghp_******\" # x");
         assert_eq!(mask("url = \"https://me:pä@github.com/acme\""), "url = \"https://******@github.com/acme\"");
-        assert_eq!(mask("{ \"token\" = \"0af3\" }\nmax = 1"), "{ \"token\" =*********\nmax = 1");
+        assert_eq!(mask_file("{ \"token\" = \"0af3\" }\nmax = 1"), "{ \"token\" =*********\nmax = 1");
+        assert_eq!(mask_file("Client_Secret = 'x'\nmax = 1"), "Client_Secret =****\nmax = 1");
+        let classic = "0af3".repeat(10);
+        assert_eq!(mask(&format!("`{classic}` is not set")), format!("`{}` is not set", "*".repeat(40)));
         assert_eq!(
             mask("-----BEGIN RSA PRIVATE KEY-----\nMIIE\nMIIE\n-----END RSA PRIVATE KEY-----\nmax = 1"),
             "-----BEGIN RSA PRIVATE KEY-----\n****\n****\n-----END RSA PRIVATE KEY-----\nmax = 1"
@@ -78,9 +100,12 @@ mod tests {
             "token_file = \"token\"",
             "private_key_file = \"app.pem\"",
             "url = \"https://github.com/acme\" # ask me@acme.example",
+            "image = \"ami-0123456789abcdef0\"",
+            "user_data_file = \"/var/lib/ghascale/some/rather/long/path/to/user-data-2026.sh\"",
+            "# ______________________________________________________________",
             "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----",
         ] {
-            assert_eq!(mask(text), text);
+            assert_eq!(mask_file(text), text);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-use super::mask::mask;
+use super::mask::{mask, mask_file};
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Problems {
             hint: problem.hint.as_deref().map(mask),
             ..problem
         };
-        Self { path: path.into(), source: mask(source), list: list.into_iter().map(masked).collect() }
+        Self { path: path.into(), source: mask_file(source), list: list.into_iter().map(masked).collect() }
     }
 
     /// Draws them as rustc draws wrong code: the line, the span underlined, the cure.

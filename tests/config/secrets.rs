@@ -2,6 +2,9 @@
 
 use super::{Desk, GOOD, TOKEN, app_key, changed, github};
 
+/// What GitHub's tokens looked like before they had prefixes.
+const CLASSIC: &str = "0123456789abcdef0123456789abcdef01234567";
+
 /// A line of the key that is in no other.
 fn key_line() -> &'static str {
     app_key().lines().nth(3).unwrap()
@@ -26,6 +29,10 @@ fn a_secret_in_the_wrong_place_is_not_drawn() {
         format!("token_env = \"{TOKEN}"),
         format!("{TOKEN} = 1"),
         "token = \"hunter2hunter2\"".to_owned(),
+        "github_token = \"hunter2hunter2\"".to_owned(),
+        "Client-Secret = \"hunter2hunter2\"".to_owned(),
+        format!("token_env = \"{CLASSIC}\""),
+        format!("elsewhere = \"{CLASSIC}\""),
         "password = 'hunter2hunter2'".to_owned(),
         "app = { private_key = \"hunter2hunter2\" }".to_owned(),
         "api_url = \"https://me:hunter2hunter2@ghe.example\"".to_owned(),
@@ -35,7 +42,7 @@ fn a_secret_in_the_wrong_place_is_not_drawn() {
         let text = github(&format!("url = \"https://github.com/acme\"\n{line}"));
         let problems = Desk::with(text).result().expect_err(&line);
         let shown = format!("{problems:?} {problems} {}", problems.render(true));
-        for secret in [TOKEN, "hunter2hunter2", key_line()] {
+        for secret in [TOKEN, CLASSIC, "hunter2hunter2", key_line()] {
             assert!(!shown.contains(secret), "{line}\n{problems}");
         }
     }
