@@ -212,15 +212,18 @@ pub fn birth_label(born: Timestamp, nonce: u64) -> Label {
 }
 
 /// Reads the time of registration back from a runner's labels.
+///
+/// Of several that look like one the latest counts: too young is only reaped later, too old would be reaped at once.
 #[must_use]
 pub fn born(labels: &[Label]) -> Option<Timestamp> {
-    labels.iter().find_map(|label| {
+    let births = labels.iter().filter_map(|label| {
         let (born, nonce) = label.as_str().strip_prefix("ghascale-")?.split_once('-')?;
         if nonce.is_empty() {
             return None;
         }
         Timestamp::from_second(i64::from_str_radix(born, 36).ok()?).ok()
-    })
+    });
+    births.max()
 }
 
 fn base36(mut number: u64) -> String {
@@ -243,7 +246,8 @@ mod tests {
     fn a_birth_label_carries_its_second() {
         let at = Timestamp::from_second(1_795_478_400).unwrap();
         let label = birth_label(at, 0xdead_beef_cafe_f00d);
-        assert_eq!(born(&[Label::new("linux"), label]), Some(at));
+        assert_eq!(born(&[Label::new("linux"), label.clone()]), Some(at));
+        assert_eq!(born(&[Label::new("ghascale-linux-x64"), label]), Some(at), "somebody's own label is older");
     }
 
     #[test]
