@@ -433,7 +433,7 @@ fn warnings(pools: &[Pool]) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for pool in pools {
         let name = &pool.policy.name;
-        if let Some(scale_set) = &pool.scale_set {
+        if let (Some(scale_set), None) = (&pool.scale_set, pool.source) {
             let said =
                 format!("its scale set `{scale_set}` is not read by this version: demand is read from the REST API");
             warnings.push(Warning::new(WarningCode::SourceFallback, name.as_str(), said));
