@@ -52,7 +52,8 @@ pub(super) fn parse(url: &str) -> Result<Address, String> {
                     .to_owned(),
             ),
         };
-    let api_url = match host.as_str() {
+    // By host and port: what answers at another port of that name is not github.com, and must not be taken for it.
+    let api_url = match authority.strip_suffix(":443").unwrap_or(&authority) {
         "github.com" | "www.github.com" => "https://api.github.com".to_owned(),
         _ if host.ends_with(".ghe.com") => format!("{scheme}://api.{authority}"),
         _ => format!("{scheme}://{authority}/api/v3"),
@@ -106,6 +107,8 @@ mod tests {
     fn each_edition_has_its_own_api_host() {
         assert_eq!(api("https://github.com/acme"), "https://api.github.com");
         assert_eq!(api("https://www.github.com/acme/"), "https://api.github.com");
+        assert_eq!(api("https://GitHub.com:443/acme"), "https://api.github.com");
+        assert_eq!(api("https://github.com:8443/acme"), "https://github.com:8443/api/v3");
         assert_eq!(api("https://corp.ghe.com/acme"), "https://api.corp.ghe.com");
         assert_eq!(api("https://ghe.example:8443/acme"), "https://ghe.example:8443/api/v3");
         assert_eq!(api("http://127.0.0.1:7777/acme"), "http://127.0.0.1:7777/api/v3");

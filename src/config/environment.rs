@@ -59,7 +59,7 @@ impl Environment {
         self.variables.get(name).map(String::as_str).filter(|value| !value.trim().is_empty())
     }
 
-    /// Returns the file to read: `-c`, else `GHASCALE_CONFIG`, else what exists of `./ghascale.toml` and
+    /// Returns the file to read; one that is there and can't be read is not passed over for another fleet's: `-c`, else `GHASCALE_CONFIG`, else what exists of `./ghascale.toml` and
     /// `$XDG_CONFIG_HOME/ghascale/ghascale.toml`.
     pub(super) fn file(&self, flag: Option<&Path>) -> Option<PathBuf> {
         if let Some(file) = flag.or(self.get("GHASCALE_CONFIG").map(Path::new)) {
@@ -69,6 +69,12 @@ impl Environment {
         let home = self.get("XDG_CONFIG_HOME").map(PathBuf::from).filter(|home| home.is_absolute());
         let home = home.or_else(|| self.get("HOME").map(|home| Path::new(home).join(".config")));
         let candidates = [Some(self.directory.clone()), home.map(|home| home.join("ghascale"))];
-        candidates.into_iter().flatten().map(|folder| folder.join("ghascale.toml")).find(|file| file.is_file())
+        candidates.into_iter().flatten().map(|folder| folder.join("ghascale.toml")).find(|file| is_there(file))
     }
+}
+
+/// Returns whether a path names anything: a broken link, a directory and a file behind a closed door are there too.
+fn is_there(file: &Path) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    !file.symlink_metadata().is_err_and(|error| matches!(error.kind(), NotFound | NotADirectory))
 }

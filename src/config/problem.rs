@@ -56,9 +56,9 @@ impl Problems {
     /// Takes what was found; nothing that looks like a secret stays in it.
     pub(super) fn new(path: impl Into<String>, source: &str, list: Vec<Problem>) -> Self {
         let masked = |problem: Problem| Problem {
-            message: mask(&problem.message),
-            label: mask(&problem.label),
-            hint: problem.hint.as_deref().map(mask),
+            message: shown(&problem.message),
+            label: shown(&problem.label),
+            hint: problem.hint.as_deref().map(shown),
             ..problem
         };
         Self { path: path.into(), source: mask_file(source), list: list.into_iter().map(masked).collect() }
@@ -97,6 +97,11 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+/// Masks secrets, and what would speak to the terminal: a value's escapes are decoded by now.
+fn shown(text: &str) -> String {
+    mask(text).chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
 
 /// Returns the known word that is nearest to another, if one is near.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

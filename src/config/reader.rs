@@ -162,15 +162,22 @@ impl<'a> Table<'a> {
         Some(At { value, span: number.span })
     }
 
-    /// Reads a duration, `5m` or `1h 30m`, longer than zero and at most a year.
+    /// Reads a duration, `5m` or `1h 30m`, longer than zero and at most thirty days.
+    ///
+    /// humantime reads `M` as months: the bound is below one, so that `10M` for ten minutes is refused, and not paid for.
     pub(super) fn duration(&self, key: &'static str) -> Option<At<Duration>> {
         let text = self.text(key)?;
         match humantime::parse_duration(&text.value) {
-            Ok(duration) if (1..=366 * 86_400).contains(&duration.as_secs()) => {
+            Ok(duration) if (1..=30 * 86_400).contains(&duration.as_secs()) => {
                 Some(At { value: duration, span: text.span })
             }
             Ok(_) => {
-                self.wrong(key, &text, format!("`{}` is out of bounds", text.value), "allowed: 1s to a year");
+                self.wrong(
+                    key,
+                    &text,
+                    format!("`{}` is out of bounds", text.value),
+                    "allowed: 1s to 30d; minutes are `m`, and `M` is months",
+                );
                 None
             }
             Err(error) => {

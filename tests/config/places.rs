@@ -135,3 +135,13 @@ fn a_directory_is_no_configuration() {
 fn a_file_that_was_asked_for_and_is_not_there_is_refused() {
     assert_snapshot!(Desk::with(GOOD).variable("GHASCALE_CONFIG", "none.toml").problems());
 }
+
+#[test]
+fn a_file_that_is_there_and_cannot_be_read_is_not_passed_over() {
+    let desk = Desk::empty().file("home/.config/ghascale/ghascale.toml", GOOD);
+    let home = desk.directory.path().join("home").display().to_string();
+    let desk = desk.variable("HOME", &home);
+    assert!(desk.result().is_ok());
+    std::os::unix::fs::symlink("nowhere", desk.directory.path().join("ghascale.toml")).unwrap();
+    assert!(desk.problems().contains("can't be read"), "{}", desk.problems());
+}

@@ -135,3 +135,18 @@ fn all_is_drawn_in_colour_where_that_is_asked_for() {
     assert!(!problems.render(false).contains('\u{1b}'));
     assert_eq!(problems.to_string(), problems.render(false));
 }
+
+#[test]
+fn months_that_were_meant_as_minutes_are_refused() {
+    for (key, value) in [("idle_timeout", "10M"), ("max_lifetime", "12M"), ("boot_timeout", "1month")] {
+        let problems = Desk::with(changed(key, &format!("{key} = \"{value}\""))).problems();
+        assert!(problems.contains("out of bounds") && problems.contains("`M` is months"), "{problems}");
+    }
+    assert!(Desk::with(changed("idle_timeout", "idle_timeout = \"10m\"")).result().is_ok());
+}
+
+#[test]
+fn a_value_cannot_speak_to_the_terminal() {
+    let problems = Desk::with(changed("name", r#"name = "\u001b]0;x\u0007""#)).problems();
+    assert!(problems.contains('\u{fffd}') && !problems.contains(['\u{1b}', '\u{7}']), "{problems:?}");
+}
