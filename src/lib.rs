@@ -16,6 +16,7 @@ pub mod observe;
 pub mod report;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod scale_set;
 pub mod services;
 pub mod state;
 pub mod ui;

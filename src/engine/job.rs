@@ -92,6 +92,25 @@ pub enum Source {
     ScaleSet,
 }
 
+/// The seven counts that the Actions Service keeps of a runner scale set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Statistics {
+    /// Jobs offered to the set and not acquired; 0 where GitHub assigns jobs directly.
+    pub available: u64,
+    /// Jobs acquired, their assignment on its way.
+    pub acquired: u64,
+    /// Jobs assigned to the set, waiting and running: the demand.
+    pub assigned: u64,
+    /// Those of them that a runner has.
+    pub running: u64,
+    /// Runners registered for the set, whatever their state.
+    pub registered: u64,
+    /// Online, with a job.
+    pub busy: u64,
+    /// Online, without one.
+    pub idle: u64,
+}
+
 /// A run that should have jobs, but whose jobs GitHub does not show (404 or an empty list): not zero, unknown.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HiddenRun {

@@ -22,7 +22,7 @@ mod view;
 pub use assignment::{Assignment, Capacity, assign};
 pub use check::check;
 pub use fleet::{Connection, Instance, InstanceState, Mark, Market, Marks, Offering, Runner, birth_label, born};
-pub use job::{CountKind, Demand, HiddenRun, Job, JobState, SkippedRepository, Source, WaitReason};
+pub use job::{CountKind, Demand, HiddenRun, Job, JobState, SkippedRepository, Source, Statistics, WaitReason};
 pub use labels::Signature;
 pub use names::{
     FleetName, InstanceId, JobId, Label, PoolName, RepositoryName, RunId, RunnerId, RunnerName, Scope, Slot,
