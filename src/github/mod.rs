@@ -3,6 +3,7 @@
 mod auth;
 mod client;
 mod error;
+mod groups;
 mod jobs;
 mod pages;
 mod repositories;
@@ -12,5 +13,6 @@ mod scan;
 
 pub use client::{Client, Patience, Usage};
 pub use error::{Error, ErrorKind};
+pub use groups::{RunnerGroup, Visibility, runner_groups};
 pub use runners::{ScopeRunners, runners};
 pub use scan::{NoProgress, Progress, Scanned, scan};
