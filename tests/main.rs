@@ -3,6 +3,7 @@
 
 #[cfg(feature = "sandbox")]
 mod commands;
+mod comparison;
 mod config;
 #[cfg(feature = "sandbox")]
 mod demand;
