@@ -5,12 +5,16 @@ mod client;
 mod error;
 mod jobs;
 mod pages;
+mod registration;
 mod repositories;
 mod runners;
 mod runs;
 mod scan;
+pub(crate) mod transport;
 
+pub(crate) use client::SENDS;
 pub use client::{Client, Patience, Usage};
 pub use error::{Error, ErrorKind};
+pub(crate) use registration::AdminConnection;
 pub use runners::{ScopeRunners, runners};
 pub use scan::{NoProgress, Progress, Scanned, scan};

@@ -52,7 +52,7 @@ impl From<Listed> for Runner {
 }
 
 /// Returns where a scope's Actions resources are.
-fn actions(scope: &Scope) -> String {
+pub(super) fn actions(scope: &Scope) -> String {
     match scope {
         Scope::Organization(name) => format!("/orgs/{name}/actions"),
         Scope::Repository(name) => format!("/repos/{name}/actions"),
