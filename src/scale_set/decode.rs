@@ -137,6 +137,11 @@ pub(super) fn without_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii()
 }
 
+/// Returns whether a body says nothing.
+pub(super) fn is_nothing(body: &[u8]) -> bool {
+    matches!(without_mark(body), b"" | b"null")
+}
+
 pub(super) fn is_html(body: &[u8]) -> bool {
     without_mark(body).starts_with(b"<")
 }
@@ -251,7 +256,7 @@ pub(super) fn message(body: &[u8]) -> Result<Message, String> {
 fn jobs(body: Option<&Value>) -> Entries<JobMessage> {
     let values = match body {
         None => return Entries::none(),
-        Some(Value::String(text)) if without_mark(text.as_bytes()).is_empty() => return Entries::none(),
+        Some(Value::String(text)) if is_nothing(text.as_bytes()) => return Entries::none(),
         Some(Value::String(text)) => serde_json::from_slice(without_mark(text.as_bytes())).unwrap_or_default(),
         Some(other) => other.clone(),
     };

@@ -7,6 +7,8 @@ mod address;
 mod client;
 mod connection;
 mod decode;
+#[cfg(test)]
+mod decode_test;
 mod error;
 mod message;
 mod model;

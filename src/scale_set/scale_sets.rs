@@ -167,7 +167,7 @@ impl Client {
 
 /// Returns whether the service says that there is nothing: 204, or no body.
 pub(super) fn is_nothing(reply: &Reply) -> bool {
-    reply.status == StatusCode::NO_CONTENT || matches!(decode::without_mark(&reply.body), b"" | b"null")
+    reply.status == StatusCode::NO_CONTENT || decode::is_nothing(&reply.body)
 }
 
 /// Returns labels as the service takes them.
