@@ -4,6 +4,8 @@ mod control;
 mod ec2;
 mod faults;
 mod github;
+mod scale_set;
+mod scenario_file;
 mod serve;
 mod time;
 
