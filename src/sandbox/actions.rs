@@ -121,14 +121,14 @@ fn route(world: &mut World, tenant: u32, request: &Request) -> Answer {
     if let ["_apis", "runtime", "runnerscalesets", set, "acquirejobs"] = path[..] {
         return queue::acquire(world, request, set);
     }
-    let Some(Grant::Admin(repository)) = request.bearer().and_then(|token| world.granted(token)).cloned() else {
+    let Some(Grant::Admin(scope)) = request.bearer().and_then(|token| world.granted(token)).cloned() else {
         return Answer::unauthorized();
     };
     if request.method != Method::GET && request.parameter("api-version").is_none() {
         let message = format!("No api-version was supplied for the \"{}\" request.", request.method);
         return Answer::exception(StatusCode::BAD_REQUEST, "VssVersionNotSpecifiedException", &message);
     }
-    let scope = repository.as_deref();
+    let scope = scope.0.as_deref();
     match path[..] {
         ["_apis", "runtime", "runnergroups"] if request.method == Method::GET => {
             scale_sets::groups(world, request, scope)

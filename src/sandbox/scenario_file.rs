@@ -105,8 +105,7 @@ impl ScenarioFile {
     }
 
     /// Returns the world as it begins at `now`.
-    #[must_use]
-    pub fn world(&self, now: Timestamp) -> World {
+    pub(super) fn world(&self, now: Timestamp) -> World {
         let mut world = self.scenario.world(now);
         self.settings.turn(&mut world).expect("they were turned once when the file was read");
         self.repositories.iter().for_each(|repository| repository.turn(&mut world));

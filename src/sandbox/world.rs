@@ -23,7 +23,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use self::editor::{JobEditor, RepositoryEditor, RunEditor, RunnerEditor};
-pub(super) use self::grant::Grant;
+pub(super) use self::grant::{Grant, Scope};
 pub use self::group::RunnerGroupEditor;
 pub(super) use self::group::{RunnerGroup, Visibility};
 pub(super) use self::launch::{LaunchRequest, Refusal};

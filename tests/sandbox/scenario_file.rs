@@ -83,6 +83,14 @@ fn a_file_that_is_not_understood_is_refused_with_its_name() {
 }
 
 #[test]
+fn the_file_that_the_readme_shows_is_understood() {
+    let readme = include_str!("../../README.md");
+    let shown = readme.split("```toml\n").find(|block| block.contains("--scenario ./monday.toml\n")).unwrap();
+    let shown = shown.split("```").next().unwrap();
+    ScenarioFile::parse("monday.toml", shown).unwrap();
+}
+
+#[test]
 fn a_beginning_is_a_scenario_by_its_name_and_a_file_by_its_path() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("monday.toml");

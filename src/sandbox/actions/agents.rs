@@ -46,7 +46,7 @@ pub(super) fn respond(world: &mut World, request: &Request, scope: Option<&str>,
             let name = request.parameter("agentName").filter(|name| !name.is_empty());
             let runners = world.runners.values().filter(here);
             let runners = runners.filter(|runner| name.is_none_or(|name| runner.name == name));
-            Answer::list(runners.map(|runner| documents::runner(world, runner)).collect())
+            Answer::list(runners.map(|runner| documents::runner(world, runner)))
         }
         (&Method::GET, [id]) => match id.parse().ok().and_then(|id| world.runners.get(&id)).filter(here) {
             Some(runner) => Answer::ok(documents::runner(world, runner)),

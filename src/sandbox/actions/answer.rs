@@ -28,7 +28,8 @@ impl Answer {
     }
 
     /// Returns 200 with a list.
-    pub(super) fn list(items: Vec<Value>) -> Self {
+    pub(super) fn list(items: impl IntoIterator<Item = Value>) -> Self {
+        let items: Vec<_> = items.into_iter().collect();
         Self::ok(json!({ "count": items.len(), "value": items }))
     }
 

@@ -100,6 +100,7 @@ async fn poll(shared: &Shared, request: &Request<'_>, wire: &Wire, set: u64, ses
 async fn wait(shared: &Shared, request: &Request<'_>, set: u64, session: &str, last: u64, hold: Duration) -> Answer {
     let began = Instant::now();
     loop {
+        let looked = Instant::now();
         {
             let mut world = shared.world();
             if world.session(set, session).is_none() {
@@ -114,7 +115,8 @@ async fn wait(shared: &Shared, request: &Request<'_>, set: u64, session: &str, l
         if left.is_zero() || shared.is_stopping() {
             return Answer::empty(StatusCode::ACCEPTED);
         }
-        tokio::time::sleep(left.min(LOOK_EVERY)).await;
+        // A large world takes its time: most of it is left to whoever else wants the world.
+        tokio::time::sleep(left.min(LOOK_EVERY.max(10 * looked.elapsed()))).await;
     }
 }
 
@@ -132,7 +134,7 @@ pub(super) fn acquire(world: &mut World, request: &Request, set: &str) -> Answer
         return gone(world, own);
     }
     match serde_json::from_slice::<Vec<u64>>(request.body) {
-        Ok(requests) => Answer::list(world.acquire(own, &requests).into_iter().map(Into::into).collect()),
+        Ok(requests) => Answer::list(world.acquire(own, &requests).into_iter().map(Into::into)),
         Err(error) => scale_sets::malformed(&error),
     }
 }

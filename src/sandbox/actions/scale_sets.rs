@@ -83,7 +83,7 @@ pub(super) fn of_scope(world: &mut World, request: &Request, scope: Option<&str>
     let sets = world.scale_sets(scope).filter(|set| {
         group.is_none_or(|group| set.group_id == group) && name.is_none_or(|name| set.name.eq_ignore_ascii_case(name))
     });
-    Answer::list(sets.map(|set| documents::scale_set(world, &service, set, None)).collect())
+    Answer::list(sets.map(|set| documents::scale_set(world, &service, set, None)))
 }
 
 const GROUP: &str = "The value of runnerGroupId is not valid.";
@@ -132,7 +132,7 @@ pub(super) fn groups(world: &World, request: &Request, scope: Option<&str>) -> A
         (scope.is_none() || group.id == 1) && name.is_none_or(|name| group.name.eq_ignore_ascii_case(name))
     });
     let runners = |id| world.runners.values().filter(|runner| runner.group_id == id).count();
-    Answer::list(groups.map(|group| documents::runner_group(group, runners(group.id))).collect())
+    Answer::list(groups.map(|group| documents::runner_group(group, runners(group.id))))
 }
 
 pub(super) fn malformed(error: &serde_json::Error) -> Answer {

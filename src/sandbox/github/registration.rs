@@ -10,7 +10,7 @@ use super::answer::{Answer, Request};
 use super::documents::time;
 use super::find_repository;
 use crate::sandbox::actions::{jwt, service_url};
-use crate::sandbox::world::{Grant, World, take_one};
+use crate::sandbox::world::{Grant, Scope, World, take_one};
 
 /// Where runners, and listeners, register.
 pub(super) const PATH: &str = "/actions/runner-registration";
@@ -22,7 +22,7 @@ const TOKEN_LIVES: Duration = Duration::from_hours(1);
 pub(super) fn token(world: &mut World, repository: Option<&str>) -> Answer {
     let expires = world.now() + TOKEN_LIVES;
     let token = format!("AABF3JGZ{}", world.guid().replace('-', "").to_uppercase());
-    world.grant(&token, Grant::Registration(repository.map(str::to_owned)), expires);
+    world.grant(&token, Grant::Registration(Scope(repository.map(str::to_owned))), expires);
     Answer::created(json!({ "token": token, "expires_at": time(expires) }))
 }
 
@@ -34,10 +34,10 @@ pub(super) fn admit(world: &World, headers: &HeaderMap) -> Option<Answer> {
     }
 }
 
-fn scope(world: &World, headers: &HeaderMap) -> Option<Option<String>> {
+fn scope(world: &World, headers: &HeaderMap) -> Option<Scope> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     match world.granted(value.strip_prefix("RemoteAuth ")?)? {
-        Grant::Registration(repository) => Some(repository.clone()),
+        Grant::Registration(scope) => Some(scope.clone()),
         Grant::Admin(_) | Grant::Queue { .. } => None,
     }
 }
@@ -71,12 +71,12 @@ pub(super) fn register(world: &mut World, headers: &HeaderMap, request: &Request
 }
 
 /// Returns the scope that a configuration URL names.
-fn named(world: &World, url: &str) -> Option<Option<String>> {
+fn named(world: &World, url: &str) -> Option<Scope> {
     let (_, rest) = url.split_once("://")?;
     let (_, path) = rest.trim_matches('/').split_once('/')?;
     match path.split('/').collect::<Vec<_>>()[..] {
-        [organization] if organization.eq_ignore_ascii_case(&world.organization) => Some(None),
-        [owner, name] => find_repository(world, owner, name).map(|repository| Some(repository.full_name.clone())),
+        [organization] if organization.eq_ignore_ascii_case(&world.organization) => Some(Scope(None)),
+        [owner, name] => find_repository(world, owner, name).map(|found| Scope(Some(found.full_name.clone()))),
         _ => None,
     }
 }

@@ -106,10 +106,12 @@ impl World {
             }
             SetEvent::ToldLate => {
                 let now = self.now;
-                let (due, later) = std::mem::take(&mut self.actions.late).into_iter().partition(|(at, ..)| *at <= now);
+                let late = std::mem::take(&mut self.actions.late);
+                let (due, later): (Vec<_>, _) = late.into_iter().partition(|(at, ..)| *at <= now);
                 self.actions.late = later;
-                let due: Vec<_> = due;
-                due.into_iter().for_each(|(_, set, entry)| self.tell(set, entry));
+                for (_, set, entry) in due {
+                    self.tell(set, entry);
+                }
             }
             SetEvent::SessionLost(set) => {
                 if let Some(set) = self.actions.sets.get_mut(set) {
@@ -171,35 +173,49 @@ impl World {
     /// Gives each queued job to the first set whose session announced more than it has.
     fn assign_directly(&mut self) {
         self.actions.holds.retain(|_, hold| matches!(hold, Hold::Given(_)));
-        let mut assigned: BTreeMap<u64, u64> = BTreeMap::new();
-        for hold in self.actions.holds.values() {
-            if let Hold::Given(holding) = hold {
-                *assigned.entry(holding.set).or_default() += 1;
-            }
+        let (mut room, shut) = (self.room(), self.shut_sessions());
+        if room.is_empty() && shut.is_empty() {
+            return;
         }
-        let traps = self.settings.scale_sets.zero_capacity_trap;
         for (queued_at, job) in self.queued_for_sets() {
             if self.actions.trapped.contains(&job) {
                 continue;
             }
             let sets = self.sets_for(job);
-            let session = |set: &u64| self.actions.sets.get(set).and_then(|set| set.session.as_ref());
-            if traps && sets.iter().filter_map(session).any(|it| it.shut_since.is_some_and(|at| at <= queued_at)) {
+            if sets.iter().any(|set| shut.get(set).is_some_and(|since| *since <= queued_at)) {
                 self.actions.trapped.insert(job);
                 continue;
             }
-            let room = |set: &&u64| {
-                let capacity = session(set).and_then(|session| session.capacity).unwrap_or_default();
-                u64::from(capacity) > assigned.get(*set).copied().unwrap_or_default()
-            };
-            let Some(set) = sets.iter().find(room).copied() else { continue };
-            *assigned.entry(set).or_default() += 1;
+            let Some(set) = sets.into_iter().find(|set| room.contains_key(set)) else { continue };
+            room.entry(set).and_modify(|left| *left -= 1);
+            room.retain(|_, left| *left > 0);
+            let job_id = self.guid();
             let now = self.now;
-            let holding =
-                Holding { set, request_id: 0, job_id: self.guid(), given_at: now, assigned_at: None, started: false };
+            let holding = Holding { set, request_id: 0, job_id, given_at: now, assigned_at: None, started: false };
             self.actions.holds.insert(job, Hold::Given(holding));
             self.assign_acquired(job);
         }
+    }
+
+    /// Returns how many more jobs each set's session would take; those that would take none are left out.
+    fn room(&self) -> BTreeMap<u64, u64> {
+        let sessions = self.actions.sets.values().filter_map(|set| Some((set.id, set.session.as_ref()?.capacity?)));
+        let mut room: BTreeMap<u64, u64> = sessions.map(|(set, capacity)| (set, capacity.into())).collect();
+        for hold in self.actions.holds.values() {
+            if let Hold::Given(holding) = hold {
+                room.entry(holding.set).and_modify(|left| *left = left.saturating_sub(1));
+            }
+        }
+        room.retain(|_, left| *left > 0);
+        room
+    }
+
+    /// Returns since when sessions announce nothing, where that is a trapdoor.
+    fn shut_sessions(&self) -> BTreeMap<u64, Timestamp> {
+        if !self.settings.scale_sets.zero_capacity_trap {
+            return BTreeMap::new();
+        }
+        self.actions.sets.values().filter_map(|set| Some((set.id, set.session.as_ref()?.shut_since?))).collect()
     }
 
     /// Offers each queued job to every set with a session that doesn't know of it; a listener of another system
@@ -314,11 +330,10 @@ impl World {
         let Some(entry) = entry else { return };
         let settings = &self.settings.scale_sets;
         match settings.completed {
-            Completions::OnTime => self.tell(holding.set, entry),
-            Completions::Late => self.actions.late.push((self.now + settings.completed_late_by, holding.set, entry)),
-            Completions::Early if holding.started => {}
-            Completions::Early => self.tell(holding.set, entry),
             Completions::Missing => {}
+            Completions::Early if holding.started => {}
+            Completions::OnTime | Completions::Early => self.tell(holding.set, entry),
+            Completions::Late => self.actions.late.push((self.now + settings.completed_late_by, holding.set, entry)),
         }
     }
 

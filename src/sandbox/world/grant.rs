@@ -4,13 +4,17 @@ use jiff::Timestamp;
 
 use super::World;
 
+/// The organization, or one of its repositories by its full name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::sandbox) struct Scope(pub(in crate::sandbox) Option<String>);
+
 /// What a token is good for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::sandbox) enum Grant {
-    /// To register at a scope: the organization, or one of its repositories.
-    Registration(Option<String>),
+    /// To register at a scope.
+    Registration(Scope),
     /// The Actions Service of a scope.
-    Admin(Option<String>),
+    Admin(Scope),
     /// The message queue of a scale set's session.
     Queue {
         /// The set.

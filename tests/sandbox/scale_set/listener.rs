@@ -59,10 +59,8 @@ impl<'a> Listener<'a> {
     }
 
     pub(super) fn polling(&self) -> RequestBuilder {
-        let mut path = self.queue("");
-        if self.last > 0 {
-            path += &format!("&lastMessageId={}", self.last);
-        }
+        let cursor = if self.last > 0 { format!("&lastMessageId={}", self.last) } else { String::new() };
+        let path = self.queue("") + &cursor;
         request(self.service.sandbox, Method::GET, &path)
             .bearer_auth(&self.token)
             .header("accept", "application/json; api-version=6.0-preview")
@@ -93,7 +91,6 @@ impl<'a> Listener<'a> {
 
     pub(super) async fn acquire(&self, requests: &Value) -> Answer {
         let path = format!("{SETS}/{}/acquirejobs?api-version=6.0-preview", self.set);
-        // The last `Authorization` would be a second one: this request takes the queue's token only.
         let url = format!("{}_apis/{path}", self.service.url);
         let path = url.strip_prefix(&self.service.sandbox.endpoint()).unwrap();
         let request = request(self.service.sandbox, Method::POST, path).bearer_auth(&self.token);
