@@ -233,7 +233,7 @@ Register-ArgumentCompleter -Native -CommandName 'ghascale' -ScriptBlock {
         }
         'ghascale;sandbox;serve' {
             [CompletionResult]::new('--port', '--port', [CompletionResultType]::ParameterName, 'The port on 127.0.0.1; 0 takes a free one')
-            [CompletionResult]::new('--scenario', '--scenario', [CompletionResultType]::ParameterName, 'What the world starts with')
+            [CompletionResult]::new('--scenario', '--scenario', [CompletionResultType]::ParameterName, 'What the world starts with: `acme`, `empty`, `scale-sets`, or the path of a scenario file')
             [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')
             [CompletionResult]::new('--url', '--url', [CompletionResultType]::ParameterName, 'The organization or repository on GitHub, `https://github.com/acme`; beats the file''s `github.url`')

@@ -325,7 +325,7 @@ _ghascale() {
                     return 0
                     ;;
                 --scenario)
-                    COMPREPLY=($(compgen -W "acme empty" -- "${cur}"))
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --config)

@@ -218,7 +218,7 @@ set edit:completion:arg-completer[ghascale] = {|@words|
         }
         &'ghascale;sandbox;serve'= {
             cand --port 'The port on 127.0.0.1; 0 takes a free one'
-            cand --scenario 'What the world starts with'
+            cand --scenario 'What the world starts with: `acme`, `empty`, `scale-sets`, or the path of a scenario file'
             cand -c 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`'
             cand --config 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`'
             cand --url 'The organization or repository on GitHub, `https://github.com/acme`; beats the file''s `github.url`'

@@ -179,8 +179,7 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fis
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -f -a "serve" -d 'Keep a world up, and print what to export'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l port -d 'The port on 127.0.0.1; 0 takes a free one' -r
-complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l scenario -d 'What the world starts with' -r -f -a "acme\t''
-empty\t''"
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l scenario -d 'What the world starts with: `acme`, `empty`, `scale-sets`, or the path of a scenario file' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'

@@ -276,7 +276,8 @@ pub enum SandboxCommand {
     /// Keep a world up, and print what to export
     #[command(after_long_help = "Examples:
   ghascale sandbox serve
-  ghascale sandbox serve --port 7777 --scenario empty")]
+  ghascale sandbox serve --port 7777 --scenario empty
+  ghascale sandbox serve --scenario ./monday.toml")]
     Serve(ServeArgs),
 }
 
@@ -287,8 +288,8 @@ pub struct ServeArgs {
     /// The port on 127.0.0.1; 0 takes a free one
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub port: u16,
-    /// What the world starts with
-    #[arg(long, value_name = "NAME", default_value = "acme", value_parser = ["acme", "empty"])]
+    /// What the world starts with: `acme`, `empty`, `scale-sets`, or the path of a scenario file
+    #[arg(long, value_name = "NAME|FILE", default_value = "acme")]
     pub scenario: String,
 }
 
