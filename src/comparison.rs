@@ -359,6 +359,7 @@ fn quoted<'a>(words: impl Iterator<Item = &'a str>) -> String {
     }
 }
 
-fn signed(count: u64) -> i64 {
+/// Returns a count that can be taken from another.
+pub(crate) fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
