@@ -157,8 +157,14 @@ impl<'a> Rest<'a> {
     fn difference(&self, pool: &PoolName, found: &Found) -> Option<Warning> {
         let pool_of = self.pool_of.iter().map(|(job, pool)| (*job, pool)).collect();
         let books = Books { now: self.snapshot.now, demand: &self.snapshot.demand, pool_of: &pool_of };
-        let side =
-            Side { labels: &found.scale_set.labels, before: found.statistics, after: None, group: None, others: &[] };
+        let side = Side {
+            labels: &found.scale_set.labels,
+            before: found.statistics,
+            after: None,
+            offers: None,
+            group: None,
+            others: &[],
+        };
         let (difference, causes) = compare(pool, books, side);
         if verdict(difference, &causes) == Verdict::Agree {
             return None;

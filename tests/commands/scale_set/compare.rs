@@ -36,7 +36,7 @@ async fn agrees_beside_a_live_listener_and_opens_no_session() {
     assert_eq!((&pool["scale_set"]["assigned"], &pool["scale_set"]["running"]), (&json!(3), &json!(1)));
     assert!(desk.calls(Service::Actions, "sessions").is_empty());
     assert!(desk.calls(Service::Actions, "message").is_empty());
-    assert_eq!(desk.sandbox.world().session_owner("linux-x64").as_deref(), Some("arc-linux-x64"));
+    assert_eq!(desk.sandbox.world().session_owner("linux-x64").as_deref(), Some("arc-listener"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -146,8 +146,7 @@ async fn a_set_whose_runner_works_is_not_deleted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_is_looked_up_and_not_asked_for_again() {
     let desk = desk().await;
-    desk.sandbox
-        .fault(Fault::actions("POST /_apis/runtime/runnerscalesets").dropped_after());
+    desk.sandbox.fault(Fault::actions("POST /_apis/runtime/runnerscalesets").dropped_after());
     let ran = desk.run("scale-set create linux-x64 -o json").await;
     assert_eq!(ran.code, 0, "{ran:#?}");
     assert_eq!(desk.calls(Service::Actions, "POST").len(), 1);
