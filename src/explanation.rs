@@ -336,7 +336,10 @@ fn status(case: &Case<'_>, job: &Job, standing: &Standing) -> Finding {
     let gh = gh_repository(case.site, &job.repository);
     match &job.state {
         JobState::Pending if *standing == Standing::Ghost => Finding::failed(
-            format!("queued {queued}, longer than `scan.max_job_age` of {}: listed, not counted", short(case.max_job_age)),
+            format!(
+                "queued {queued}, longer than `scan.max_job_age` of {}: listed, not counted",
+                short(case.max_job_age)
+            ),
             format!("start its run anew: `gh run cancel {0} -R {gh} && gh run rerun {0} -R {gh}`", job.run_id),
         ),
         JobState::Pending => Finding::ok(format!("queued {queued}, and no runner has it")),
@@ -380,7 +383,7 @@ fn verdict(walk: &Walk, job: &Job) -> String {
         _ if walk.result_of(StepName::Assignment) == Some(StepResult::Ok) => {
             format!("job {id} is about to be run: {}", of(StepName::Assignment))
         }
-        _ => format!("job {id} gets a runner that is on its way: {}", of(StepName::Registration)),
+        _ => format!("nothing stops job {id}; {}", of(StepName::Registration)),
     }
 }
 
@@ -460,7 +463,8 @@ fn unscanned(case: &Case<'_>, id: u64) -> Finding {
         0 => String::new(),
         skipped => format!(", {skipped} skipped"),
     };
-    let evidence = format!("no job or run that is not completed has the id {id} in {} ({scanned}{skipped})", case.scope);
+    let evidence =
+        format!("no job or run that is not completed has the id {id} in {} ({scanned}{skipped})", case.scope);
     if demand.kind != CountKind::Exact || !demand.unresolved.is_empty() {
         return Finding::unknown(format!("{evidence}; but not all jobs could be read"));
     }
@@ -560,3 +564,6 @@ fn host(site: &str) -> &str {
     let host = site.split_once("://").map_or(site, |(_, host)| host);
     host.strip_prefix("www.").filter(|host| *host == "github.com").unwrap_or(host)
 }
+
+#[cfg(test)]
+mod tests;

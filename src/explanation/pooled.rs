@@ -4,7 +4,8 @@ use super::supplied;
 use super::{Case, Finding, Seen, StepName, Walk, count, quoted};
 use crate::config::{self, nearest};
 use crate::engine::{
-    Job, JobId, Label, Pool, PoolName, PoolView, ReasonCode, RepositoryName, ScaleSetDemand, Scope, Signature, is_hosted,
+    Job, JobId, Label, Pool, PoolName, PoolView, ReasonCode, RepositoryName, ScaleSetDemand, Scope, Signature,
+    is_hosted,
 };
 use crate::github::{RunnerGroup, Visibility};
 use crate::warning::WarningCode;
@@ -120,7 +121,11 @@ fn scale_set(seen: &Seen<'_>, job: &Job, view: &PoolView<'_>, settings: &config:
     let name = settings.scale_set.as_deref().unwrap_or("?");
     let said = |code| {
         let of_pool = |warning: &&crate::warning::Warning| warning.subject.as_deref() == Some(pool.as_str());
-        seen.warnings.iter().filter(of_pool).find(|warning| warning.code == code).map(|warning| warning.message.as_str())
+        seen.warnings
+            .iter()
+            .filter(of_pool)
+            .find(|warning| warning.code == code)
+            .map(|warning| warning.message.as_str())
     };
     let counts = match view.scale_set {
         None if settings.scale_set.is_none() => {

@@ -4,7 +4,8 @@ use super::pooled::refusal;
 use super::{Case, Finding, Seen, StepName, Walk, count, quoted, unpooled, unread_supply};
 use crate::ages::{age, short};
 use crate::engine::{
-    Action, InstanceId, Job, JobState, Label, PoolView, ReasonCode, RunnerName, ScaleSetDemand, State, Step, Supply, Unit,
+    Action, InstanceId, Job, JobState, Label, PoolView, ReasonCode, RunnerName, ScaleSetDemand, State, Step, Supply,
+    Unit,
 };
 
 /// Runners that are named one by one; more are counted.
@@ -116,7 +117,8 @@ impl<'a> Place<'a> {
         if self.view.scale_set.is_some() || self.view.pool.has_scale_set || !matches!(self.turn(), Turn::Idle) {
             return Finding::ok(evidence);
         }
-        let idle = self.units(|unit| matches!(unit.state, State::Idle | State::Expired | State::Foreign) && is_idle(unit));
+        let idle =
+            self.units(|unit| matches!(unit.state, State::Idle | State::Expired | State::Foreign) && is_idle(unit));
         let lacking = |unit: &Unit<'_>| -> Vec<&Label> {
             let labels = unit.runner().map_or(&[][..], |runner| &runner.labels);
             self.job.labels.iter().filter(|label| !labels.contains(label)).collect()
@@ -144,7 +146,8 @@ impl<'a> Place<'a> {
             );
         }
         let offerings = count(pool.offerings.len() as u64, "offering", "offerings");
-        let launches: Vec<(&Action, String)> = self.seen.plan.actions.iter().filter_map(|one| self.launched(one)).collect();
+        let launches: Vec<(&Action, String)> =
+            self.seen.plan.actions.iter().filter_map(|one| self.launched(one)).collect();
         match launches.get(nth) {
             Some((action, first)) => Finding::failed(
                 format!(
@@ -235,7 +238,8 @@ impl<'a> Place<'a> {
         let now = self.case.now;
         let launched = unit.instance().and_then(|instance| instance.launched_at);
         let since = launched.or(unit.runner().and_then(|runner| runner.born));
-        let aged = |word: &str| since.map_or_else(|| word.to_owned(), |at| format!("{word}, {} old", short(age(now, at))));
+        let aged =
+            |word: &str| since.map_or_else(|| word.to_owned(), |at| format!("{word}, {} old", short(age(now, at))));
         match unit.state {
             State::Busy => match unit.job {
                 Some(job) => format!("job {} of {}", job.id, job.repository),

@@ -29,13 +29,17 @@ fn labels(case: &Case<'_>, seen: &Seen<'_>, job: &Job, takers: &[&Runner]) -> Fi
     let asked = quoted(signature.labels());
     if let Some(label) = signature.labels().find(|label| is_hosted(label)) {
         let evidence = format!("`{label}` is a label of GitHub-hosted runners");
-        return Finding::failed(evidence, "GitHub's own runners take it: see the organization's Actions usage and limits");
+        return Finding::failed(
+            evidence,
+            "GitHub's own runners take it: see the organization's Actions usage and limits",
+        );
     }
     if job.labels.is_empty() {
         return Finding::unknown("it has no labels: it names only a runner group, which GitHub does not show");
     }
     let all = &seen.snapshot.runners;
-    let online: Vec<String> = takers.iter().filter(|runner| is_online(runner)).map(|one| one.name.to_string()).collect();
+    let online: Vec<String> =
+        takers.iter().filter(|runner| is_online(runner)).map(|one| one.name.to_string()).collect();
     if let Some(first) = online.first() {
         let more = match online.len() {
             1 => String::new(),
@@ -51,8 +55,8 @@ fn labels(case: &Case<'_>, seen: &Seen<'_>, job: &Job, takers: &[&Runner]) -> Fi
         return Finding::unknown(format!("whether a runner has all of {asked}: {}", unread_supply(seen)));
     }
     let online = all.items.iter().filter(|runner| is_online(runner)).count();
-    let registered = count(all.items.len() as u64, "runner", "runners");
-    let of = format!("none of the {registered} registered at {} ({online} online)", case.scope);
+    let (registered, scope) = (all.items.len(), case.scope);
+    let of = format!("of the runners registered at {scope} ({registered}, {online} of them online) none");
     let known: BTreeSet<&Label> = all.items.iter().flat_map(|runner| &runner.labels).collect();
     let Some(missing) = signature.labels().find(|label| !known.contains(label)) else {
         return Finding::failed(format!("{of} has all of {asked}"), "register a runner that has them all");
@@ -76,7 +80,8 @@ pub(super) fn supply(seen: &Seen<'_>, takers: &[&Runner]) -> Finding {
     if !seen.known.runners {
         return Finding::unknown(format!("{evidence}; more could not be read: {}", unread_supply(seen)));
     }
-    let cure = if busy > 0 { "wait until one is done, or register more" } else { "start their machines, or register more" };
+    let cure =
+        if busy > 0 { "wait until one is done, or register more" } else { "start their machines, or register more" };
     Finding::failed(evidence, cure)
 }
 

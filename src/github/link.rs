@@ -59,6 +59,9 @@ impl Link {
             return text.parse().ok().filter(|id| *id > 0).map(Self::Id).ok_or(LinkError::Unreadable);
         }
         let bare = text.split(['?', '#']).next().unwrap_or_default();
+        if !bare.contains('/') {
+            return Err(LinkError::Unreadable);
+        }
         let whole = if bare.contains("://") { bare.to_owned() } else { format!("https://{bare}") };
         let uri: Uri = whole.parse().map_err(|_| LinkError::Unreadable)?;
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
