@@ -407,7 +407,7 @@ fn of_completed(case: &Case<'_>, job: &CompletedJob) -> Explanation {
     } else {
         let runner = job.runner_name.as_ref().map_or_else(String::new, |runner| format!(", run by `{runner}`"));
         walk.find(StepName::Status, Finding::ok(format!("completed{when}: {}{runner}", job.conclusion)));
-        walk.rest = "the job is completed".to_owned();
+        walk.rest = "the job is completed";
     }
     walk.end(verdict, None, None)
 }
@@ -424,7 +424,7 @@ fn of_run(case: &Case<'_>, run: &FoundRun) -> Explanation {
             let said = format!("completed{when}: {}", run.conclusion.as_deref().unwrap_or("unknown"));
             walk.find(StepName::Visible, Finding::ok(what.as_str()));
             walk.find(StepName::Status, Finding::ok(said.as_str()));
-            walk.rest = "the run is completed".to_owned();
+            walk.rest = "the run is completed";
             format!("{what} is {said}")
         }
         RunJobs::Hidden if is_old => {
@@ -441,7 +441,7 @@ fn of_run(case: &Case<'_>, run: &FoundRun) -> Explanation {
         RunJobs::Hidden => {
             let evidence = format!("{what} is {} {since}, but GitHub shows no jobs of it yet", run.status);
             walk.find(StepName::Visible, Finding::unknown(evidence.as_str()));
-            walk.rest = "no job is visible".to_owned();
+            walk.rest = "no job is visible";
             evidence
         }
         RunJobs::Listed(_) => {
@@ -465,8 +465,12 @@ fn unscanned(case: &Case<'_>, id: u64) -> Finding {
     };
     let evidence =
         format!("no job or run that is not completed has the id {id} in {} ({scanned}{skipped})", case.scope);
-    if demand.kind != CountKind::Exact || !demand.unresolved.is_empty() {
-        return Finding::unknown(format!("{evidence}; but not all jobs could be read"));
+    if demand.kind != CountKind::Exact {
+        return Finding::unknown(format!("{evidence}; but a part of the scan was lost"));
+    }
+    if !demand.unresolved.is_empty() {
+        let runs = count(demand.unresolved.len() as u64, "run", "runs");
+        return Finding::unknown(format!("{evidence}; but of {runs} GitHub shows no jobs yet"));
     }
     Finding::failed(evidence, "give the job's URL: by that, completed jobs and those of skipped repositories are found")
 }
@@ -475,7 +479,7 @@ fn unscanned(case: &Case<'_>, id: u64) -> Finding {
 fn alone(visible: Finding) -> Explanation {
     let mut walk = Walk::default();
     let verdict = visible.evidence.clone();
-    walk.rest = "there is no job to follow".to_owned();
+    walk.rest = "there is no job to follow";
     walk.find(StepName::Visible, visible);
     walk.end(verdict, None, None)
 }
@@ -485,7 +489,7 @@ fn alone(visible: Finding) -> Explanation {
 struct Walk {
     steps: Vec<Step>,
     /// Why the steps that are not gone are not.
-    rest: String,
+    rest: &'static str,
 }
 
 impl Walk {
@@ -510,8 +514,8 @@ impl Walk {
         let failed_step = self.failed().map(|step| step.step);
         let rest = match failed_step {
             Some(failed) => format!("not reached: `{}` failed", failed.as_str()),
-            None if self.rest.is_empty() => "nothing to look at".to_owned(),
-            None => self.rest.clone(),
+            None if self.rest.is_empty() => "it does not wait for a runner".to_owned(),
+            None => self.rest.to_owned(),
         };
         for step in StepName::ALL {
             if self.result_of(step).is_none() {

@@ -11,7 +11,7 @@ use crate::github::{RunnerGroup, Visibility};
 use crate::warning::WarningCode;
 
 pub(super) fn walk(walk: &mut Walk, case: &Case<'_>, seen: &Seen<'_>, job: &Job, taker: Option<&PoolView<'_>>) {
-    walk.rest = "no pool takes it".to_owned();
+    walk.rest = "no pool takes it";
     walk.find(StepName::Labels, labels(seen, job, taker));
     let Some(view) = taker else { return };
     let Some(settings) = seen.pools.iter().find(|pool| pool.policy.name == view.pool.name) else { return };
@@ -23,9 +23,9 @@ pub(super) fn walk(walk: &mut Walk, case: &Case<'_>, seen: &Seen<'_>, job: &Job,
 fn labels(seen: &Seen<'_>, job: &Job, taker: Option<&PoolView<'_>>) -> Finding {
     let signature = Signature::of(&job.labels);
     let Some(taker) = taker else { return no_pool(seen, &signature) };
-    let takes = |pool: &&Pool| signature.unneeded_on(pool).is_some() && pool.name != taker.pool.name;
+    let could_too = |pool: &&Pool| signature.unneeded_on(pool).is_some() && pool.name != taker.pool.name;
     let others: Vec<String> =
-        seen.view.pools.iter().map(|view| view.pool).filter(takes).map(|pool| format!("`{}`", pool.name)).collect();
+        seen.view.pools.iter().map(|view| view.pool).filter(could_too).map(|pool| format!("`{}`", pool.name)).collect();
     let others = if others.is_empty() { String::new() } else { format!("; so has {}", others.join(", ")) };
     Finding::ok(format!("pool `{}` has all of {}{others}", taker.pool.name, quoted(signature.labels())))
 }

@@ -195,6 +195,9 @@ impl<'a> Place<'a> {
         if !foreign.is_empty() {
             evidence.push(format!("not seen as ours, and left alone: {}", self.named(&foreign)));
         }
+        if self.view.units.is_empty() {
+            return Finding::ok("its pool has no record and no instance");
+        }
         if evidence.is_empty() {
             return Finding::ok("every record has its instance, and every instance its record");
         }
@@ -262,7 +265,7 @@ impl<'a> Place<'a> {
 
 /// A job that a runner has: whether that runner is one of ours, and still there.
 pub(super) fn of_running(walk: &mut Walk, seen: &Seen<'_>, job: &Job) {
-    walk.rest = "a runner has it".to_owned();
+    walk.rest = "a runner has it";
     debug_assert_eq!(job.state, JobState::InProgress);
     let is_its = |unit: &&Unit<'_>| unit.job.is_some_and(|one| one.id == job.id);
     let Some(unit) = seen.view.pools.iter().flat_map(|view| &view.units).find(is_its) else { return };

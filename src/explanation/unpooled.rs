@@ -9,7 +9,7 @@ use crate::engine::{Connection, Job, Label, Runner, Signature, is_hosted};
 use crate::observe::IN_FLIGHT;
 
 pub(super) fn walk(walk: &mut Walk, case: &Case<'_>, seen: &Seen<'_>, job: &Job) {
-    walk.rest = "no pool is configured".to_owned();
+    walk.rest = "no pool is configured";
     let takers = takers(seen, job);
     walk.find(StepName::Labels, labels(case, seen, job, &takers));
     if !takers.is_empty() {
