@@ -277,6 +277,9 @@ async fn with_what_was_seen(
     warnings: &mut Vec<Warning>,
 ) -> Explanation {
     let view = View::of(&observed.snapshot, policy);
+    if observed.known.instances && observed.known.runners {
+        warnings.extend(view.warnings());
+    }
     let pool: Option<PoolName> = match subject {
         Subject::Job(job, _) => pool_of(job.id, &view).map(|view| view.pool.name.clone()),
         _ => None,

@@ -4,8 +4,8 @@ use super::pooled::refusal;
 use super::{Case, Finding, Seen, StepName, Walk, count, quoted, unpooled, unread_supply};
 use crate::ages::{age, short};
 use crate::engine::{
-    Action, InstanceId, Job, JobState, Label, PoolView, ReasonCode, RunnerName, ScaleSetDemand, State, Step, Supply,
-    Unit,
+    Action, CountKind, InstanceId, Job, JobState, Label, PoolView, ReasonCode, RunnerName, ScaleSetDemand, State, Step,
+    Supply, Unit,
 };
 
 /// Runners that are named one by one; more are counted.
@@ -112,7 +112,8 @@ impl<'a> Place<'a> {
     fn of_supply(&self) -> Finding {
         let Supply { idle, starting, .. } = self.supply;
         let before = count(self.ahead.into(), "job waits", "jobs wait");
-        let evidence = format!("{idle} idle, {starting} on their way; {before} before this one");
+        let bound = if self.seen.snapshot.demand.kind == CountKind::Exact { "" } else { "at least " };
+        let evidence = format!("{idle} idle, {starting} on their way; {bound}{before} before this one");
         // What a scale set's runners can take is the set's affair, and their records carry no labels.
         if self.view.scale_set.is_some() || self.view.pool.has_scale_set || !matches!(self.turn(), Turn::Idle) {
             return Finding::ok(evidence);

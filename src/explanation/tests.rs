@@ -22,6 +22,7 @@ struct Scene {
     group: &'static str,
     scale_set: Option<Result<ScaleSet, String>>,
     warnings: Vec<Warning>,
+    scope: Scope,
 }
 
 /// A pending job for one pool of at most ten, all of it read, its group open to all.
@@ -35,6 +36,7 @@ fn scene(asked: Job) -> Scene {
         group: "Default",
         scale_set: None,
         warnings: Vec::new(),
+        scope: Scope::Organization("acme".into()),
     }
 }
 
@@ -87,8 +89,7 @@ impl Scene {
             scale_set: self.scale_set.clone(),
             warnings: &self.warnings,
         };
-        let explanation =
-            explain(&Case { seen: Some(&seen), ..case(&self.subject, &Scope::Organization("acme".into())) });
+        let explanation = explain(&Case { seen: Some(&seen), ..case(&self.subject, &self.scope) });
         is_sound(&explanation);
         explanation
     }
@@ -529,7 +530,10 @@ fn without_pools_the_scopes_runners_are_held_against_the_labels() {
     let (step, evidence, cure) =
         unpooled(asked(), [Runner { labels: engine::build::labels("linux gpu"), ..runner("x", 0) }]).failed();
     assert_eq!(step, StepName::Labels);
-    assert_eq!(evidence, "label `gpus` is on no runner: of the runners registered at acme (1, 0 of them online) none has it");
+    assert_eq!(
+        evidence,
+        "label `gpus` is on no runner: of the runners registered at acme (1, 0 of them online) none has it"
+    );
     assert!(cure.starts_with("nearest: `gpu`"), "{cure}");
 
     let fits = || Runner { labels: engine::build::labels("gpus linux"), ..runner("x", 0) };
@@ -556,4 +560,23 @@ fn an_unresolved_run_could_have_the_id_that_was_not_found() {
     let run = HiddenRun { repository: "acme/api".into(), run_id: RunId(5), status: "queued".into(), since: None };
     unscanned.snapshot.demand.unresolved.push(run);
     assert_eq!(at(&unscanned.explained(), StepName::Visible).result, StepResult::Unknown);
+}
+
+#[test]
+fn a_repositorys_own_runners_are_not_all_that_could_take_its_jobs() {
+    for runners in [vec![], vec![runner("linux", 0)]] {
+        let mut scene = unpooled(job(1), runners);
+        scene.scope = Scope::Repository("acme/api".into());
+        let explained = scene.explained();
+        assert_eq!(explained.failed_step, None, "{explained:#?}");
+        assert!(explained.verdict.contains("the runners of acme may serve it, too"), "{}", explained.verdict);
+    }
+}
+
+#[test]
+fn jobs_before_this_one_are_a_lower_bound_where_a_part_of_the_scan_was_lost() {
+    let mut scene = scene(job(1));
+    scene.snapshot.demand.kind = CountKind::AtLeast;
+    let said = at(&scene.explained(), StepName::Supply).evidence.clone();
+    assert!(said.ends_with("at least 0 jobs wait before this one"), "{said}");
 }

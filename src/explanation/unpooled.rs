@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Case, Finding, Seen, StepName, Walk, count, for_age, quoted, unread_supply};
 use crate::ages::age;
 use crate::config::nearest;
-use crate::engine::{Connection, Job, Label, Runner, Signature, is_hosted};
+use crate::engine::{Connection, Job, Label, Runner, Scope, Signature, is_hosted};
 use crate::observe::IN_FLIGHT;
 
 pub(super) fn walk(walk: &mut Walk, case: &Case<'_>, seen: &Seen<'_>, job: &Job) {
@@ -13,7 +13,7 @@ pub(super) fn walk(walk: &mut Walk, case: &Case<'_>, seen: &Seen<'_>, job: &Job)
     let takers = takers(seen, job);
     walk.find(StepName::Labels, labels(case, seen, job, &takers));
     if !takers.is_empty() {
-        walk.find(StepName::Supply, supply(seen, &takers));
+        walk.find(StepName::Supply, supply(case, seen, &takers));
         walk.find(StepName::Assignment, assignment(case, job, &takers));
     }
 }
@@ -57,6 +57,9 @@ fn labels(case: &Case<'_>, seen: &Seen<'_>, job: &Job, takers: &[&Runner]) -> Fi
     let online = all.items.iter().filter(|runner| is_online(runner)).count();
     let (registered, scope) = (all.items.len(), case.scope);
     let of = format!("of the runners registered at {scope} ({registered}, {online} of them online) none");
+    if let Some(unseen) = unseen(case) {
+        return Finding::unknown(format!("{of} has all of {asked}, but {unseen}"));
+    }
     let known: BTreeSet<&Label> = all.items.iter().flat_map(|runner| &runner.labels).collect();
     let Some(missing) = signature.labels().find(|label| !known.contains(label)) else {
         return Finding::failed(format!("{of} has all of {asked}"), "register a runner that has them all");
@@ -69,7 +72,20 @@ fn labels(case: &Case<'_>, seen: &Seen<'_>, job: &Job, takers: &[&Runner]) -> Fi
     Finding::failed(format!("label `{missing}` is on no runner: {of} has it"), cure)
 }
 
-pub(super) fn supply(seen: &Seen<'_>, takers: &[&Runner]) -> Finding {
+/// Returns which runners could take a job of the scope and are not listed with it.
+fn unseen(case: &Case<'_>) -> Option<String> {
+    match case.scope {
+        Scope::Repository(repository) => {
+            let owner = repository.as_str().split('/').next().unwrap_or_default();
+            Some(format!(
+                "the runners of {owner} may serve it, too, and are not seen from here: use the URL of {owner}"
+            ))
+        }
+        Scope::Organization(_) | Scope::Enterprise(_) => None,
+    }
+}
+
+fn supply(case: &Case<'_>, seen: &Seen<'_>, takers: &[&Runner]) -> Finding {
     let idle = takers.iter().filter(|runner| is_idle(runner)).count();
     let busy = takers.iter().filter(|runner| is_online(runner) && runner.busy).count();
     let offline = takers.len() - idle - busy;
@@ -79,6 +95,9 @@ pub(super) fn supply(seen: &Seen<'_>, takers: &[&Runner]) -> Finding {
     }
     if !seen.known.runners {
         return Finding::unknown(format!("{evidence}; more could not be read: {}", unread_supply(seen)));
+    }
+    if let Some(unseen) = unseen(case) {
+        return Finding::unknown(format!("{evidence}; but {unseen}"));
     }
     let cure =
         if busy > 0 { "wait until one is done, or register more" } else { "start their machines, or register more" };

@@ -112,7 +112,10 @@ async fn of_a_run_the_longest_wait_is_explained_and_the_others_are_named() {
     assert_eq!(json["job"]["job_id"], first, "{json:#}");
     let other = &json["other_jobs"][0];
     let command = format!("ghascale explain {}/api/actions/runs/{run}/job/{second}", desk.sandbox.url());
-    assert_eq!((&other["job_id"], &other["status"], &other["command"]), (&second.into(), &"queued".into(), &command.as_str().into()));
+    assert_eq!(
+        (&other["job_id"], &other["status"], &other["command"]),
+        (&second.into(), &"queued".into(), &command.as_str().into())
+    );
     // The command that is named works.
     let ran = desk.run(command.trim_start_matches("ghascale ")).await;
     assert!(ran.code == 0 && ran.stdout.starts_with(&format!("job {second} `two` of acme/api")), "{ran:#?}");
@@ -257,7 +260,10 @@ async fn a_scan_that_lost_a_part_says_unknown_rather_than_not_there() {
     desk.sandbox.fault(Fault::github("/repos/acme/api/actions/runs").status(502).times(9));
     let ran = desk.run(&format!("explain {url} -o json")).await;
     assert_eq!((ran.code, &step(&ran.json(), "visible")["result"]), (3, &"unknown".into()), "{ran:#?}");
-    assert!(step(&ran.json(), "visible")["evidence"].as_str().unwrap().contains("part of the scan was lost"), "{ran:#?}");
+    assert!(
+        step(&ran.json(), "visible")["evidence"].as_str().unwrap().contains("part of the scan was lost"),
+        "{ran:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
