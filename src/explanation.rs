@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use crate::ages::{age, short};
 use crate::config;
 use crate::engine::{
-    CountKind, Job, JobId, JobState, Label, Plan, PoolName, PoolView, Reason, RepositoryName, Scope, Snapshot, View,
-    WaitReason,
+    CountKind, Job, JobId, JobState, Label, Plan, PoolName, PoolView, Reason, ReasonCode, RepositoryName, Scope,
+    Snapshot, View, WaitReason,
 };
 use crate::github::{CompletedJob, FoundRun, RunJobs, RunnerGroup};
 use crate::report::Known;
@@ -278,8 +278,11 @@ fn of_job(case: &Case<'_>, job: &Job, standing: &Standing) -> Explanation {
                 let taker = pool_of(job.id, seen.view);
                 pooled::walk(&mut walk, case, seen, job, taker);
                 pool = taker.map(|taker| taker.pool.name.clone());
+                // Whether a pool is full can't be said without its instances; that no pool takes the job, can.
+                let can_say =
+                    |reason: &Reason| seen.known.instances && seen.known.runners || reason.code == ReasonCode::NoPool;
                 let refused = seen.plan.unschedulable.iter().find(|refused| refused.job_id == job.id);
-                reason = refused.map(|refused| refused.reason.clone());
+                reason = refused.map(|refused| refused.reason.clone()).filter(can_say);
             }
         }
         (JobState::InProgress, Some(seen)) => supplied::of_running(&mut walk, seen, job),

@@ -322,3 +322,42 @@ async fn refused_credentials_give_no_answer() {
         assert!(ran.stderr.contains("401"), "{ran:#?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_could_not_be_looked_up_is_found_in_the_scan() {
+    let desk = Desk::open().await;
+    let (run, id, _) = job(&desk, &X64);
+    // The list of the repository's runs goes on as `…/runs?`.
+    desk.sandbox.fault(Fault::github(&format!("/api/actions/runs/{run}")).status(502).times(3));
+    let ran = desk.run(&format!("explain {}/api/actions/runs/{run} -o json", desk.sandbox.url())).await;
+    assert_eq!((ran.code, &ran.json()["job"]["job_id"]), (3, &id.into()), "{ran:#?}");
+    assert_eq!(failed(&ran), "launch", "{ran:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_repositorys_scope_a_bare_id_is_asked_for_too() {
+    let desk = stranger().await;
+    let (run, id, _) = job(&desk, &X64);
+    desk.sandbox.world().cancel(id);
+    let scope = format!("{}/acme/api", desk.sandbox.endpoint());
+    let ran = desk.run(&format!("--url {scope} explain {id} -o json")).await;
+    assert_eq!((ran.code, &ran.json()["job"]["status"]), (0, &"completed".into()), "{ran:#?}");
+    assert_eq!(failed(&ran), "status", "it was cancelled before any runner had it: {ran:#?}");
+    let ran = desk.run(&format!("--url {scope} explain {run} -o json")).await;
+    assert!(ran.json()["verdict"].as_str().unwrap().starts_with("run"), "{ran:#?}");
+    let ran = desk.run(&format!("--url {scope} explain 4711 -o json")).await;
+    assert_eq!(ran.json()["verdict"], "GitHub shows no job or run 4711 of acme/api", "{ran:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_ec2_the_supply_is_unknown_and_the_rest_is_known() {
+    let desk = Desk::open().await;
+    let (.., url) = job(&desk, &X64);
+    desk.reconfigure("[ec2]\nregion = \"eu-north-1\"\nfleet = \"sandbox\"\n", "");
+    let ran = desk.run(&format!("explain {url} -o json")).await;
+    assert_eq!((ran.code, &ran.json()["failed_step"]), (0, &Value::Null), "{ran:#?}");
+    assert_eq!(step(&ran.json(), "runner_group")["result"], "ok");
+    let cap = step(&ran.json(), "cap").clone();
+    assert_eq!(cap["result"], "unknown");
+    assert!(cap["evidence"].as_str().unwrap().contains("no `[ec2]`"), "{cap:#}");
+}
