@@ -5,9 +5,7 @@
 
 use std::path::Path;
 
-use ghascale::report::{
-    ApplyReport, CompareReport, ExplainReport, PlanReport, Report, ScaleSetsReport, StatusReport,
-};
+use ghascale::report::{ApplyReport, CompareReport, ExplainReport, PlanReport, Report, ScaleSetsReport, StatusReport};
 use schemars::JsonSchema;
 
 fn hold<T: JsonSchema>(name: &str) {

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{Case, Finding, Seen, StepName, Walk, count, for_age, quoted, unread_supply};
 use crate::ages::age;
+use crate::comparison::IN_FLIGHT;
 use crate::config::nearest;
 use crate::engine::{Connection, Job, Label, Runner, Scope, Signature, is_hosted};
-use crate::observe::IN_FLIGHT;
 
 pub(super) fn walk(walk: &mut Walk, case: &Case<'_>, seen: &Seen<'_>, job: &Job) {
     walk.rest = "no pool is configured";
