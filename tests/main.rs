@@ -17,5 +17,6 @@ mod readme;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod schemas;
+mod simulation;
 mod stories;
 mod world;
