@@ -13,6 +13,7 @@
 //! NAME instance STATE         running, shutting-down, terminated, stopped
 //! NAME invisible|visible      EC2's lists lag
 //! fail CALL WORD [after] [xN] the next calls fail; `after`: they take effect, and only the answer is lost
+//! slow CALL 5m                the next call takes so long
 //! plan [lost jobs|runners|instances]                   shows the plan; something could not be read whole
 //! apply                       plans and carries it out
 //! show                        shows instances and records
@@ -62,6 +63,7 @@ stories! {
     a_runner_disconnects_for_a_moment
     a_runner_expires
     a_runner_is_lost
+    a_send_is_never_late
     an_instance_is_not_listed_yet
     an_instance_never_boots
     an_orphan_record_is_reaped
@@ -69,6 +71,7 @@ stories! {
     busy_false_in_the_middle_of_a_job
     capacity_runs_out_zone_by_zone
     credentials_are_refused
+    credentials_end_after_a_lost_answer
     jobs_beyond_max
     labels_compete
     min_idle_keeps_a_spare
@@ -124,6 +127,10 @@ impl Story {
             ["job", id, rest @ ..] => self.job(id.parse().unwrap(), rest),
             ["time", time] => self.world.pass(humantime::parse_duration(time).unwrap()),
             ["fail", call, word, rest @ ..] => self.fail(call, word, rest),
+            ["slow", call, time] => {
+                let time = humantime::parse_duration(time).unwrap();
+                self.world.delays.borrow_mut().entry((*call).to_owned()).or_default().push_back(time);
+            }
             ["plan"] => self.plan(&self.world.observe()),
             ["plan", "lost", what] => {
                 let mut seen = self.world.observe();

@@ -12,6 +12,9 @@ pub(crate) type Ms = u64;
 pub(crate) const SECOND: Ms = 1000;
 pub(crate) const MINUTE: Ms = 60 * SECOND;
 
+/// When an instance that has not booted is given up.
+const BOOT_TIMEOUT: Ms = 5 * MINUTE;
+
 /// What is played.
 #[derive(Clone, Debug)]
 pub(crate) struct History {
@@ -199,13 +202,16 @@ fn jobs(chance: &mut Chance, pools: &[PoolSetup], until: Ms) -> Vec<Event> {
 fn trouble(chance: &mut Chance, operators: usize) -> What {
     let operator = usize::try_from(chance.below(operators as u64)).unwrap();
     let steps = u32::try_from(chance.within(1, 14)).unwrap();
-    match chance.below(22) {
+    match chance.below(25) {
+        22..=24 => What::Boot(Fate::After(BOOT_TIMEOUT + chance.below(60_000))),
         0..=4 => fault(chance),
         5 | 6 => What::Crash { operator, steps },
         7 => What::Pause { operator, steps, lasts: chance.pick(&[20, 90, 200, 280, 400]) * SECOND },
-        8 => What::Boot(match chance.below(4) {
+        8 => What::Boot(match chance.below(5) {
             0 => Fate::Never,
             1 => Fate::Dies(chance.within(5, 300) * SECOND),
+            // In the very moment in which it is given up.
+            2 | 3 => Fate::After(BOOT_TIMEOUT + chance.below(30_000)),
             _ => Fate::After(chance.within(10, 400) * SECOND),
         }),
         9 => What::Unlisted { lasts: chance.within(5, 60) * SECOND },

@@ -172,7 +172,10 @@ impl Hand {
         match answer {
             Ok(items) => Listing::whole(items),
             // EC2 in trouble shows nothing and says that this is all.
-            Err(Failure::Empty) if call == Call::ListInstances => Listing::whole(Vec::new()),
+            Err(Failure::Empty) if call == Call::ListInstances => {
+                self.world.borrow_mut().out_of_sight();
+                Listing::whole(Vec::new())
+            }
             Err(Failure::Part) => {
                 let items = shown(&self.world.borrow());
                 let kept = items.len() / 2;

@@ -122,7 +122,7 @@ fn fade(world: &RefCell<World>) {
     }
     let bound = |world: &World, nth: usize| {
         let pool = &world.pools[world.machines[nth].pool?];
-        (world.machines[nth].boots && pool.idle_timeout > 0).then_some(pool.max_lifetime + BOOTED)
+        (world.machines[nth].has_host && pool.idle_timeout > 0).then_some(pool.max_lifetime + BOOTED)
     };
     let bounds = (0..world.machines.len()).filter_map(|nth| Some(world.machines[nth].launched + bound(&world, nth)?));
     let last = bounds.max().unwrap_or(0);

@@ -41,7 +41,8 @@ pub(crate) struct Machine {
     pub(crate) had_job: bool,
     /// Its registration ended by itself, or somebody else ended it, or it was gone before the launch: it ends by itself.
     pub(crate) excused: bool,
-    pub(crate) boots: bool,
+    /// Something runs on it that powers it off in time.
+    pub(crate) has_host: bool,
 }
 
 impl Machine {
@@ -195,7 +196,7 @@ impl World {
             job: None,
             had_job: false,
             excused: true,
-            boots: false,
+            has_host: false,
         };
         self.machines.push(stranger);
         for (id, name) in [(7, "acme-linux-x"), (8, "elsewhere-linux-000")] {
@@ -328,7 +329,7 @@ impl World {
             What::NoCapacity { spot, subnet, lasts } => self.no_capacity.push((spot, subnet, self.now + lasts)),
             What::Interruption => {
                 let spot = |machine: &Machine| {
-                    machine.is_live() && machine.offering.market == ghascale::engine::Market::Spot && machine.boots
+                    machine.is_live() && machine.offering.market == ghascale::engine::Market::Spot && machine.has_host
                 };
                 if let Some(nth) = self.machines.iter().position(spot) {
                     self.machines[nth].reason = Some("Server.SpotInstanceTermination");
@@ -340,6 +341,7 @@ impl World {
                 if let Some(nth) = self.machines.iter().position(ours) {
                     self.stop_work(nth);
                     self.machines[nth].state = InstanceState::Stopped;
+                    self.machines[nth].has_host = false;
                 }
             }
             What::DeleteRecord => {
@@ -444,7 +446,7 @@ impl World {
         if let Some(record) = record {
             (record.online, record.machine) = (true, Some(nth));
             self.say(|| format!("runner {id} is online"));
-            self.later(SECOND, Happening::Assign);
+            self.later(SECOND / 10, Happening::Assign);
             if self.pools[pool].idle_timeout > 0 {
                 self.later(self.pools[pool].idle_timeout, Happening::HostIdle(nth));
             }
@@ -480,8 +482,9 @@ impl World {
     }
 
     fn give(&mut self, nth: usize, to: usize) {
-        let (late, listed) =
-            (self.busy_late.pop_front().unwrap_or(SECOND), self.jobs_late.pop_front().unwrap_or(SECOND));
+        let job = self.jobs[nth].id;
+        let late = self.busy_late.pop_front().unwrap_or_else(|| self.chance(&[7, job], 40 * SECOND));
+        let listed = self.jobs_late.pop_front().unwrap_or_else(|| self.chance(&[8, job], 8 * SECOND));
         let record = &mut self.records[to];
         (record.job, record.busy_from) = (Some(nth), self.now + late);
         let (id, name, machine) = (record.id, record.name.clone(), record.machine);
@@ -541,6 +544,14 @@ impl World {
         }
     }
 
+    /// EC2 shows none of its instances: what has no registration any more is out of everybody's sight.
+    pub(crate) fn out_of_sight(&mut self) {
+        let records: Vec<RunnerId> = self.records.iter().map(|record| record.id).collect();
+        for machine in self.machines.iter_mut().filter(|machine| !records.contains(&machine.runner_id)) {
+            machine.excused = true;
+        }
+    }
+
     /// A record ends otherwise than by us: what its machine still does is not our doing.
     fn excuse(&mut self, id: RunnerId) {
         for machine in self.machines.iter_mut().filter(|machine| machine.runner_id == id) {
@@ -582,7 +593,7 @@ impl World {
             job: None,
             had_job: false,
             excused: !is_registered,
-            boots: fate != Fate::Never,
+            has_host: fate != Fate::Never,
         });
         match fate {
             Fate::After(time) => self.later(time, Happening::Booted(nth)),
@@ -671,7 +682,7 @@ impl World {
                 return Some(format!("record `{}` has no live instance", record.name));
             }
         }
-        let never = self.machines.iter().find(|machine| machine.pool.is_some() && machine.is_live() && !machine.boots);
+        let never = self.machines.iter().find(|machine| machine.pool.is_some() && machine.is_live() && !machine.has_host);
         never.map(|machine| format!("{} never boots, and is still there", machine.id))
     }
 
