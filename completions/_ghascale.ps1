@@ -36,6 +36,8 @@ Register-ArgumentCompleter -Native -CommandName 'ghascale' -ScriptBlock {
             [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Show pending jobs, runners and instances, by pool')
+            [CompletionResult]::new('compare', 'compare', [CompletionResultType]::ParameterValue, 'Show what REST counts beside what the scale sets count, and the cause of every difference')
+            [CompletionResult]::new('scale-set', 'scale-set', [CompletionResultType]::ParameterValue, 'List, show, create, update and delete runner scale sets')
             [CompletionResult]::new('plan', 'plan', [CompletionResultType]::ParameterValue, 'Show what apply would do, and why')
             [CompletionResult]::new('apply', 'apply', [CompletionResultType]::ParameterValue, 'Do it')
             [CompletionResult]::new('sandbox', 'sandbox', [CompletionResultType]::ParameterValue, 'Try every command in an embedded world, without an account')
@@ -43,7 +45,7 @@ Register-ArgumentCompleter -Native -CommandName 'ghascale' -ScriptBlock {
             break
         }
         'ghascale;status' {
-            [CompletionResult]::new('--source', '--source', [CompletionResultType]::ParameterName, 'Where demand is read; in this version `auto` is `rest`')
+            [CompletionResult]::new('--source', '--source', [CompletionResultType]::ParameterName, 'Where demand is read: `auto` is a pool''s scale set if it has one that answers, else REST')
             [CompletionResult]::new('--pool', '--pool', [CompletionResultType]::ParameterName, 'Only this pool; can be given again')
             [CompletionResult]::new('--watch', '--watch', [CompletionResultType]::ParameterName, 'Look again and again, every 30s or as given, until interrupted')
             [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')
@@ -61,8 +63,122 @@ Register-ArgumentCompleter -Native -CommandName 'ghascale' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
+        'ghascale;compare' {
+            [CompletionResult]::new('--pool', '--pool', [CompletionResultType]::ParameterName, 'Only this pool, or without a configuration file, this scale set; can be given again')
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')
+            [CompletionResult]::new('--url', '--url', [CompletionResultType]::ParameterName, 'The organization or repository on GitHub, `https://github.com/acme`; beats the file''s `github.url`')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'How results are printed')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'How results are printed')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Whether colours are used; `NO_COLOR` is honoured by `auto`')
+            [CompletionResult]::new('--exit-code', '--exit-code', [CompletionResultType]::ParameterName, 'Exit with 2 if there are differences')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log what is called to stderr; again for more')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Log what is called to stderr; again for more')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'No progress and no warnings on stderr')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'No progress and no warnings on stderr')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'ghascale;scale-set' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')
+            [CompletionResult]::new('--url', '--url', [CompletionResultType]::ParameterName, 'The organization or repository on GitHub, `https://github.com/acme`; beats the file''s `github.url`')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'How results are printed')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'How results are printed')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Whether colours are used; `NO_COLOR` is honoured by `auto`')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log what is called to stderr; again for more')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Log what is called to stderr; again for more')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'No progress and no warnings on stderr')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'No progress and no warnings on stderr')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the scope''s scale sets, with their counts')
+            [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show one scale set')
+            [CompletionResult]::new('create', 'create', [CompletionResultType]::ParameterValue, 'Create the scale set of a pool, with the pool''s labels, in the pool''s runner group')
+            [CompletionResult]::new('update', 'update', [CompletionResultType]::ParameterValue, 'Give the scale set of a pool the pool''s labels')
+            [CompletionResult]::new('delete', 'delete', [CompletionResultType]::ParameterValue, 'Delete a scale set')
+            break
+        }
+        'ghascale;scale-set;list' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')
+            [CompletionResult]::new('--url', '--url', [CompletionResultType]::ParameterName, 'The organization or repository on GitHub, `https://github.com/acme`; beats the file''s `github.url`')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'How results are printed')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'How results are printed')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Whether colours are used; `NO_COLOR` is honoured by `auto`')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log what is called to stderr; again for more')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Log what is called to stderr; again for more')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'No progress and no warnings on stderr')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'No progress and no warnings on stderr')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'ghascale;scale-set;show' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')
+            [CompletionResult]::new('--url', '--url', [CompletionResultType]::ParameterName, 'The organization or repository on GitHub, `https://github.com/acme`; beats the file''s `github.url`')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'How results are printed')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'How results are printed')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Whether colours are used; `NO_COLOR` is honoured by `auto`')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log what is called to stderr; again for more')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Log what is called to stderr; again for more')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'No progress and no warnings on stderr')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'No progress and no warnings on stderr')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'ghascale;scale-set;create' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')
+            [CompletionResult]::new('--url', '--url', [CompletionResultType]::ParameterName, 'The organization or repository on GitHub, `https://github.com/acme`; beats the file''s `github.url`')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'How results are printed')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'How results are printed')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Whether colours are used; `NO_COLOR` is honoured by `auto`')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log what is called to stderr; again for more')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Log what is called to stderr; again for more')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'No progress and no warnings on stderr')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'No progress and no warnings on stderr')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'ghascale;scale-set;update' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')
+            [CompletionResult]::new('--url', '--url', [CompletionResultType]::ParameterName, 'The organization or repository on GitHub, `https://github.com/acme`; beats the file''s `github.url`')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'How results are printed')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'How results are printed')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Whether colours are used; `NO_COLOR` is honoured by `auto`')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log what is called to stderr; again for more')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Log what is called to stderr; again for more')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'No progress and no warnings on stderr')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'No progress and no warnings on stderr')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'ghascale;scale-set;delete' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')
+            [CompletionResult]::new('--url', '--url', [CompletionResultType]::ParameterName, 'The organization or repository on GitHub, `https://github.com/acme`; beats the file''s `github.url`')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'How results are printed')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'How results are printed')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Whether colours are used; `NO_COLOR` is honoured by `auto`')
+            [CompletionResult]::new('-y', '-y', [CompletionResultType]::ParameterName, 'Don''t ask')
+            [CompletionResult]::new('--yes', '--yes', [CompletionResultType]::ParameterName, 'Don''t ask')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Log what is called to stderr; again for more')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Log what is called to stderr; again for more')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'No progress and no warnings on stderr')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'No progress and no warnings on stderr')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
         'ghascale;plan' {
-            [CompletionResult]::new('--source', '--source', [CompletionResultType]::ParameterName, 'Where demand is read; in this version `auto` is `rest`')
+            [CompletionResult]::new('--source', '--source', [CompletionResultType]::ParameterName, 'Where demand is read: `auto` is a pool''s scale set if it has one that answers, else REST')
             [CompletionResult]::new('--pool', '--pool', [CompletionResultType]::ParameterName, 'Only this pool; can be given again')
             [CompletionResult]::new('--out', '--out', [CompletionResultType]::ParameterName, 'Write the plan to a file, for `ghascale apply FILE`; it holds no secret')
             [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')
@@ -81,7 +197,7 @@ Register-ArgumentCompleter -Native -CommandName 'ghascale' -ScriptBlock {
             break
         }
         'ghascale;apply' {
-            [CompletionResult]::new('--source', '--source', [CompletionResultType]::ParameterName, 'Where demand is read; in this version `auto` is `rest`')
+            [CompletionResult]::new('--source', '--source', [CompletionResultType]::ParameterName, 'Where demand is read: `auto` is a pool''s scale set if it has one that answers, else REST')
             [CompletionResult]::new('--pool', '--pool', [CompletionResultType]::ParameterName, 'Only this pool; can be given again')
             [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')
@@ -117,7 +233,7 @@ Register-ArgumentCompleter -Native -CommandName 'ghascale' -ScriptBlock {
         }
         'ghascale;sandbox;serve' {
             [CompletionResult]::new('--port', '--port', [CompletionResultType]::ParameterName, 'The port on 127.0.0.1; 0 takes a free one')
-            [CompletionResult]::new('--scenario', '--scenario', [CompletionResultType]::ParameterName, 'What the world starts with')
+            [CompletionResult]::new('--scenario', '--scenario', [CompletionResultType]::ParameterName, 'What the world starts with: `acme`, `empty`, `scale-sets`, or the path of a scenario file')
             [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')
             [CompletionResult]::new('--url', '--url', [CompletionResultType]::ParameterName, 'The organization or repository on GitHub, `https://github.com/acme`; beats the file''s `github.url`')

@@ -36,12 +36,15 @@ complete -c ghascale -n "__fish_ghascale_needs_command" -s q -l quiet -d 'No pro
 complete -c ghascale -n "__fish_ghascale_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_needs_command" -s V -l version -d 'Print version'
 complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "status" -d 'Show pending jobs, runners and instances, by pool'
+complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "compare" -d 'Show what REST counts beside what the scale sets count, and the cause of every difference'
+complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "scale-set" -d 'List, show, create, update and delete runner scale sets'
 complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "plan" -d 'Show what apply would do, and why'
 complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "apply" -d 'Do it'
 complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "sandbox" -d 'Try every command in an embedded world, without an account'
 complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "completions" -d 'Print a shell\'s completion script'
-complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l source -d 'Where demand is read; in this version `auto` is `rest`' -r -f -a "auto\t'The scale set where there is one, else REST'
-rest\t'The REST API\'s runs and jobs'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l source -d 'Where demand is read: `auto` is a pool\'s scale set if it has one that answers, else REST' -r -f -a "auto\t'The scale set where there is one, else REST'
+rest\t'The REST API\'s runs and jobs'
+scale-set\t'The pools\' scale sets, and nothing else'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l pool -d 'Only this pool; can be given again' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l watch -d 'Look again and again, every 30s or as given, until interrupted' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
@@ -55,8 +58,87 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l jobs -d 'Li
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -s q -l quiet -d 'No progress and no warnings on stderr'
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l source -d 'Where demand is read; in this version `auto` is `rest`' -r -f -a "auto\t'The scale set where there is one, else REST'
-rest\t'The REST API\'s runs and jobs'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -l pool -d 'Only this pool, or without a configuration file, this scale set; can be given again' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
+complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
+json\t'One JSON object, for scripts'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -l exit-code -d 'Exit with 2 if there are differences'
+complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -s v -l verbose -d 'Log what is called to stderr; again for more'
+complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
+json\t'One JSON object, for scripts'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -s v -l verbose -d 'Log what is called to stderr; again for more'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -f -a "list" -d 'List the scope\'s scale sets, with their counts'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -f -a "show" -d 'Show one scale set'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -f -a "create" -d 'Create the scale set of a pool, with the pool\'s labels, in the pool\'s runner group'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -f -a "update" -d 'Give the scale set of a pool the pool\'s labels'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -f -a "delete" -d 'Delete a scale set'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from list" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from list" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from list" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
+json\t'One JSON object, for scripts'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from list" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Log what is called to stderr; again for more'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from list" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from show" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from show" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from show" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
+json\t'One JSON object, for scripts'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from show" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Log what is called to stderr; again for more'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from show" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from create" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from create" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from create" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
+json\t'One JSON object, for scripts'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from create" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from create" -s v -l verbose -d 'Log what is called to stderr; again for more'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from create" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from update" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from update" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from update" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
+json\t'One JSON object, for scripts'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from update" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from update" -s v -l verbose -d 'Log what is called to stderr; again for more'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from update" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from update" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
+json\t'One JSON object, for scripts'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -s y -l yes -d 'Don\'t ask'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -s v -l verbose -d 'Log what is called to stderr; again for more'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l source -d 'Where demand is read: `auto` is a pool\'s scale set if it has one that answers, else REST' -r -f -a "auto\t'The scale set where there is one, else REST'
+rest\t'The REST API\'s runs and jobs'
+scale-set\t'The pools\' scale sets, and nothing else'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l pool -d 'Only this pool; can be given again' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l out -d 'Write the plan to a file, for `ghascale apply FILE`; it holds no secret' -r -F
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
@@ -70,8 +152,9 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l detailed-exit
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -s q -l quiet -d 'No progress and no warnings on stderr'
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l source -d 'Where demand is read; in this version `auto` is `rest`' -r -f -a "auto\t'The scale set where there is one, else REST'
-rest\t'The REST API\'s runs and jobs'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l source -d 'Where demand is read: `auto` is a pool\'s scale set if it has one that answers, else REST' -r -f -a "auto\t'The scale set where there is one, else REST'
+rest\t'The REST API\'s runs and jobs'
+scale-set\t'The pools\' scale sets, and nothing else'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l pool -d 'Only this pool; can be given again' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
@@ -96,8 +179,7 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fis
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -f -a "serve" -d 'Keep a world up, and print what to export'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l port -d 'The port on 127.0.0.1; 0 takes a free one' -r
-complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l scenario -d 'What the world starts with' -r -f -a "acme\t''
-empty\t''"
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l scenario -d 'What the world starts with: `acme`, `empty`, `scale-sets`, or the path of a scenario file' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'

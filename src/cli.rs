@@ -78,6 +78,27 @@ pub enum Command {
   ghascale status --jobs
   ghascale status -o json | jq '.pools[] | {name, queued}'")]
     Status(StatusArgs),
+    /// Show what REST counts beside what the scale sets count, and the cause of every difference
+    ///
+    /// Each pool's jobs as GitHub's REST API lists them, beside those that the Actions Service counts for the pool's
+    /// scale set. It opens no session and changes nothing, so it can be run beside a live listener, ours or another
+    /// system's. Without a configuration file, every scale set of the scope is compared with the jobs that its labels
+    /// take.
+    #[command(after_long_help = "Examples:
+  GITHUB_TOKEN=… ghascale --url https://github.com/acme compare
+  ghascale compare --pool linux-x64
+  ghascale compare --exit-code -o json | jq '.pools[] | {name, difference, causes}'")]
+    Compare(CompareArgs),
+    /// List, show, create, update and delete runner scale sets
+    #[command(
+        subcommand,
+        name = "scale-set",
+        after_long_help = "Examples:
+  GITHUB_TOKEN=… ghascale --url https://github.com/acme scale-set list
+  ghascale scale-set create linux-x64
+  ghascale scale-set delete linux-x64 --yes"
+    )]
+    ScaleSet(ScaleSetCommand),
     /// Show what apply would do, and why
     ///
     /// Nothing is changed. With `--out`, the plan can be applied later: then only what still holds is done.
@@ -125,6 +146,71 @@ pub struct StatusArgs {
     pub watch: Option<Duration>,
 }
 
+/// `compare`
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// Only this pool, or without a configuration file, this scale set; can be given again
+    #[arg(long, value_name = "NAME")]
+    pub pool: Vec<String>,
+    /// Exit with 2 if there are differences
+    #[arg(long)]
+    pub exit_code: bool,
+}
+
+/// `scale-set`
+#[derive(Debug, Subcommand)]
+pub enum ScaleSetCommand {
+    /// List the scope's scale sets, with their counts
+    List,
+    /// Show one scale set
+    #[command(after_long_help = "Examples:
+  ghascale scale-set show linux-x64
+  ghascale scale-set show linux-x64 -o json")]
+    Show(ScaleSetName),
+    /// Create the scale set of a pool, with the pool's labels, in the pool's runner group
+    ///
+    /// Where it exists already with the same labels, nothing is changed.
+    #[command(after_long_help = "Examples:
+  ghascale scale-set create linux-x64")]
+    Create(ScaleSetPool),
+    /// Give the scale set of a pool the pool's labels
+    #[command(after_long_help = "Examples:
+  ghascale scale-set update linux-x64")]
+    Update(ScaleSetPool),
+    /// Delete a scale set
+    ///
+    /// Says first what becomes of its jobs. Asks on a terminal; without one it needs `--yes`.
+    #[command(after_long_help = "Examples:
+  ghascale scale-set delete linux-x64
+  ghascale scale-set delete linux-x64 --yes")]
+    Delete(ScaleSetDeletion),
+}
+
+/// `scale-set show`
+#[derive(Debug, Args)]
+pub struct ScaleSetName {
+    /// The scale set's name; `GROUP/NAME` where two runner groups have one of that name
+    pub name: String,
+}
+
+/// `scale-set create`, `scale-set update`
+#[derive(Debug, Args)]
+pub struct ScaleSetPool {
+    /// The pool whose `scale_set` it is
+    pub pool: String,
+}
+
+/// `scale-set delete`
+#[derive(Debug, Args)]
+pub struct ScaleSetDeletion {
+    #[command(flatten)]
+    #[doc = "Which one."]
+    pub name: ScaleSetName,
+    /// Don't ask
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
 /// `plan`
 #[derive(Debug, Args)]
 pub struct PlanArgs {
@@ -155,7 +241,7 @@ pub struct ApplyArgs {
 /// What a command looks at.
 #[derive(Debug, Args)]
 pub struct ViewArgs {
-    /// Where demand is read; in this version `auto` is `rest`
+    /// Where demand is read: `auto` is a pool's scale set if it has one that answers, else REST
     #[arg(long, value_enum, default_value_t = SourceChoice::Auto)]
     pub source: SourceChoice,
     /// Only this pool; can be given again
@@ -170,6 +256,8 @@ pub enum SourceChoice {
     Auto,
     /// The REST API's runs and jobs
     Rest,
+    /// The pools' scale sets, and nothing else
+    ScaleSet,
 }
 
 /// `sandbox`
@@ -188,7 +276,8 @@ pub enum SandboxCommand {
     /// Keep a world up, and print what to export
     #[command(after_long_help = "Examples:
   ghascale sandbox serve
-  ghascale sandbox serve --port 7777 --scenario empty")]
+  ghascale sandbox serve --port 7777 --scenario empty
+  ghascale sandbox serve --scenario ./monday.toml")]
     Serve(ServeArgs),
 }
 
@@ -199,8 +288,8 @@ pub struct ServeArgs {
     /// The port on 127.0.0.1; 0 takes a free one
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub port: u16,
-    /// What the world starts with
-    #[arg(long, value_name = "NAME", default_value = "acme", value_parser = ["acme", "empty"])]
+    /// What the world starts with: `acme`, `empty`, `scale-sets`, or the path of a scenario file
+    #[arg(long, value_name = "NAME|FILE", default_value = "acme")]
     pub scenario: String,
 }
 
@@ -273,7 +362,7 @@ mod tests {
 
     #[test]
     fn wrong_usage_is_64_and_help_is_0() {
-        for line in ["ghascale", "ghascale stat", "ghascale status --pol x", "ghascale status --source scale-set"] {
+        for line in ["ghascale", "ghascale stat", "ghascale status --pol x", "ghascale status --source scaleset"] {
             let said = parsed(line).unwrap_err();
             assert_eq!((said.code, said.to_stdout), (exit::USAGE, false), "{line}");
         }

@@ -7,12 +7,14 @@ pub mod ages;
 pub mod apply;
 pub mod cli;
 pub mod commands;
+pub mod comparison;
 pub mod config;
 pub mod ec2;
 pub mod engine;
 pub mod exit;
 pub mod github;
 pub mod observe;
+pub mod registrar;
 pub mod report;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

@@ -1,16 +1,47 @@
-//! EC2, runner records and jobs -> one [`Snapshot`], read in that order.
+//! EC2, runner records, scale sets and jobs -> one [`Snapshot`], read in that order.
 //!
 //! What can't be read whole becomes a warning and a listing that says so; only what makes any answer impossible (the
 //! jobs can't be read at all, the credentials are refused) is an error.
 
+mod scale_sets;
+
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 
-use crate::config::Config;
+use self::scale_sets::Wish;
+pub(crate) use self::scale_sets::counted;
+pub use self::scale_sets::{Found, Missing, read_scale_sets};
+use crate::ages::age;
+use crate::cli::SourceChoice;
+use crate::comparison::IN_FLIGHT;
+use crate::config::{Config, Pool};
 use crate::ec2::Fleet;
-use crate::engine::{Instance, Listing, Runner, Snapshot};
-use crate::github::{self, Client, ErrorKind, Progress};
+use crate::engine::{
+    Connection, CountKind, Demand, Instance, Listing, PoolName, Runner, RunnerId, ScaleSetDemand, Snapshot, View,
+};
+use crate::github::{self, Client, ErrorKind, Progress, Scanned};
 use crate::report::Known;
+use crate::scale_set::{self, ScaleSetId};
+use crate::state::StateDirectory;
 use crate::warning::{Warning, WarningCode};
+
+/// What is looked through.
+#[derive(Clone, Copy)]
+pub struct Sources<'a> {
+    /// The pools, and what to read.
+    pub config: &'a Config,
+    /// GitHub's REST API.
+    pub client: &'a Client,
+    /// The Actions Service.
+    pub service: &'a scale_set::Client,
+    /// EC2; without it no instance is looked at.
+    pub fleet: Option<&'a Fleet>,
+    /// This host's memory of when it first saw a record.
+    pub state: &'a StateDirectory,
+    /// Where demand is read, as the command line has it.
+    pub choice: SourceChoice,
+}
 
 /// One observation, and what is missing from it.
 #[derive(Debug)]
@@ -19,25 +50,30 @@ pub struct Observation {
     pub snapshot: Snapshot,
     /// Which parts of the supply were read.
     pub known: Known,
+    /// The scale sets that were found, by pool: through them runners are registered where demand was read from them.
+    pub scale_sets: BTreeMap<PoolName, ScaleSetId>,
     /// What is missing, or worth a word.
     pub warnings: Vec<Warning>,
 }
 
-/// Looks at everything once. Without a fleet no instance is looked at, and without a pool no runner record.
+/// Looks at everything once. Without a pool no runner record is looked at.
 ///
 /// # Errors
 /// GitHub refused the credentials, or the jobs could not be read at all.
-pub async fn observe(
-    config: &Config,
-    client: &Client,
-    fleet: Option<&Fleet>,
-    progress: &dyn Progress,
-) -> Result<Observation, github::Error> {
+pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Observation, github::Error> {
+    let Sources { config, client, fleet, .. } = sources;
     let now = Timestamp::now();
     let mut warnings = config.warnings.clone();
     let instances = instances(fleet, &mut warnings).await;
-    let runners = runners(config, client, &mut warnings).await?;
-    let scanned = github::scan(client, &config.github.scope, &config.scan, now, progress).await?;
+    let mut runners = runners(config, client, &mut warnings).await?;
+    if let Some(runners) = &mut runners {
+        date_records(sources, &mut runners.items, now);
+    }
+    let wishes = sources.config.pools.iter().map(|pool| (pool, Wish::of(pool, sources.choice)));
+    let asked: Vec<(&Pool, Wish)> = wishes.filter(|(_, wish)| *wish != Wish::Rest).collect();
+    let found = read_scale_sets(sources.service, asked.iter().map(|(pool, _)| *pool)).await;
+    let scanned = github::scan(client, &config.github.scope, &config.scan, now, progress).await;
+    let scanned = scanned.or_else(|error| without_jobs(error, &found))?;
     warnings.extend(scanned.warnings);
     let known = Known {
         runners: runners.as_ref().is_some_and(|listing| listing.whole),
@@ -48,16 +84,104 @@ pub async fn observe(
         let said = "the configuration has no `[ec2]`: instances are not shown";
         warnings.push(Warning { code: WarningCode::NoEc2, message: said.to_owned(), subject: None });
     }
-    Ok(Observation {
-        snapshot: Snapshot {
-            now,
-            instances: instances.unwrap_or_else(|| Listing::partial(Vec::new())),
-            runners: runners.unwrap_or_else(|| Listing::partial(Vec::new())),
-            demand: scanned.demand,
-        },
-        known,
-        warnings,
-    })
+    let mut snapshot = Snapshot {
+        now,
+        instances: instances.unwrap_or_else(|| Listing::partial(Vec::new())),
+        runners: runners.unwrap_or_else(|| Listing::partial(Vec::new())),
+        demand: scanned.demand,
+        scale_sets: BTreeMap::new(),
+    };
+    let unheard = unheard(config, &snapshot, &found);
+    let mut scale_sets = BTreeMap::new();
+    for (pool, wish) in asked {
+        let name = &pool.policy.name;
+        let Some(found) = found.get(name) else { continue };
+        match choose(wish, found, unheard.contains(name)) {
+            Ok(demand) => {
+                snapshot.scale_sets.insert(name.clone(), demand);
+                scale_sets.extend(found.as_ref().ok().map(|found| (name.clone(), found.scale_set.id)));
+            }
+            Err(why) => {
+                let said = format!("{why}: its demand is read from the REST API");
+                warnings.push(Warning::new(WarningCode::SourceFallback, name.as_str(), said));
+            }
+        }
+        if let (Some(ScaleSetDemand::Unknown), Err(why)) = (snapshot.scale_sets.get(name), found) {
+            warnings.push(Warning::new(WarningCode::ScaleSetFailed, name.as_str(), why.as_str()));
+        }
+    }
+    Ok(Observation { snapshot, known, scale_sets, warnings })
+}
+
+/// Returns a pool's demand by its scale set, or why the REST API's is taken instead.
+fn choose(wish: Wish, found: &Result<Found, Missing>, is_unheard: bool) -> Result<ScaleSetDemand, String> {
+    match (wish, found) {
+        (Wish::Either, Ok(_)) if is_unheard => {
+            Err("its scale set counts no job beside queued ones, as if nobody listened".to_owned())
+        }
+        (Wish::Either, Err(why)) => Err(why.clone()),
+        (_, Ok(found)) => Ok(ScaleSetDemand::Counted(found.statistics)),
+        (_, Err(_)) => Ok(ScaleSetDemand::Unknown),
+    }
+}
+
+/// Returns the pools whose scale sets count no job at all while jobs of theirs are queued for longer than any is on its
+/// way. Where GitHub assigns jobs directly, a set has none unless somebody listens; and in incidents it says 0 beside
+/// assigned jobs (actions-runner-controller#3420). Either way its 0 is not demand.
+fn unheard(
+    config: &Config,
+    snapshot: &Snapshot,
+    found: &BTreeMap<PoolName, Result<Found, Missing>>,
+) -> BTreeSet<PoolName> {
+    let policy = config.policy();
+    let view = View::of(snapshot, &policy);
+    let is_silent = |found: &Found| found.statistics.jobs() == 0;
+    let waits = |pool: &PoolName| {
+        view.pending_on(pool).iter().any(|job| job.queued_at.is_some_and(|at| age(snapshot.now, at) >= IN_FLIGHT))
+    };
+    let silent = found.iter().filter(|(_, found)| found.as_ref().is_ok_and(is_silent));
+    silent.map(|(pool, _)| pool.clone()).filter(waits).collect()
+}
+
+/// Returns a scan without jobs where they could not be read, but a scale set tells a pool's demand all the same.
+fn without_jobs(
+    error: github::Error,
+    found: &BTreeMap<PoolName, Result<Found, Missing>>,
+) -> Result<Scanned, github::Error> {
+    if error.kind == ErrorKind::Unauthorized || !found.values().any(Result::is_ok) {
+        return Err(error);
+    }
+    let code = match error.kind {
+        ErrorKind::RateLimited { .. } => WarningCode::RateLimited,
+        _ => WarningCode::DiscoveryFailed,
+    };
+    let warnings = vec![Warning::new(code, "repositories", error.to_string())];
+    Ok(Scanned { demand: Demand { kind: CountKind::AtLeast, ..Demand::none() }, warnings })
+}
+
+/// Gives an age to records that carry none: those of the pools whose runners a scale set registers, from the moment
+/// when this host first saw them.
+fn date_records(sources: Sources<'_>, records: &mut [Runner], now: Timestamp) {
+    let policy = sources.config.policy();
+    let pools: Vec<&PoolName> = policy.pools.iter().filter(|pool| pool.has_scale_set).map(|pool| &pool.name).collect();
+    let is_undated = |runner: &Runner| {
+        runner.born.is_none()
+            && runner.connection == Connection::Offline
+            && pools.iter().any(|pool| runner.name.slot_in(&policy.fleet, pool).is_some())
+    };
+    if sources.config.ec2.is_none() || pools.is_empty() {
+        return;
+    }
+    let undated: BTreeSet<RunnerId> = records.iter().filter(|one| is_undated(one)).map(|one| one.id).collect();
+    match sources.state.first_seen(policy.fleet.as_str(), &undated, now) {
+        Ok(seen) => {
+            for runner in records.iter_mut().filter(|runner| undated.contains(&runner.id)) {
+                runner.born = seen.get(&runner.id).copied();
+            }
+        }
+        // Without a memory they stay without an age, and are never ended for it.
+        Err(error) => tracing::warn!(%error, "sightings could not be kept"),
+    }
 }
 
 async fn instances(fleet: Option<&Fleet>, warnings: &mut Vec<Warning>) -> Option<Listing<Instance>> {

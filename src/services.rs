@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use crate::engine::{InstanceId, Label, Mark, Offering, PoolName, Runner, RunnerId, RunnerName, Slot};
+use crate::scale_set::ScaleSetId;
 use crate::{ec2, github};
 
 /// Time, injected so that tests own it.
@@ -50,10 +51,22 @@ pub trait RunnerRecords {
 pub struct Registration {
     /// The slot's name.
     pub name: RunnerName,
-    /// The runner group, by name; a repository has only `Default`.
-    pub group: String,
-    /// All labels: a just-in-time runner gets none by itself.
-    pub labels: Vec<Label>,
+    /// Where it is registered.
+    pub place: Place,
+}
+
+/// Where a runner is registered, and with it which jobs it can get.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// In a runner group, with labels of its own: it gets any job that asks for no others.
+    Group {
+        /// The runner group, by name; a repository has only `Default`.
+        name: String,
+        /// All labels: a just-in-time runner gets none by itself.
+        labels: Vec<Label>,
+    },
+    /// In a scale set, whose group and labels it has: it gets only jobs that were assigned to the set.
+    ScaleSet(ScaleSetId),
 }
 
 /// What GitHub answered to a registration.

@@ -1,14 +1,17 @@
 //! What a host keeps: the audit log and the lock that stops overlapping runs. Never needed: with both gone, every
 //! command still gives the right answer.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::apply::{Listener, Outcome};
+use crate::engine::RunnerId;
 use crate::report::ActionResult;
 
 /// The state directory of one host, `$XDG_STATE_HOME/ghascale`.
@@ -64,6 +67,33 @@ impl StateDirectory {
         let path = self.path.join("audit.jsonl");
         let file = self.open(&path, OpenOptions::new().append(true).create(true))?;
         Ok(AuditLog { file, plan_id: plan_id.to_owned() })
+    }
+
+    /// Returns when this host first saw each of the given records, and remembers those that are new and no others.
+    ///
+    /// A record that the Actions Service made carries no age of its own. Losing the file only makes records younger,
+    /// and so delays their end.
+    ///
+    /// # Errors
+    /// The directory or the file can't be written; a file that can't be read is begun anew.
+    pub fn first_seen(
+        &self,
+        fleet: &str,
+        records: &BTreeSet<RunnerId>,
+        now: Timestamp,
+    ) -> io::Result<BTreeMap<RunnerId, Timestamp>> {
+        let path = self.path.join(format!("{fleet}.sightings.json"));
+        let known: BTreeMap<RunnerId, Timestamp> =
+            std::fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        let seen: BTreeMap<RunnerId, Timestamp> =
+            records.iter().map(|id| (*id, known.get(id).map_or(now, |at| *at.min(&now)))).collect();
+        if seen != known {
+            let beside = self.path.join(format!("{fleet}.sightings.{}.tmp", std::process::id()));
+            let mut file = self.open(&beside, OpenOptions::new().write(true).create(true).truncate(true))?;
+            file.write_all(&serde_json::to_vec(&seen)?)?;
+            std::fs::rename(&beside, &path)?;
+        }
+        Ok(seen)
     }
 
     fn open(&self, path: &PathBuf, options: &mut OpenOptions) -> io::Result<File> {

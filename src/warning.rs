@@ -75,6 +75,12 @@ codes! {
     OverlappingPools => "overlapping_pools", false;
     /// A pool asks for a source that is not there; another was used.
     SourceFallback => "source_fallback", false;
+    /// A pool's scale set could not be read, and no other source may be used: its counts are unknown.
+    ScaleSetFailed => "scale_set_failed", true;
+    /// The Actions Service kept fewer labels of a scale set than it was asked to.
+    LabelsDropped => "labels_dropped", false;
+    /// A scale set has runners online that are not ours: another system listens there too.
+    OthersRunners => "others_runners", false;
     /// An instance carries our fleet tag and the name of a pool that the configuration doesn't have.
     UnknownPool => "unknown_pool", false;
     /// A runner with one of our names is online, but its instance was not seen.

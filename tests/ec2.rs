@@ -2,9 +2,6 @@
 
 pub(crate) mod stand_in;
 
-use std::io;
-use std::sync::{Arc, Mutex};
-
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::config::{ProvideCredentials, SharedCredentialsProvider};
 use ghascale::config::Image;
@@ -14,6 +11,8 @@ use ghascale::services::Instances;
 use ghascale::warning::WarningCode;
 
 use stand_in::{JIT, StandIn, error, image, launched, page, pool, pool_from, request, sdk};
+
+use crate::log::Log;
 
 #[tokio::test]
 async fn all_pages_are_read_and_an_instance_on_two_of_them_counts_once() {
@@ -206,34 +205,14 @@ async fn missing_credentials_are_named_with_their_cure() {
     assert!(failed.message.contains("AWS_PROFILE"), "{failed}");
 }
 
-/// Takes what a subscriber writes.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn no_log_level_shows_a_secret_the_sdks_own_log_included() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone());
-    let guard = tracing::subscriber::set_default(subscriber.finish());
+    let log = Log::begin();
     let ec2 = StandIn::start([launched("i-1"), error(400, "InvalidParameterValue", "no")]).await;
     let fleet = ec2.fleet();
     fleet.run(&request(Market::Spot, "subnet-a")).await.unwrap();
     let failed = fleet.run(&request(Market::Spot, "subnet-a")).await.unwrap_err();
-    drop(guard);
-    let shown = String::from_utf8(log.0.lock().unwrap().clone()).unwrap() + &format!("{failed:?} {fleet:?}");
+    let shown = log.end() + &format!("{failed:?} {fleet:?}");
     assert!(shown.contains("transmitting request"), "the SDK logged nothing");
     let user_data = &ec2.calls()[0]["UserData"];
     // The last one is how a request's bytes would begin if they were shown as numbers.

@@ -1,5 +1,7 @@
 //! The planner, one test a rule. The state table's own tests stand beside it.
 
+mod scale_set;
+
 use std::time::Duration;
 
 use ghascale::engine::build::{instance, job, noon, policy, pool, runner, snapshot};
@@ -79,7 +81,7 @@ fn max_bounds_launches_and_the_rest_is_unschedulable() {
     let plan = planned(&world, &policy([pool("linux").sized(0, 3)]));
     assert_eq!(plan.actions.len(), 3);
     assert_eq!(plan.unschedulable.iter().map(|job| job.reason.code).collect::<Vec<_>>(), [ReasonCode::AtMax; 2]);
-    assert_eq!((plan.pools[0].demand, plan.pools[0].target, plan.pools[0].launch), (5, 3, 3));
+    assert_eq!((plan.pools[0].demand, plan.pools[0].target, plan.pools[0].launch), (Some(5), Some(3), 3));
 }
 
 #[test]

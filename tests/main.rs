@@ -3,6 +3,7 @@
 
 #[cfg(feature = "sandbox")]
 mod commands;
+mod comparison;
 mod config;
 #[cfg(feature = "sandbox")]
 mod demand;
@@ -10,12 +11,14 @@ mod ec2;
 mod engine;
 mod generated;
 mod keys;
+mod log;
 mod peers;
 mod properties;
 #[cfg(feature = "sandbox")]
 mod readme;
 #[cfg(feature = "sandbox")]
 mod sandbox;
+mod scale_set;
 mod schemas;
 mod simulation;
 mod stories;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ghascale::engine::build::{fleet, instance, job, labels, noon, policy, pool, runner, snapshot};
 use ghascale::engine::{
     Connection, CountKind, FleetName, Instance, InstanceId, InstanceState, Job, JobState, Mark, Policy, Runner,
-    RunnerId, Snapshot, Step, WaitReason, check, plan,
+    RunnerId, ScaleSetDemand, Snapshot, Statistics, Step, WaitReason, check, plan,
 };
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -90,16 +90,32 @@ fn some_runner() -> impl Strategy<Value = Runner> {
     )
 }
 
+/// How the demand of a pool is known, where not by REST.
+fn some_scale_set() -> impl Strategy<Value = ScaleSetDemand> {
+    let counts =
+        (0..6_u64, 0..6_u64, 0..8_u64, 0..4_u64, 0..4_u64).prop_map(|(assigned, running, registered, busy, idle)| {
+            ScaleSetDemand::Counted(Statistics { assigned, running, registered, busy, idle, ..Statistics::default() })
+        });
+    prop_oneof![4 => counts, 1 => Just(ScaleSetDemand::Unknown)]
+}
+
 fn some_world() -> impl Strategy<Value = Snapshot> {
+    let scale_sets = proptest::collection::btree_map(
+        (0..3_u32).prop_map(|of| format!("p{of}").as_str().into()),
+        some_scale_set(),
+        0..3,
+    );
     (
         proptest::collection::vec(some_job(), 0..12),
         proptest::collection::vec(some_instance(), 0..10),
         proptest::collection::vec(some_runner(), 0..10),
         prop_oneof![8 => Just((true, true, CountKind::Exact)), 1 => Just((false, true, CountKind::Exact)),
                     1 => Just((true, false, CountKind::Exact)), 2 => Just((true, true, CountKind::AtLeast))],
+        prop_oneof![2 => Just(std::collections::BTreeMap::new()), 1 => scale_sets],
     )
-        .prop_map(|(jobs, instances, runners, (instances_whole, runners_whole, kind))| {
+        .prop_map(|(jobs, instances, runners, (instances_whole, runners_whole, kind), scale_sets)| {
             let mut world = snapshot();
+            world.scale_sets = scale_sets;
             // Ids are unique in the real world: GitHub's and EC2's keys.
             let mut seen = BTreeSet::new();
             world.demand.jobs = jobs.into_iter().filter(|job| seen.insert(job.id)).collect();

@@ -4,9 +4,13 @@ mod control;
 mod ec2;
 mod faults;
 mod github;
+mod groups;
+mod scale_set;
+mod scenario_file;
 mod serve;
 mod time;
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use ghascale::sandbox::{Sandbox, Scenario};
@@ -38,10 +42,15 @@ impl Answer {
     }
 }
 
+/// One for all tests: each request has a connection of its own, as each test has a runtime of its own.
+static CLIENT: LazyLock<Client> = LazyLock::new(|| {
+    let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    client.pool_max_idle_per_host(0).build().unwrap()
+});
+
 /// Prepares a request that picks up no proxy and follows no redirect.
 fn request(sandbox: &Sandbox, method: Method, path: &str) -> RequestBuilder {
-    let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-    client.request(method, format!("{}{path}", sandbox.endpoint())).timeout(Duration::from_secs(20))
+    CLIENT.request(method, format!("{}{path}", sandbox.endpoint())).timeout(Duration::from_secs(20))
 }
 
 async fn send(request: RequestBuilder) -> Answer {

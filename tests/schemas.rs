@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use ghascale::report::{ApplyReport, PlanReport, Report, StatusReport};
+use ghascale::report::{ApplyReport, CompareReport, PlanReport, Report, ScaleSetsReport, StatusReport};
 use schemars::JsonSchema;
 
 fn hold<T: JsonSchema>(name: &str) {
@@ -21,6 +21,16 @@ fn hold<T: JsonSchema>(name: &str) {
 #[test]
 fn status_is_as_its_schema_says() {
     hold::<StatusReport>("ghascale.status-1");
+}
+
+#[test]
+fn compare_is_as_its_schema_says() {
+    hold::<CompareReport>("ghascale.compare-1");
+}
+
+#[test]
+fn scale_set_is_as_its_schema_says() {
+    hold::<ScaleSetsReport>("ghascale.scale-set-1");
 }
 
 #[test]

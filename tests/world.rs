@@ -15,7 +15,9 @@ use ghascale::engine::{
     RunnerName, Snapshot, born,
 };
 use ghascale::github;
-use ghascale::services::{Clock, Instances, Launched, Registered, Registration, Removed, RunInstance, RunnerRecords};
+use ghascale::services::{
+    Clock, Instances, Launched, Place, Registered, Registration, Removed, RunInstance, RunnerRecords,
+};
 use jiff::Timestamp;
 
 /// The world.
@@ -85,7 +87,8 @@ impl World {
     /// Carries a plan out with the real executor.
     pub(crate) fn apply(&self, plan: &Plan) -> Vec<Outcome> {
         let policy = self.policy.borrow();
-        let settings = |labels: &[Label]| PoolSettings { runner_group: "Default".into(), labels: labels.to_vec() };
+        let settings =
+            |labels: &[Label]| PoolSettings { place: Place::Group { name: "Default".into(), labels: labels.to_vec() } };
         let pools: BTreeMap<PoolName, PoolSettings> =
             policy.pools.iter().map(|pool| (pool.name.clone(), settings(&pool.labels))).collect();
         let nonce = || self.fresh();
@@ -185,13 +188,18 @@ impl RunnerRecords for World {
             return Ok(Registered::NameTaken);
         }
         let runner_id = RunnerId(1000 + self.fresh());
+        let labels = match &registration.place {
+            Place::Group { labels, .. } => labels.clone(),
+            // A scale set's runner has the set's labels, and none that tells its age.
+            Place::ScaleSet(_) => Vec::new(),
+        };
         self.runners.borrow_mut().push(Runner {
             id: runner_id,
             name: registration.name.clone(),
             connection: Connection::Offline,
             busy: false,
-            labels: registration.labels.clone(),
-            born: born(&registration.labels),
+            labels: labels.clone(),
+            born: born(&labels),
         });
         match fault {
             Some(fault) => Err(github_error(&fault)),

@@ -20,7 +20,7 @@ use crate::ages::age;
 use crate::ec2::{self, ErrorClass};
 use crate::engine::{Action, LAUNCH_WINDOW, Label, Market, Offering, RunnerId, RunnerName, Slot, Step, birth_label};
 use crate::github::{self, ErrorKind};
-use crate::services::{Clock, Instances, Launched, Registered, Registration, RunInstance, RunnerRecords};
+use crate::services::{Clock, Instances, Launched, Place, Registered, Registration, RunInstance, RunnerRecords};
 
 /// Offerings tried for one runner in one run.
 const OFFERINGS_TRIED: usize = 6;
@@ -86,21 +86,29 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         lessons: &RefCell<Lessons>,
     ) -> std::result::Result<Held, Box<Outcome>> {
         let since = self.clock.now();
-        let mine = birth_label(since, (self.nonce)());
-        let mut labels = settings.labels.clone();
-        labels.push(mine.clone());
-        let registration = Registration { name: name.clone(), group: settings.runner_group.clone(), labels };
+        let mut place = settings.place.clone();
+        // Only a registration with labels can say whose it is.
+        let mine = match &mut place {
+            Place::Group { labels, .. } => {
+                let mine = birth_label(since, (self.nonce)());
+                labels.push(mine.clone());
+                Some(mine)
+            }
+            Place::ScaleSet(_) => None,
+        };
+        let mine = mine.as_ref();
+        let registration = Registration { name: name.clone(), place };
         let outcome = match self.runners.register(&registration).await {
             Ok(Registered::New { runner_id: id, jit_config }) => {
                 return Ok(Held { id, jit_config, since });
             }
-            Ok(Registered::NameTaken) => match self.undo_registration(name, &mine).await {
+            Ok(Registered::NameTaken) => match self.undo_registration(name, mine).await {
                 // Do not slide to the next slot: two hosts that want k runners would launch 2k.
                 Ok(false) => self.skipped(action, format!("`{name}` is registered already: a peer is at work")),
                 Ok(true) => self.failed(action, format!("`{name}` was registered, but its key was lost; undone")),
                 Err(error) => self.failed(action, error.to_string()),
             },
-            Err(error) => self.registration_failed(action, name, &mine, &error, lessons).await,
+            Err(error) => self.registration_failed(action, name, mine, &error, lessons).await,
         };
         Err(Box::new(outcome))
     }
@@ -109,7 +117,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         &self,
         action: &Action,
         name: &RunnerName,
-        mine: &Label,
+        mine: Option<&Label>,
         error: &github::Error,
         lessons: &RefCell<Lessons>,
     ) -> Outcome {
@@ -126,6 +134,9 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
             | ErrorKind::Conflict
             | ErrorKind::Unexpected => {
                 drop(lessons_now);
+                if mine.is_none() {
+                    return self.failed(action, format!("{error}; a registration is left for the next run to judge"));
+                }
                 return match self.undo_registration(name, mine).await {
                     Ok(true) => self.failed(action, format!("{error}; the registration was undone")),
                     Ok(false) => self.failed(action, error.to_string()),
@@ -138,7 +149,12 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
     }
 
     /// Deletes the record of a name if it carries our birth label; returns whether it did.
-    async fn undo_registration(&self, name: &RunnerName, mine: &Label) -> std::result::Result<bool, github::Error> {
+    async fn undo_registration(
+        &self,
+        name: &RunnerName,
+        mine: Option<&Label>,
+    ) -> std::result::Result<bool, github::Error> {
+        let Some(mine) = mine else { return Ok(false) };
         match self.runners.runner_named(name).await? {
             Some(runner) if runner.labels.contains(mine) => self.runners.remove(runner.id).await.map(|_| true),
             Some(_) | None => Ok(false),

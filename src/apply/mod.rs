@@ -15,8 +15,8 @@ use futures::future::join_all;
 use futures::stream;
 use jiff::Timestamp;
 
-use crate::engine::{Action, InstanceId, Label, Offering, Plan, PoolName, RunnerId, Step};
-use crate::services::{Clock, Instances, RunnerRecords};
+use crate::engine::{Action, InstanceId, Offering, Plan, PoolName, RunnerId, Step};
+use crate::services::{Clock, Instances, Place, RunnerRecords};
 
 /// How many launches of one pool are under way at once, after its first has succeeded.
 const LAUNCHES_AT_ONCE: usize = 6;
@@ -64,10 +64,8 @@ pub trait Listener {
 /// What a launch needs beside the plan.
 #[derive(Clone, Debug)]
 pub struct PoolSettings {
-    /// The runner group's name.
-    pub runner_group: String,
-    /// The labels that runners are registered with.
-    pub labels: Vec<Label>,
+    /// Where the pool's runners are registered.
+    pub place: Place,
 }
 
 /// Carries plans out.

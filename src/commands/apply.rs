@@ -13,13 +13,14 @@ use super::Failure;
 use super::session::{Session, configuration, pool_names, show, state_directory};
 use crate::ages::age;
 use crate::apply::{Executor, Listener, Outcome, PoolSettings};
-use crate::cli::{ApplyArgs, Cli};
+use crate::cli::{ApplyArgs, Cli, SourceChoice};
 use crate::config::{Config, Needs};
 use crate::engine::{Plan, PoolName, View};
 use crate::exit;
-use crate::github::ScopeRunners;
+use crate::registrar::Registrar;
 use crate::report::{ActionKind, ActionResult, ActionRow, ApplyReport, PlanReport, Report, Summary};
-use crate::services::SystemClock;
+use crate::scale_set::ScaleSetId;
+use crate::services::{Place, SystemClock};
 use crate::state::{AuditLog, LockError, StateDirectory};
 use crate::ui::{Bar, Ui};
 use crate::warning::{Warning, WarningCode};
@@ -45,7 +46,7 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
     };
 
     let session = Session::open(config, Needs::Launch).await?;
-    let mut decision = decide(&session, &pools, file.as_ref(), ui).await?;
+    let mut decision = decide(&session, args.view.source, &pools, file.as_ref(), ui).await?;
     if !args.yes && !decision.plan.actions.is_empty() {
         ui.warn(&decision.warnings);
         let shown = &decision.report;
@@ -55,13 +56,13 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
         }
         if age(Timestamp::now(), decision.seen_at) > FRESH {
             // What was confirmed is held against the world as it is now, like a plan file.
-            decision = decide(&session, &pools, Some(&decision.report), ui).await?;
+            decision = decide(&session, args.view.source, &pools, Some(&decision.report), ui).await?;
         }
     }
     warnings.append(&mut decision.warnings);
 
     let audit = audit(&state, &decision.report.plan_id, &mut warnings);
-    let outcomes = carry_out(&session, &decision.plan, audit.as_ref(), ui).await;
+    let outcomes = carry_out(&session, &decision, audit.as_ref(), ui).await;
     let mut results: Vec<ActionResult> = outcomes.iter().map(ActionResult::from).collect();
     let has_dropped = !decision.dropped.is_empty();
     results.extend(decision.dropped.into_iter().map(|action| ActionResult::skipped(action, decision.why_dropped)));
@@ -78,6 +79,8 @@ const FRESH: Duration = Duration::from_secs(30);
 struct Decision {
     seen_at: Timestamp,
     plan: Plan,
+    /// The scale sets in which runners of these pools are registered.
+    scale_sets: BTreeMap<PoolName, ScaleSetId>,
     report: PlanReport,
     /// What was asked for and no longer holds.
     dropped: Vec<ActionRow>,
@@ -88,11 +91,12 @@ struct Decision {
 /// Observes and plans; of the plan only what `asked_for` has too, if that is given.
 async fn decide(
     session: &Session,
+    choice: SourceChoice,
     pools: &[PoolName],
     asked_for: Option<&PlanReport>,
     ui: &Ui,
 ) -> Result<Decision, Failure> {
-    let seen = session.observe(ui).await?;
+    let seen = session.observe(choice, ui).await?;
     let mut warnings = seen.warnings.clone();
     warnings.extend(View::of(&seen.snapshot, &session.config.policy()).warnings());
     let mut plan = session.decide(&seen, pools)?;
@@ -100,7 +104,8 @@ async fn decide(
     let why_dropped = if seen.known.runners && seen.known.instances { NO_LONGER } else { UNKNOWN };
     warnings.extend(dropped.iter().map(|action| skipped(action, why_dropped)));
     let report = PlanReport::of(&plan, &seen.snapshot, &session.config.digest);
-    Ok(Decision { seen_at: seen.snapshot.now, plan, report, dropped, why_dropped, warnings })
+    let scale_sets = seen.scale_sets;
+    Ok(Decision { seen_at: seen.snapshot.now, plan, scale_sets, report, dropped, why_dropped, warnings })
 }
 
 const NO_LONGER: &str = "it no longer holds: the world has changed since the plan was made";
@@ -112,18 +117,21 @@ fn skipped(action: &ActionRow, why: &str) -> Warning {
     Warning { code: WarningCode::ActionSkipped, message: why.to_owned(), subject }
 }
 
-async fn carry_out(session: &Session, plan: &Plan, audit: Option<&AuditLog>, ui: &Ui) -> Vec<Outcome> {
+async fn carry_out(session: &Session, decision: &Decision, audit: Option<&AuditLog>, ui: &Ui) -> Vec<Outcome> {
     let Some(fleet) = &session.fleet else { return Vec::new() };
     let pools: BTreeMap<PoolName, PoolSettings> = session
         .config
         .pools
         .iter()
         .map(|pool| {
-            let settings = PoolSettings { runner_group: pool.runner_group.clone(), labels: pool.policy.labels.clone() };
-            (pool.policy.name.clone(), settings)
+            let place = match decision.scale_sets.get(&pool.policy.name) {
+                Some(scale_set) => Place::ScaleSet(*scale_set),
+                None => Place::Group { name: pool.runner_group.clone(), labels: pool.policy.labels.clone() },
+            };
+            (pool.policy.name.clone(), PoolSettings { place })
         })
         .collect();
-    let runners = ScopeRunners::new(&session.client, &session.config.github.scope);
+    let runners = Registrar::new(&session.client, &session.config.github.scope, &session.service);
     let nonce = || fastrand::u64(..);
     let executor = Executor {
         runners: &runners,
@@ -131,9 +139,9 @@ async fn carry_out(session: &Session, plan: &Plan, audit: Option<&AuditLog>, ui:
         clock: &SystemClock,
         pools: &pools,
         nonce: &nonce,
-        listener: &Log { audit, progress: ui.progress("applying", plan.actions.len()) },
+        listener: &Log { audit, progress: ui.progress("applying", decision.plan.actions.len()) },
     };
-    executor.carry_out(plan).await
+    executor.carry_out(&decision.plan).await
 }
 
 /// Tells the log, the audit log and the terminal of each action.

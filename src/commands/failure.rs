@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::{ec2, exit, github};
+use crate::{ec2, exit, github, scale_set};
 
 /// The end of a command without an answer.
 #[derive(Debug)]
@@ -60,6 +60,14 @@ impl From<github::Error> for Failure {
             | ErrorKind::Unexpected
             | ErrorKind::Protocol => failure,
         }
+    }
+}
+
+/// With the REST API's hints: the service's credentials come from it.
+impl From<scale_set::Error> for Failure {
+    fn from(error: scale_set::Error) -> Self {
+        let message = error.to_string();
+        Self { message, ..Self::from(github::Error::from(error)) }
     }
 }
 

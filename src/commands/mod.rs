@@ -1,10 +1,12 @@
 //! The commands: parse, call, render. One file each; what two of them need stands in a file of its own.
 
 mod apply;
+mod compare;
 mod failure;
 mod plan;
 #[cfg(feature = "sandbox")]
 mod sandbox;
+mod scale_set;
 mod session;
 mod status;
 
@@ -19,6 +21,8 @@ pub async fn run(cli: Cli) -> u8 {
     let ui = Ui::new(&cli);
     let result = match &cli.command {
         Command::Status(args) => status::run(&cli, args, &ui).await,
+        Command::Compare(args) => compare::run(&cli, args, &ui).await,
+        Command::ScaleSet(command) => scale_set::run(&cli, command, &ui).await,
         Command::Plan(args) => plan::run(&cli, args, &ui).await,
         Command::Apply(args) => apply::run(&cli, args, &ui).await,
         #[cfg(feature = "sandbox")]

@@ -18,7 +18,7 @@ use crate::ui::Ui;
 pub(super) async fn run(cli: &Cli, args: &PlanArgs, ui: &Ui) -> Result<u8, Failure> {
     let pools = pool_names(&args.view.pool);
     let session = Session::open(configuration(cli, Needs::Launch, &pools, ui)?, Needs::Launch).await?;
-    let seen = session.observe(ui).await?;
+    let seen = session.observe(args.view.source, ui).await?;
     let plan = session.decide(&seen, &pools)?;
     let mut warnings = seen.warnings;
     warnings.extend(View::of(&seen.snapshot, &session.config.policy()).warnings());

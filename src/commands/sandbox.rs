@@ -11,7 +11,7 @@ use tokio::process::Command;
 use super::Failure;
 use crate::cli::{SandboxArgs, SandboxCommand};
 use crate::exit;
-use crate::sandbox::{Sandbox, Scenario, serve};
+use crate::sandbox::{Beginning, Sandbox, Scenario, serve};
 use crate::ui::Ui;
 
 /// The tour: what is said, how long the world is given first, and the command that is run.
@@ -27,8 +27,8 @@ pub(super) async fn run(args: &SandboxArgs, ui: &Ui) -> Result<u8, Failure> {
     match &args.command {
         None => tour(ui).await.context("the tour could not go on")?,
         Some(SandboxCommand::Serve(args)) => {
-            let scenario: Scenario = args.scenario.parse().map_err(Failure::usage)?;
-            serve(args.port, scenario, &mut io::stdout()).await.context("the sandbox could not be served")?;
+            let beginning: Beginning = args.scenario.parse().map_err(Failure::usage)?;
+            serve(args.port, beginning, &mut io::stdout()).await.context("the sandbox could not be served")?;
         }
     }
     Ok(exit::DONE)

@@ -1,20 +1,22 @@
 //! What `status`, `plan` and `apply` share: a configuration, connections, one observation, one report.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use etcetera::BaseStrategy as _;
 use serde::Serialize;
 
 use super::Failure;
-use crate::cli::Cli;
+use crate::cli::{Cli, SourceChoice};
 use crate::config::{self, Config, Environment, Needs, Request};
 use crate::ec2::{self, Fleet};
 use crate::engine::{Plan, PoolName, check, plan};
 use crate::exit;
 use crate::github::Client;
-use crate::observe::{Observation, observe};
+use crate::observe::{Observation, Sources, observe};
 use crate::report::{Api, Report};
+use crate::scale_set;
 use crate::state::StateDirectory;
 use crate::ui::Ui;
 use crate::warning::{Warning, WarningCode};
@@ -24,7 +26,9 @@ pub(super) struct Session {
     /// The validated configuration.
     pub(super) config: Config,
     /// GitHub.
-    pub(super) client: Client,
+    pub(super) client: Arc<Client>,
+    /// The Actions Service.
+    pub(super) service: scale_set::Client,
     /// EC2; `None` without `[ec2]`.
     pub(super) fleet: Option<Fleet>,
 }
@@ -35,6 +39,18 @@ pub(super) fn configuration(cli: &Cli, needs: Needs, pools: &[PoolName], ui: &Ui
         Request { file: cli.config.clone(), url: cli.url.clone(), environment: Environment::of_process(), needs };
     let config = config::load(&request)
         .map_err(|problems| Failure { drawn: true, ..Failure::usage(problems.render(ui.colors_errors())) })?;
+    check_pools(&config, pools)?;
+    if needs == Needs::Launch {
+        let too_large = config.pools.iter().filter_map(|pool| ec2::check_user_data(pool).err());
+        if let Some(why) = too_large.reduce(|all, one| format!("{all}; {one}")) {
+            return Err(Failure::usage(why));
+        }
+    }
+    Ok(config)
+}
+
+/// Refuses the names of pools that the configuration doesn't have.
+pub(super) fn check_pools(config: &Config, pools: &[PoolName]) -> Result<(), Failure> {
     for pool in pools {
         if config.pool(pool).is_none() {
             let names: Vec<_> = config.pools.iter().map(|pool| format!("`{}`", pool.policy.name)).collect();
@@ -46,13 +62,7 @@ pub(super) fn configuration(cli: &Cli, needs: Needs, pools: &[PoolName], ui: &Ui
             });
         }
     }
-    if needs == Needs::Launch {
-        let too_large = config.pools.iter().filter_map(|pool| ec2::check_user_data(pool).err());
-        if let Some(why) = too_large.reduce(|all, one| format!("{all}; {one}")) {
-            return Err(Failure::usage(why));
-        }
-    }
-    Ok(config)
+    Ok(())
 }
 
 impl Session {
@@ -61,6 +71,9 @@ impl Session {
     /// To look, EC2 is not needed: what is wrong with it is a warning then.
     pub(super) async fn open(mut config: Config, needs: Needs) -> Result<Self, Failure> {
         let client = Client::new(&config.github).map_err(|error| Failure::usage(error.to_string()))?;
+        let client = Arc::new(client);
+        let service = scale_set::Client::new(client.clone(), &config.github);
+        let service = service.map_err(|error| Failure::usage(error.to_string()))?;
         let ca = config.github.ca_pem.as_deref();
         let fleet = match &config.ec2 {
             None => None,
@@ -73,13 +86,15 @@ impl Session {
                 }
             },
         };
-        Ok(Self { config, client, fleet })
+        Ok(Self { config, client, service, fleet })
     }
 
     /// Looks at everything once.
-    pub(super) async fn observe(&self, ui: &Ui) -> Result<Observation, Failure> {
+    pub(super) async fn observe(&self, choice: SourceChoice, ui: &Ui) -> Result<Observation, Failure> {
         let progress = ui.progress("reading repositories", 0);
-        Ok(observe(&self.config, &self.client, self.fleet.as_ref(), &progress).await?)
+        let (config, client, service) = (&self.config, &*self.client, &self.service);
+        let (fleet, state) = (self.fleet.as_ref(), &state_directory());
+        Ok(observe(Sources { config, client, service, fleet, state, choice }, &progress).await?)
     }
 
     /// Decides, and lets the second pair of eyes look.

@@ -30,7 +30,7 @@ pub(super) async fn run(cli: &Cli, args: &StatusArgs, ui: &Ui) -> Result<u8, Fai
 }
 
 async fn once(session: &Session, args: &StatusArgs, ui: &Ui, cadence: Option<Duration>) -> Result<u8, Failure> {
-    let seen = session.observe(ui).await?;
+    let seen = session.observe(args.view.source, ui).await?;
     let policy = session.config.policy();
     let view = View::of(&seen.snapshot, &policy);
     let mut warnings = seen.warnings;

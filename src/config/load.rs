@@ -313,16 +313,23 @@ impl Loader<'_> {
         if self.request.needs == Needs::Launch && is_missing {
             self.report(Problem::new("there is no `[[pool]]`").hint("add one: README.md shows a whole configuration"));
         }
-        let (mut pools, mut names) = (Vec::new(), BTreeSet::new());
+        let (mut pools, mut names, mut scale_sets) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
         for table in tables {
-            let (name, pool) = pool::read(&table, ec2.map(|ec2| &ec2.fleet), self.request.needs, &self.folder);
-            pools.extend(pool);
-            if let Some(name) = name
+            let read = pool::read(&table, ec2.map(|ec2| &ec2.fleet), self.request.needs, &self.folder);
+            if let Some(name) = read.name
                 && !names.insert(name.value.clone())
             {
                 let what = format!("there are two pools `{}`: give each a name of its own", name.value);
                 table.wrong("name", &name, what, "the second");
             }
+            let group = read.pool.as_ref().map(|pool: &Pool| pool.runner_group.to_lowercase());
+            if let (Some(scale_set), Some(group)) = (read.scale_set, group)
+                && !scale_sets.insert((group, scale_set.value.clone()))
+            {
+                let what = "two pools with one scale set would both launch for each of its jobs";
+                table.wrong("scale_set", &scale_set, what, "the second");
+            }
+            pools.extend(read.pool);
         }
         pools
     }
@@ -433,11 +440,6 @@ fn warnings(pools: &[Pool]) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for pool in pools {
         let name = &pool.policy.name;
-        if let (Some(scale_set), None) = (&pool.scale_set, pool.source) {
-            let said =
-                format!("its scale set `{scale_set}` is not read by this version: demand is read from the REST API");
-            warnings.push(Warning::new(WarningCode::SourceFallback, name.as_str(), said));
-        }
         if pool.trim {
             let said = "`trim` is not used by this version: idle runners end by `idle_timeout` on the host";
             warnings.push(Warning::new(WarningCode::Degraded, name.as_str(), said));

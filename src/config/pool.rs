@@ -21,20 +21,23 @@ const BIRTH: &str = "ghascale-";
 /// EC2 allows 50 tags; ours take up to ten.
 const MOST_TAGS: usize = 40;
 
-const SCALE_SET: &str = "this version reads demand from the REST API only: use `auto` or `rest`";
+/// One pool's table, read.
+pub(super) struct Read {
+    /// Its name, to be compared with the others'.
+    pub(super) name: Option<At<PoolName>>,
+    /// Its scale set, to be compared with the others'.
+    pub(super) scale_set: Option<At<String>>,
+    /// All of it; `None` where it can't be made out at all.
+    pub(super) pool: Option<Pool>,
+}
 
-/// Reads one pool: its name, to be compared with the others', and all of it; `None` where it can't be made out at all.
-pub(super) fn read(
-    table: &Table<'_>,
-    fleet: Option<&FleetName>,
-    needs: Needs,
-    folder: &Path,
-) -> (Option<At<PoolName>>, Option<Pool>) {
+/// Reads one pool.
+pub(super) fn read(table: &Table<'_>, fleet: Option<&FleetName>, needs: Needs, folder: &Path) -> Read {
     let name = name(table);
     let labels = labels(table);
     let runner_group = table.text("runner_group").map_or_else(|| "Default".to_owned(), |group| group.value);
-    let scale_set = table.text("scale_set").map(|name| name.value);
-    let source = source(table);
+    let scale_set = table.text("scale_set");
+    let source = source(table, table.has("scale_set"));
     let min_idle = table.integer("min_idle", 0..=MOST_RUNNERS);
     let max = table.integer("max", 1..=MOST_RUNNERS);
     if max.is_none() && !table.has("max") {
@@ -60,7 +63,7 @@ pub(super) fn read(
             table.wrong("name", name, what, "shorten it, or `ec2.fleet`");
         }
     }
-    let (Some(of), Some(max)) = (name.as_ref(), max) else { return (name, None) };
+    let (Some(of), Some(max)) = (name.as_ref(), max) else { return Read { name, scale_set, pool: None } };
     let pool = Pool {
         policy: engine::Pool {
             name: of.value.clone(),
@@ -72,14 +75,15 @@ pub(super) fn read(
             boot_timeout: times.boot_timeout,
             max_lifetime: times.max_lifetime,
             idle_confirm: times.idle_confirm,
+            has_scale_set: scale_set.is_some(),
         },
         runner_group,
-        scale_set,
+        scale_set: scale_set.as_ref().map(|name| name.value.clone()),
         source,
         trim,
         launch,
     };
-    (name, Some(pool))
+    Read { name, scale_set, pool: Some(pool) }
 }
 
 fn name(table: &Table<'_>) -> Option<At<PoolName>> {
@@ -123,11 +127,12 @@ fn labels(table: &Table<'_>) -> Vec<Label> {
     labels.value.into_iter().map(|label| Label::new(label.value)).collect()
 }
 
-fn source(table: &Table<'_>) -> Option<Source> {
+fn source(table: &Table<'_>, has_scale_set: bool) -> Option<Source> {
     let words = [("auto", None), ("rest", Some(Source::Rest)), ("scale-set", Some(Source::ScaleSet))];
     let source = table.word("source", &words)?;
-    if source.value == Some(Source::ScaleSet) {
-        table.wrong("source", &source, SCALE_SET, "not in this version");
+    if source.value == Some(Source::ScaleSet) && !has_scale_set {
+        let what = "`scale-set` needs a scale set: name it, `scale_set = \"linux-x64\"`";
+        table.wrong("source", &source, what, "no `scale_set` to read");
     }
     source.value
 }

@@ -20,6 +20,22 @@ pub struct Capacity {
     pub ready: u32,
     /// Runners that could still be launched.
     pub launchable: u32,
+    /// What it lacks where that isn't enough.
+    pub shortage: Shortage,
+}
+
+/// Why a pool has no room for a job that it could take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shortage {
+    /// It is at its `max`.
+    #[default]
+    Max,
+    /// It has nothing to launch.
+    Offerings,
+    /// Its scale set counts fewer jobs: what GitHub has not given to the set, no runner of the set can get.
+    Unassigned,
+    /// What its scale set counts is not known.
+    Unknown,
 }
 
 /// Where each pending job goes.
@@ -46,7 +62,8 @@ pub fn assign<'a>(
     for job in jobs {
         by_signature.entry(Signature::of(&job.labels)).or_default().push(job);
     }
-    let routes = route(&by_signature, &pools, capacity);
+    let capacities: Vec<Capacity> = pools.iter().map(|pool| capacity(pool)).collect();
+    let routes = route(&by_signature, &pools, &capacities);
 
     let mut assignment = Assignment::default();
     for ((signature, mut jobs), routes) in by_signature.into_iter().zip(routes) {
@@ -64,7 +81,7 @@ pub fn assign<'a>(
         for route in &routes {
             for job in waiting.by_ref().take(route.full) {
                 assignment.taken.entry(&route.pool.name).or_default().push(job);
-                assignment.unschedulable.push(unschedulable(job, no_room(route.pool)));
+                assignment.unschedulable.push(unschedulable(job, no_room(route.pool, route.shortage)));
             }
         }
     }
@@ -79,12 +96,20 @@ fn unschedulable(job: &Job, reason: Reason) -> Unschedulable {
     Unschedulable { job_id: job.id, labels: job.labels.clone(), reason }
 }
 
-fn no_room(pool: &Pool) -> Reason {
+fn no_room(pool: &Pool, shortage: Shortage) -> Reason {
     let Pool { name, max, .. } = pool;
-    if pool.offerings.is_empty() {
-        return Reason::new(ReasonCode::Unavailable, format!("pool `{name}` has nothing to launch"));
+    match shortage {
+        Shortage::Max => Reason::new(ReasonCode::AtMax, format!("pool `{name}` is at its max of {max}")),
+        Shortage::Offerings => Reason::new(ReasonCode::Unavailable, format!("pool `{name}` has nothing to launch")),
+        Shortage::Unassigned => Reason::new(
+            ReasonCode::NotAssigned,
+            format!("the scale set of pool `{name}` has not been given it, so no runner of the set can get it"),
+        ),
+        Shortage::Unknown => Reason::new(
+            ReasonCode::Unavailable,
+            format!("the scale set of pool `{name}` could not be asked, and no other source may be used"),
+        ),
     }
-    Reason::new(ReasonCode::AtMax, format!("pool `{name}` is at its max of {max}"))
 }
 
 /// How many jobs of one signature a pool takes.
@@ -94,13 +119,14 @@ struct Route<'a> {
     served: usize,
     /// Without: the pool is full.
     full: usize,
+    shortage: Shortage,
 }
 
 /// Returns, for each signature in order, its routes by pool name; none if no pool can take it.
 fn route<'a>(
     by_signature: &BTreeMap<Signature, Vec<&Job>>,
     pools: &[&'a Pool],
-    capacity: impl Fn(&Pool) -> Capacity,
+    capacities: &[Capacity],
 ) -> Vec<Vec<Route<'a>>> {
     // Per pool two nodes, "served" and "full", so that the flow of each signature into each can be read off its arc.
     let (source, sink) = (0, 1);
@@ -108,14 +134,13 @@ fn route<'a>(
     let first_signature = first_pool + 2 * pools.len();
     let mut network = Network::new(first_signature + by_signature.len());
     let highest = pools.iter().map(|pool| pool.priority).max().unwrap_or(0);
-    for (nth, pool) in pools.iter().enumerate() {
-        let Capacity { ready, launchable } = capacity(pool);
+    for (nth, Capacity { ready, launchable, .. }) in capacities.iter().copied().enumerate() {
         let (served, full) = (first_pool + 2 * nth, first_pool + 2 * nth + 1);
         network.arc(served, sink, ready.into(), Cost::default());
         network.arc(served, sink, launchable.into(), Cost([0, 1, 0, 0, 0]));
         network.arc(full, sink, u64::MAX / 2, Cost([1, 0, 0, 0, 0]));
     }
-    let mut arcs: Vec<Vec<(&Pool, ArcId, ArcId)>> = Vec::new();
+    let mut arcs: Vec<Vec<(&Pool, Shortage, ArcId, ArcId)>> = Vec::new();
     for (nth, (signature, jobs)) in by_signature.iter().enumerate() {
         let node = first_signature + nth;
         network.arc(source, node, jobs.len() as u64, Cost::default());
@@ -125,7 +150,8 @@ fn route<'a>(
             let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
             let cost = Cost([0, 0, highest.saturating_sub(pool.priority), number(unneeded), number(nth)]);
             let mut into = |node_of_pool| network.arc(node, node_of_pool, u64::MAX / 2, cost);
-            leaving.push((*pool, into(first_pool + 2 * nth), into(first_pool + 2 * nth + 1)));
+            let shortage = capacities[nth].shortage;
+            leaving.push((*pool, shortage, into(first_pool + 2 * nth), into(first_pool + 2 * nth + 1)));
         }
         arcs.push(leaving);
     }
@@ -135,7 +161,7 @@ fn route<'a>(
         .map(|leaving| {
             leaving
                 .into_iter()
-                .map(|(pool, served, full)| Route { pool, served: flow(served), full: flow(full) })
+                .map(|(pool, shortage, served, full)| Route { pool, served: flow(served), full: flow(full), shortage })
                 .collect()
         })
         .collect()
@@ -153,7 +179,7 @@ mod tests {
     ) -> (Vec<(String, usize)>, Vec<ReasonCode>) {
         let assignment = assign(jobs, pools, |pool| {
             let (_, ready, launchable) = capacity.iter().find(|(name, ..)| *name == pool.name.as_str()).unwrap();
-            Capacity { ready: *ready, launchable: *launchable }
+            Capacity { ready: *ready, launchable: *launchable, ..Capacity::default() }
         });
         let taken = assignment.taken.iter().map(|(pool, jobs)| (pool.to_string(), jobs.len()));
         let refused = assignment.unschedulable.iter().map(|job| job.reason.code).collect();
@@ -213,7 +239,7 @@ mod tests {
     fn the_longest_wait_is_served_first() {
         let pool = pool("linux").labels("linux");
         let jobs = [job(1).labels("linux").queued_for(10), job(2).labels("linux").queued_for(90)];
-        let assignment = assign(&jobs, &[&pool], |_| Capacity { ready: 1, launchable: 0 });
+        let assignment = assign(&jobs, &[&pool], |_| Capacity { ready: 1, ..Capacity::default() });
         assert_eq!(assignment.unschedulable[0].job_id, jobs[0].id);
     }
 

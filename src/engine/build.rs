@@ -1,14 +1,15 @@
 //! Builders with good defaults, so that a test shows only what matters to it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::fleet::{Connection, Instance, InstanceState, Mark, Market, Marks, Offering, Runner};
-use super::job::{Demand, Job, JobState};
+use super::job::{Demand, Job, JobState, Statistics};
 use super::names::{FleetName, InstanceId, JobId, Label, PoolName, RunId, RunnerId, RunnerName, Slot};
 use super::policy::{Policy, Pool};
-use super::snapshot::{Listing, Snapshot};
+use super::snapshot::{Listing, ScaleSetDemand, Snapshot};
 
 /// The time at which built snapshots are taken: 2026-11-24T12:00:00Z.
 #[must_use]
@@ -45,6 +46,7 @@ pub fn pool(name: &str) -> Pool {
         boot_timeout: Duration::from_mins(5),
         max_lifetime: Duration::from_hours(12),
         idle_confirm: Duration::from_mins(5),
+        has_scale_set: false,
     }
 }
 
@@ -60,6 +62,13 @@ impl Pool {
     #[must_use]
     pub fn priority(mut self, priority: i64) -> Self {
         self.priority = priority;
+        self
+    }
+
+    /// Gives it a scale set.
+    #[must_use]
+    pub fn with_scale_set(mut self) -> Self {
+        self.has_scale_set = true;
         self
     }
 
@@ -206,6 +215,7 @@ pub fn snapshot() -> Snapshot {
         instances: Listing::whole(Vec::new()),
         runners: Listing::whole(Vec::new()),
         demand: Demand::none(),
+        scale_sets: BTreeMap::new(),
     }
 }
 
@@ -214,6 +224,15 @@ impl Snapshot {
     #[must_use]
     pub fn job(mut self, job: Job) -> Self {
         self.demand.jobs.push(job);
+        self
+    }
+
+    /// Makes a scale set the source of a pool's demand: so many jobs assigned to it, so many of them running on runners
+    /// that are registered and busy.
+    #[must_use]
+    pub fn scale_set(mut self, pool: &str, assigned: u64, running: u64) -> Self {
+        let counts = Statistics { assigned, running, registered: running, busy: running, ..Statistics::default() };
+        self.scale_sets.insert(PoolName::new(pool), ScaleSetDemand::Counted(counts));
         self
     }
 

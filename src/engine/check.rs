@@ -10,7 +10,7 @@ use super::job::CountKind;
 use super::names::{InstanceId, PoolName, RunnerId, RunnerName, Slot};
 use super::plan::{Action, Plan, Step};
 use super::policy::{LOST_GRACE, Policy};
-use super::snapshot::Snapshot;
+use super::snapshot::{ScaleSetDemand, Snapshot};
 
 /// Holds a plan against the invariants.
 ///
@@ -52,6 +52,9 @@ impl Checker<'_> {
     fn launch(&self, action: &Action, nothing_to_buy: bool) -> Result<(), String> {
         let pool = self.policy.pools.iter().find(|pool| pool.name == action.pool);
         let pool = pool.ok_or_else(|| format!("launch in pool `{}`, which is not ours", action.pool))?;
+        if self.snapshot.scale_sets.get(&pool.name) == Some(&ScaleSetDemand::Unknown) {
+            return Err(format!("launch in pool `{}`, whose demand is not known", pool.name));
+        }
         let slot = action.slot.ok_or("launch without a slot")?;
         let name = RunnerName::of(&self.policy.fleet, &pool.name, slot);
         if slot.0 >= pool.max {

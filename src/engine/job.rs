@@ -1,5 +1,6 @@
 //! Demand: the jobs that GitHub holds, each once, and what is known of how complete the list is.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -111,6 +112,26 @@ pub struct Statistics {
     pub idle: u64,
 }
 
+impl Statistics {
+    /// Returns how many jobs are assigned to the set and have no runner yet.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.assigned.saturating_sub(self.running)
+    }
+
+    /// Returns how many jobs the set knows of that have no runner yet, those that nobody has acquired among them.
+    #[must_use]
+    pub fn queued(&self) -> u64 {
+        self.available.saturating_add(self.acquired).saturating_add(self.waiting())
+    }
+
+    /// Returns how many jobs the set knows of.
+    #[must_use]
+    pub fn jobs(&self) -> u64 {
+        self.available.saturating_add(self.acquired).saturating_add(self.assigned)
+    }
+}
+
 /// A run that should have jobs, but whose jobs GitHub does not show (404 or an empty list): not zero, unknown.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HiddenRun {
@@ -146,10 +167,14 @@ pub struct Demand {
     pub unresolved: Vec<HiddenRun>,
     /// Runs queued for longer than `max_job_age`: listed, not counted.
     pub ghosts: Vec<HiddenRun>,
+    /// The jobs of those runs that GitHub shows: pending for too long, and not counted.
+    pub ghost_jobs: Vec<Job>,
     /// How many repositories were read.
     pub scanned: usize,
     /// The repositories that were not.
     pub skipped: Vec<SkippedRepository>,
+    /// Those of the scope's repositories that anybody can see: a runner group can be closed to them.
+    pub public: BTreeSet<RepositoryName>,
 }
 
 impl HiddenRun {
@@ -170,8 +195,10 @@ impl Demand {
             kind: CountKind::Exact,
             unresolved: Vec::new(),
             ghosts: Vec::new(),
+            ghost_jobs: Vec::new(),
             scanned: 0,
             skipped: Vec::new(),
+            public: BTreeSet::new(),
         }
     }
 

@@ -19,7 +19,7 @@ mod snapshot;
 mod states;
 mod view;
 
-pub use assignment::{Assignment, Capacity, assign};
+pub use assignment::{Assignment, Capacity, Shortage, assign};
 pub use check::check;
 pub use fleet::{Connection, Instance, InstanceState, Mark, Market, Marks, Offering, Runner, birth_label, born};
 pub use job::{CountKind, Demand, HiddenRun, Job, JobState, SkippedRepository, Source, Statistics, WaitReason};
@@ -30,6 +30,6 @@ pub use names::{
 pub use plan::{Action, Held, Plan, PoolPlan, Reason, ReasonCode, Step, Unschedulable};
 pub use planner::plan;
 pub use policy::{DRAIN_GRACE, LAUNCH_WINDOW, LOST_GRACE, Policy, Pool, RECORD_GRACE};
-pub use snapshot::{Listing, Snapshot};
+pub use snapshot::{Listing, ScaleSetDemand, Snapshot};
 pub use states::{State, Unit};
 pub use view::{PoolView, Supply, View};

@@ -24,12 +24,13 @@ pub struct Plan {
 pub struct PoolPlan {
     /// The pool.
     pub name: PoolName,
-    /// Jobs running on it and pending jobs assigned to it.
-    pub demand: u32,
+    /// Jobs running on it and pending jobs assigned to it; `null` where its scale set could not be asked and no other
+    /// source may be used.
+    pub demand: Option<u32>,
     /// Runners that are there or on their way: busy, idle, booting, launching.
     pub supply: u32,
     /// `min(max, demand + min_idle)`.
-    pub target: u32,
+    pub target: Option<u32>,
     /// Launches in this plan.
     pub launch: u32,
     /// Instances that this plan ends.
@@ -168,6 +169,8 @@ pub enum ReasonCode {
     AtMax,
     /// Unschedulable: the pools that could take it can't launch.
     Unavailable,
+    /// Unschedulable now: the scale set of the pool that could take it has not been given it.
+    NotAssigned,
 }
 
 /// A pending job that gets no runner from this plan.

@@ -8,7 +8,7 @@ use super::job::CountKind;
 use super::names::{PoolName, RunnerId, RunnerName, Slot};
 use super::plan::{Action, Held, Plan, PoolPlan, Reason, ReasonCode, Step};
 use super::policy::{LAUNCH_WINDOW, LOST_GRACE, Policy, Pool};
-use super::snapshot::Snapshot;
+use super::snapshot::{ScaleSetDemand, Snapshot};
 use super::states::{State, Unit};
 use super::view::{PoolView, View};
 use crate::ages::{age, short};
@@ -35,7 +35,7 @@ pub fn plan(snapshot: &Snapshot, policy: &Policy) -> Plan {
                     Ending::Held(reason) => plan.held.push(held(unit, reason)),
                 }
             }
-            actions.extend(launches(pool, demand, policy));
+            actions.extend(demand.into_iter().flat_map(|demand| launches(pool, demand, policy)));
         }
         drop_repeated_deregistrations(&mut actions);
         plan.pools.push(sums(pool, demand, &actions));
@@ -51,11 +51,21 @@ struct PoolDemand {
     pending: u32,
 }
 
-fn pool_demand(pool: &PoolView<'_>, view: &View<'_>) -> PoolDemand {
-    PoolDemand {
-        busy: pool.supply().busy,
-        pending: u32::try_from(view.pending_on(&pool.pool.name).len()).unwrap_or(u32::MAX),
-    }
+/// Returns what a pool is asked for; `None` where nobody can say.
+///
+/// A scale set's own count of assigned jobs is its demand, less what runners of others have or will take of it.
+fn pool_demand(pool: &PoolView<'_>, view: &View<'_>) -> Option<PoolDemand> {
+    let busy = pool.supply().busy;
+    let pending = match pool.scale_set {
+        None => view.pending_on(&pool.pool.name).len() as u64,
+        Some(ScaleSetDemand::Unknown) => return None,
+        Some(ScaleSetDemand::Counted(counts)) => {
+            let (running, idle) = pool.runners_of_others();
+            let ours = counts.assigned.saturating_sub(running).saturating_sub(idle.min(counts.waiting()));
+            ours.saturating_sub(busy.into())
+        }
+    };
+    Some(PoolDemand { busy, pending: u32::try_from(pending).unwrap_or(u32::MAX) })
 }
 
 impl PoolDemand {
@@ -68,16 +78,16 @@ impl PoolDemand {
     }
 }
 
-fn sums(view: &PoolView<'_>, demand: PoolDemand, actions: &[Action]) -> PoolPlan {
+fn sums(view: &PoolView<'_>, demand: Option<PoolDemand>, actions: &[Action]) -> PoolPlan {
     let supply = view.supply();
     let count = |wanted: fn(&Step) -> bool| {
         u32::try_from(actions.iter().filter(|action| wanted(&action.step)).count()).unwrap_or(u32::MAX)
     };
     PoolPlan {
         name: view.pool.name.clone(),
-        demand: demand.total(),
+        demand: demand.map(PoolDemand::total),
         supply: supply.busy + supply.idle + supply.starting,
-        target: demand.target(view.pool),
+        target: demand.map(|demand| demand.target(view.pool)),
         launch: count(|step| matches!(step, Step::Launch { .. })),
         end: count(|step| matches!(step, Step::Terminate { .. })),
     }
@@ -104,7 +114,8 @@ fn launches(view: &PoolView<'_>, demand: PoolDemand, policy: &Policy) -> Vec<Act
             step: Step::Launch { offerings: offerings_for(slot, &pool.offerings) },
             reason: if nth < for_jobs {
                 let (jobs, there) = (jobs(demand.pending), supply.idle + supply.starting);
-                Reason::new(ReasonCode::Demand, format!("{jobs} pending, {there} runners idle or on their way"))
+                let at = if view.scale_set.is_some() { "assigned to the scale set and waiting" } else { "pending" };
+                Reason::new(ReasonCode::Demand, format!("{jobs} {at}, {there} runners idle or on their way"))
             } else {
                 Reason::new(ReasonCode::MinIdle, format!("min_idle is {}", pool.min_idle))
             },

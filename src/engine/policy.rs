@@ -45,4 +45,26 @@ pub struct Pool {
     pub max_lifetime: Duration,
     /// How long an idle runner must have been seen idle before the control plane may end it.
     pub idle_confirm: Duration,
+    /// Its runners may be registered through a scale set: by the Actions Service, of whose ids it isn't proven that they
+    /// are the REST API's, and without a label that tells their age.
+    pub has_scale_set: bool,
+}
+
+impl Pool {
+    /// Returns a pool that only shows which jobs its labels take: nothing can be launched in it.
+    #[must_use]
+    pub fn to_look(name: PoolName, labels: Vec<Label>) -> Self {
+        Self {
+            name,
+            labels,
+            min_idle: 0,
+            max: u32::MAX,
+            priority: 0,
+            offerings: Vec::new(),
+            boot_timeout: Duration::MAX,
+            max_lifetime: Duration::MAX,
+            idle_confirm: Duration::MAX,
+            has_scale_set: true,
+        }
+    }
 }

@@ -1,9 +1,12 @@
 //! One observation of the whole world, the engine's only input beside the policy.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::fleet::{Instance, Runner};
-use super::job::Demand;
+use super::job::{Demand, Source, Statistics};
+use super::names::PoolName;
 
 /// A list, and whether it is the whole list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +43,25 @@ pub struct Snapshot {
     pub instances: Listing<Instance>,
     /// All runner records of the scope, others' included.
     pub runners: Listing<Runner>,
-    /// The jobs.
+    /// The jobs, by the REST API.
     pub demand: Demand,
+    /// How the demand of a pool is known, where it isn't by those jobs.
+    pub scale_sets: BTreeMap<PoolName, ScaleSetDemand>,
+}
+
+/// The demand of a pool that is read from its scale set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScaleSetDemand {
+    /// What the Actions Service counts.
+    Counted(Statistics),
+    /// The Actions Service did not say, and no other source may be used: nothing is launched.
+    Unknown,
+}
+
+impl Snapshot {
+    /// Returns where a pool's demand was read.
+    #[must_use]
+    pub fn source(&self, pool: &PoolName) -> Source {
+        if self.scale_sets.contains_key(pool) { Source::ScaleSet } else { Source::Rest }
+    }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::assignment::{Assignment, Capacity, assign};
-use super::fleet::{Instance, Runner};
-use super::job::Job;
-use super::names::{PoolName, RunnerId, RunnerName, Slot};
+use super::assignment::{Assignment, Capacity, Shortage, assign};
+use super::fleet::{Instance, InstanceState, Runner};
+use super::job::{Demand, Job, JobState};
+use super::names::{JobId, PoolName, RunnerId, RunnerName, Slot};
 use super::policy::{Policy, Pool};
-use super::snapshot::Snapshot;
+use super::snapshot::{ScaleSetDemand, Snapshot};
 use super::states::{Joined, State, Unit};
 use crate::warning::{Warning, WarningCode};
 
@@ -31,6 +31,8 @@ pub struct PoolView<'a> {
     pub units: Vec<Unit<'a>>,
     /// Slots whose name is held by the record of an instance that is tagged for another place.
     pub lent: Vec<Slot>,
+    /// How its demand is known, where it is read from its scale set.
+    pub scale_set: Option<ScaleSetDemand>,
 }
 
 /// A pool's runners, counted.
@@ -46,7 +48,12 @@ pub struct Supply {
     pub held: u32,
 }
 
-impl PoolView<'_> {
+impl<'a> PoolView<'a> {
+    fn new(pool: &'a Pool, snapshot: &Snapshot) -> Self {
+        let scale_set = snapshot.scale_sets.get(&pool.name).copied();
+        Self { pool, units: Vec::new(), lent: Vec::new(), scale_set }
+    }
+
     /// Counts what is there.
     #[must_use]
     pub fn supply(&self) -> Supply {
@@ -83,11 +90,36 @@ impl PoolView<'_> {
     /// Returns what it could give to pending jobs.
     fn capacity(&self) -> Capacity {
         let supply = self.supply();
+        let ready = supply.idle + supply.starting;
         let room = self.pool.max.saturating_sub(supply.held);
-        Capacity {
-            ready: supply.idle + supply.starting,
-            launchable: if self.pool.offerings.is_empty() { 0 } else { room },
+        let can_launch = !self.pool.offerings.is_empty();
+        let launchable = if can_launch { room } else { 0 };
+        let shortage = if can_launch { Shortage::Max } else { Shortage::Offerings };
+        match self.scale_set {
+            None => Capacity { ready, launchable, shortage },
+            // The set's jobs are its own already, whatever other pool could take them; and it gets no others.
+            Some(ScaleSetDemand::Counted(counts)) => {
+                let queued = u32::try_from(counts.queued()).unwrap_or(u32::MAX);
+                let shortage = if queued < ready + launchable { Shortage::Unassigned } else { shortage };
+                Capacity { ready: queued.min(ready + launchable), launchable: 0, shortage }
+            }
+            Some(ScaleSetDemand::Unknown) => Capacity { ready, launchable: 0, shortage: Shortage::Unknown },
         }
+    }
+
+    /// Returns how many runners of its scale set are not ours, working and idle: another system listens there too.
+    ///
+    /// They are taken for others only as far as the set has more runners registered than we hold: the counts of the two
+    /// services are of different moments.
+    #[must_use]
+    pub fn runners_of_others(&self) -> (u64, u64) {
+        let Some(ScaleSetDemand::Counted(counts)) = self.scale_set else { return (0, 0) };
+        let supply = self.supply();
+        let ours = self.units.iter().filter(|unit| unit.runner().is_some()).count() as u64 + self.lent.len() as u64;
+        let others = counts.registered.saturating_sub(ours);
+        let running = counts.running.saturating_sub(supply.busy.into()).min(others);
+        let idle = counts.idle.saturating_sub(supply.idle.into()).min(others - running);
+        (running, idle)
     }
 
     /// Returns the slots that nothing holds, lowest first.
@@ -102,8 +134,7 @@ impl<'a> View<'a> {
     /// Joins a snapshot's instances and records, classifies them, and assigns its pending jobs.
     #[must_use]
     pub fn of(snapshot: &'a Snapshot, policy: &'a Policy) -> Self {
-        let mut pools: Vec<_> =
-            policy.pools.iter().map(|pool| PoolView { pool, units: Vec::new(), lent: Vec::new() }).collect();
+        let mut pools: Vec<_> = policy.pools.iter().map(|pool| PoolView::new(pool, snapshot)).collect();
         pools.sort_by(|a, b| a.pool.name.cmp(&b.pool.name));
 
         let records: BTreeMap<RunnerId, &Runner> =
@@ -130,17 +161,19 @@ impl<'a> View<'a> {
                 None => name.as_ref().and_then(|name| names.get(name)).filter(|record| !tagged.contains(&record.id)),
             };
             let slot_by_name = record.and_then(|record| record.name.slot_in(&policy.fleet, &view.pool.name));
-            let joined = match record {
+            // Its record may go by another id with the service that lists records: then the name's record, if no other
+            // instance claims it, is most likely its own.
+            let by_name = name.as_ref().and_then(|name| names.get(name)).filter(|record| !tagged.contains(&record.id));
+            let by_name = by_name.filter(|_| view.pool.has_scale_set && can_run(instance));
+            let joined = match record.or(by_name) {
                 None => Joined::Machine(instance),
-                Some(record)
-                    if slot_by_name.is_some() && (instance.slot.is_none() || instance.slot == slot_by_name) =>
-                {
-                    Joined::Both(instance, record)
+                Some(own) if slot_by_name.is_some() && (instance.slot.is_none() || instance.slot == slot_by_name) => {
+                    Joined::Both(instance, own)
                 }
-                Some(record) => Joined::Contradiction(instance, record),
+                Some(other) => Joined::Contradiction(instance, other),
             };
             let slot = instance.slot.or(slot_by_name);
-            joined_records.extend(record.map(|record| record.id));
+            joined_records.extend(record.or(by_name).map(|record| record.id));
             view.units.push(Unit::new(view.pool, slot, joined, &snapshot.demand, name.as_ref(), snapshot.now));
         }
         for record in records.values() {
@@ -173,6 +206,35 @@ impl<'a> View<'a> {
         self.assignment.taken.get(pool).map_or(&[], Vec::as_slice)
     }
 
+    /// Returns which pool has each job that is pending or in progress, if one has it: a pending job's by its labels; one
+    /// in progress is with the pool whose runner has it, or where no runner of ours does, with the pool that would take
+    /// it.
+    #[must_use]
+    pub fn pools_of_jobs(&self, demand: &'a Demand) -> BTreeMap<JobId, &'a PoolName> {
+        let mut pool_of = BTreeMap::new();
+        let mut others = Vec::new();
+        for job in demand.jobs.iter().filter(|job| job.state == JobState::InProgress) {
+            let is_its_runner = |pool: &&PoolView<'a>| {
+                pool.units.iter().any(|unit| {
+                    unit.runner().is_some_and(|runner| match job.runner_id {
+                        Some(id) => runner.id == id,
+                        None => Some(&runner.name) == job.runner_name.as_ref(),
+                    })
+                })
+            };
+            match self.pools.iter().find(is_its_runner) {
+                Some(pool) => drop(pool_of.insert(job.id, &pool.pool.name)),
+                None => others.push(job),
+            }
+        }
+        let pools: Vec<&Pool> = self.pools.iter().map(|pool| pool.pool).collect();
+        let by_labels = assign(others, &pools, |_| Capacity::default()).taken;
+        for (pool, jobs) in by_labels.iter().chain(&self.assignment.taken) {
+            pool_of.extend(jobs.iter().map(|job| (job.id, *pool)));
+        }
+        pool_of
+    }
+
     /// Returns whether none of the fleet's instances was seen, though runners with its names are connected: the wrong
     /// account or region, most likely, where the absence of an instance proves nothing.
     #[must_use]
@@ -196,12 +258,26 @@ impl<'a> View<'a> {
         for unit in self.pools.iter().flat_map(|view| &view.units).filter(|unit| unit.state == State::Foreign) {
             if let Some(runner) = unit.runner() {
                 let said = match unit.joined {
+                    Joined::Contradiction(instance, record) if instance.runner_id != Some(record.id) => {
+                        format!("its instance {} is tagged with another record's id; left alone", instance.id)
+                    }
                     Joined::Contradiction(instance, _) => {
                         format!("its instance {} is tagged for another place; left alone", instance.id)
                     }
                     _ => "has one of our names, but its instance was not seen; left alone".to_owned(),
                 };
                 warnings.push(Warning::new(WarningCode::ForeignRunner, runner.name.as_str(), said));
+            }
+        }
+        for pool in &self.pools {
+            let (running, idle) = pool.runners_of_others();
+            if running + idle > 0 {
+                let said = format!(
+                    "its scale set has {} runners online that are not ours: another system listens there too; they \
+                     are counted as supply and never touched",
+                    running + idle
+                );
+                warnings.push(Warning::new(WarningCode::OthersRunners, pool.pool.name.as_str(), said));
             }
         }
         if self.is_wrong_account() {
@@ -211,6 +287,10 @@ impl<'a> View<'a> {
         }
         warnings
     }
+}
+
+fn can_run(instance: &Instance) -> bool {
+    matches!(instance.state, InstanceState::Pending | InstanceState::Running)
 }
 
 #[cfg(test)]

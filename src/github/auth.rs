@@ -153,7 +153,12 @@ impl App {
 
 /// Returns a header that is never shown.
 fn bearer(token: &str) -> Result<HeaderValue, Error> {
-    let mut header = HeaderValue::from_str(&format!("Bearer {token}"))
+    authorization("Bearer", token)
+}
+
+/// The same, of another scheme.
+pub(super) fn authorization(scheme: &str, token: &str) -> Result<HeaderValue, Error> {
+    let mut header = HeaderValue::from_str(&format!("{scheme} {token}"))
         .map_err(|_| unusable("the token holds a character that no header can"))?;
     header.set_sensitive(true);
     Ok(header)

@@ -19,19 +19,13 @@ use reqwest::redirect::{Attempt, Policy};
 
 use super::auth::Auth;
 use super::error::{Error, ErrorKind};
+use super::transport::{self, LARGEST_ANSWER, chain, one_line};
 use crate::config;
 
-/// Ours, on every request.
-const USER_AGENT: &str = concat!("ghascale/", env!("CARGO_PKG_VERSION"));
 /// The oldest version of the API that every supported server knows (GHES 3.9).
 const API_VERSION: &str = "2022-11-28";
-/// From sending a request to the last byte of its answer.
-const TIMEOUT: Duration = Duration::from_secs(20);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// An answer larger than this is refused: a page of a hundred runs is about a megabyte.
-const LARGEST_ANSWER: usize = 64 << 20;
 /// Times that a GET is sent, the first included.
-const SENDS: u32 = 3;
+pub(crate) const SENDS: u32 = 3;
 
 /// How long is waited for what.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +39,13 @@ pub struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         Self { rate_limit: Duration::from_mins(1), pause: Duration::from_millis(500) }
+    }
+}
+
+impl Patience {
+    /// Returns the pause before another sending, after so many.
+    pub(crate) fn before(&self, sends: u32) -> Duration {
+        self.pause.saturating_mul(1 << sends.min(16)).mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 }
 
@@ -77,7 +78,7 @@ pub struct Client {
     crab: Octocrab,
     api_url: String,
     auth: Auth,
-    patience: Patience,
+    pub(super) patience: Patience,
     usage: Mutex<Usage>,
     /// Until when a rate limit holds every request back.
     closed_until: Mutex<Option<Timestamp>>,
@@ -111,20 +112,8 @@ impl Client {
             request_id: None,
         };
         let base: Uri = github.api_url.parse().map_err(|error| unusable(format!("not an address: {error}")))?;
-        let mut http = reqwest::Client::builder()
-            .user_agent(USER_AGENT)
-            .timeout(TIMEOUT)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .pool_max_idle_per_host(16)
-            .http2_adaptive_window(true)
-            .redirect(Policy::custom(same_origin));
-        if config::is_loopback(base.host().unwrap_or_default()) {
-            http = http.no_proxy();
-        }
-        if let Some(pem) = &github.ca_pem {
-            let certificates = reqwest::Certificate::from_pem_bundle(pem);
-            http = http.tls_certs_merge(certificates.map_err(|error| unusable(format!("`github.ca_file`: {error}")))?);
-        }
+        let http = transport::builder(base.host().unwrap_or_default(), github.ca_pem.as_deref()).map_err(unusable)?;
+        let http = http.redirect(Policy::custom(same_origin));
         let http = http.build().map_err(|error| unusable(chain(&error)))?;
         let crab = OctocrabBuilder::new_empty()
             .with_service(ReqwestConnector::new(http))
@@ -153,18 +142,22 @@ impl Client {
 
     /// Reads something, with up to two repetitions where the answer was lost or the server failed.
     pub(super) async fn get(&self, path: &str) -> Result<Reply, Error> {
+        self.repeated(&Method::GET, path).await
+    }
+
+    /// Sends what may arrive several times without harm, with up to two repetitions.
+    pub(super) async fn repeated(&self, method: &Method, path: &str) -> Result<Reply, Error> {
         let mut sends = 0;
         loop {
             sends += 1;
-            let error = match self.authorized(&Method::GET, path, None).await {
+            let error = match self.authorized(method, path, None).await {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
             match error.kind {
                 ErrorKind::RateLimited { until } if sends < SENDS && self.close(until) => {}
                 ErrorKind::Transport | ErrorKind::Server if sends < SENDS => {
-                    let bound = self.patience.pause.saturating_mul(1 << sends);
-                    tokio::time::sleep(bound.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+                    tokio::time::sleep(self.patience.before(sends)).await;
                 }
                 _ => return Err(error),
             }
@@ -252,7 +245,7 @@ impl Client {
     }
 
     /// Holds every request back until a rate limit ends; returns false if that is too long to wait for.
-    fn close(&self, until: Option<Timestamp>) -> bool {
+    pub(super) fn close(&self, until: Option<Timestamp>) -> bool {
         let now = Timestamp::now();
         // Without a word from GitHub: "wait for at least one minute" (its documentation of secondary limits).
         let until = until.unwrap_or_else(|| now + Duration::from_mins(1));
@@ -371,20 +364,6 @@ fn kind(status: StatusCode, headers: &HeaderMap, message: &str) -> ErrorKind {
 fn same_origin(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     let same = attempt.previous().last().is_some_and(|from| from.origin() == attempt.url().origin());
     if same && attempt.previous().len() <= 3 { attempt.follow() } else { attempt.stop() }
-}
-
-/// Returns an error's causes on one line; the outermost of octocrab's says nothing, the innermost says it.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let mut said: Vec<String> = causes.map(|cause| one_line(&cause.to_string())).collect();
-    said.dedup();
-    // reqwest names the address again, which stands in front already.
-    said.retain(|cause| !cause.starts_with("error sending request") && !cause.is_empty() && cause != "Reqwest Error");
-    if said.is_empty() { "no answer".to_owned() } else { one_line(&said.join(": ")) }
-}
-
-fn one_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().chars().take(300).collect()
 }
 
 /// Locks what is only ever held for a few assignments; a panic in between left it whole.

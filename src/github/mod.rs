@@ -3,14 +3,20 @@
 mod auth;
 mod client;
 mod error;
+mod groups;
 mod jobs;
 mod pages;
+mod registration;
 mod repositories;
 mod runners;
 mod runs;
 mod scan;
+pub(crate) mod transport;
 
+pub(crate) use client::SENDS;
 pub use client::{Client, Patience, Usage};
 pub use error::{Error, ErrorKind};
+pub use groups::{RunnerGroup, Visibility, runner_groups};
+pub(crate) use registration::AdminConnection;
 pub use runners::{ScopeRunners, runners};
 pub use scan::{NoProgress, Progress, Scanned, scan};

@@ -35,7 +35,13 @@ pub(super) struct Pages<'a> {
 #[derive(Deserialize)]
 struct Wrapped<T> {
     total_count: Option<u64>,
-    #[serde(alias = "workflow_runs", alias = "jobs", alias = "runners", alias = "runner_groups")]
+    #[serde(
+        alias = "workflow_runs",
+        alias = "jobs",
+        alias = "runners",
+        alias = "runner_groups",
+        alias = "repositories"
+    )]
     items: Option<Vec<T>>,
 }
 

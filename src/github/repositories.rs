@@ -1,5 +1,7 @@
 //! The repositories of a scope.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 
 use super::client::Client;
@@ -14,6 +16,8 @@ use crate::warning::{Warning, WarningCode};
 pub(super) struct Discovered {
     pub(super) repositories: Vec<RepositoryName>,
     pub(super) skipped: Vec<SkippedRepository>,
+    /// Those that anybody can see.
+    pub(super) public: BTreeSet<RepositoryName>,
     pub(super) warnings: Vec<Warning>,
 }
 
@@ -21,6 +25,8 @@ pub(super) struct Discovered {
 #[derive(Deserialize)]
 struct Repository {
     full_name: String,
+    /// Of a server's internal repositories it is true, too.
+    private: Option<bool>,
     archived: Option<bool>,
     disabled: Option<bool>,
 }
@@ -85,6 +91,9 @@ impl Discovered {
             let said = "not a repository's name";
             self.warnings.push(Warning::new(WarningCode::EntryUnreadable, repository.full_name, said));
             return;
+        }
+        if repository.private == Some(false) {
+            self.public.insert(name.clone());
         }
         let reason = if repository.archived == Some(true) {
             Some("archived")

@@ -10,7 +10,7 @@ use super::client::{Client, request_id};
 use super::error::{Error, ErrorKind};
 use super::pages::Pages;
 use crate::engine::{Connection, Label, Listing, Runner, RunnerId, RunnerName, Scope, born};
-use crate::services::{Registered, Registration, Removed, RunnerRecords};
+use crate::services::{Place, Registered, Registration, Removed, RunnerRecords};
 use crate::warning::{Warning, WarningCode};
 
 /// Times that a list whose length doesn't agree with itself is read.
@@ -52,7 +52,7 @@ impl From<Listed> for Runner {
 }
 
 /// Returns where a scope's Actions resources are.
-fn actions(scope: &Scope) -> String {
+pub(super) fn actions(scope: &Scope) -> String {
     match scope {
         Scope::Organization(name) => format!("/orgs/{name}/actions"),
         Scope::Repository(name) => format!("/repos/{name}/actions"),
@@ -195,11 +195,20 @@ impl<'a> ScopeRunners<'a> {
 impl RunnerRecords for ScopeRunners<'_> {
     /// POST …/actions/runners/generate-jitconfig
     async fn register(&self, registration: &Registration) -> Result<Registered, Error> {
-        let group = self.group(&registration.group).await?;
+        let Place::Group { name: group, labels } = &registration.place else {
+            return Err(Error {
+                kind: ErrorKind::Unexpected,
+                request: format!("register {}", registration.name),
+                status: None,
+                message: "a scale set's runners are registered by the Actions Service".to_owned(),
+                request_id: None,
+            });
+        };
+        let group = self.group(group).await?;
         let body = json!({
             "name": registration.name,
             "runner_group_id": group,
-            "labels": registration.labels,
+            "labels": labels,
             "work_folder": "_work",
         });
         let reply = match self.client.post(&self.path("/generate-jitconfig"), &body).await {

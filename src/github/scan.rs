@@ -2,7 +2,7 @@
 //!
 //! One repository, run or page that fails doesn't stop the others: it becomes a warning, and the count a lower bound.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -75,7 +75,9 @@ pub async fn scan(
         .collect()
         .await;
     parts.sort_by(|(a, _), (b, _)| a.cmp(b));
-    sum(parts, found.skipped, found.warnings)
+    let mut scanned = sum(parts, found.skipped, found.warnings)?;
+    scanned.demand.public = found.public;
+    Ok(scanned)
 }
 
 struct Scan<'a> {
@@ -92,6 +94,7 @@ struct Part {
     jobs: Vec<Job>,
     unresolved: Vec<HiddenRun>,
     ghosts: Vec<HiddenRun>,
+    ghost_jobs: Vec<Job>,
     warnings: Vec<Warning>,
 }
 
@@ -158,6 +161,7 @@ impl Scan<'_> {
                     warn(WarningCode::GhostRun, format!("{} of its jobs {too_long}", ghosts.len()));
                     part.ghosts.push(HiddenRun { since: Some(oldest), ..hidden });
                 }
+                part.ghost_jobs.extend(ghosts);
                 part.jobs.extend(jobs);
             }
         }
@@ -192,6 +196,7 @@ fn sum(
     mut warnings: Vec<Warning>,
 ) -> Result<Scanned, Error> {
     let mut jobs: BTreeMap<JobId, Job> = BTreeMap::new();
+    let mut ghost_jobs: BTreeMap<JobId, Job> = BTreeMap::new();
     let (mut unresolved, mut ghosts, mut scanned) = (Vec::new(), Vec::new(), 0);
     let mut first_error = None;
     for (repository, part) in parts {
@@ -201,6 +206,7 @@ fn sum(
                 jobs.extend(part.jobs.into_iter().map(|job| (job.id, job)));
                 unresolved.extend(part.unresolved);
                 ghosts.extend(part.ghosts);
+                ghost_jobs.extend(part.ghost_jobs.into_iter().map(|job| (job.id, job)));
                 warnings.extend(part.warnings);
             }
             Err(error) if is_disabled(&error) => {
@@ -224,7 +230,10 @@ fn sum(
     let is_partial = warnings.iter().any(|warning| warning.code.is_partial());
     let kind = if is_partial { CountKind::AtLeast } else { CountKind::Exact };
     let jobs = jobs.into_values().collect();
-    Ok(Scanned { demand: Demand { source: Source::Rest, jobs, kind, unresolved, ghosts, scanned, skipped }, warnings })
+    let ghost_jobs = ghost_jobs.into_values().collect();
+    let (source, public) = (Source::Rest, BTreeSet::new());
+    let demand = Demand { source, jobs, kind, unresolved, ghosts, ghost_jobs, scanned, skipped, public };
+    Ok(Scanned { demand, warnings })
 }
 
 /// Returns whether GitHub says that a repository has no Actions. Most servers answer with an empty list instead.

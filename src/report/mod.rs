@@ -1,7 +1,9 @@
 //! What commands print: one JSON object for scripts, or tables for people, from the same values.
 
 mod apply;
+mod compare;
 mod plan;
+mod scale_sets;
 mod status;
 mod table;
 
@@ -11,7 +13,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use apply::{ActionResult, ApplyReport, ResultWord, Summary};
+pub use compare::{CompareReport, PoolComparison, RestCounts, ScaleSetCounts};
 pub use plan::{ActionKind, ActionRow, HeldRow, MarkRow, PlanReport};
+pub use scale_sets::{GroupRow, ScaleSetResult, ScaleSetRow, ScaleSetsReport};
 pub use status::{
     HiddenRunRow, InstanceCounts, JobRow, Known, LabelSetRow, PoolStatus, Repositories, RunnerCounts, SkippedRow,
     StatusReport,

@@ -207,8 +207,12 @@ impl PlanReport {
         let mut sections = vec![look.table(
             &["POOL", ">DEMAND", ">SUPPLY", ">TARGET", ">LAUNCH", ">END"],
             self.pools.iter().map(|pool| {
-                let numbers = [pool.demand, pool.supply, pool.target, pool.launch, pool.end];
-                let shown = numbers.iter().map(|n| if *n == 0 { "-".to_owned() } else { n.to_string() });
+                let numbers = [pool.demand, Some(pool.supply), pool.target, Some(pool.launch), Some(pool.end)];
+                let shown = numbers.iter().map(|n| match n {
+                    None => "?".to_owned(),
+                    Some(0) => "-".to_owned(),
+                    Some(n) => n.to_string(),
+                });
                 std::iter::once(pool.name.to_string()).chain(shown).collect()
             }),
         )];

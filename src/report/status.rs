@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::table::{Look, Style};
 use crate::ages::{age, short};
 use crate::engine::{
-    Capacity, Connection, CountKind, HiddenRun, Instance, Job, JobId, JobState, Label, Pool, PoolName, PoolView,
-    Reason, ReasonCode, RepositoryName, RunId, Runner, Signature, Snapshot, Source, State, Unit, View, assign,
+    Connection, CountKind, HiddenRun, Instance, Job, JobId, JobState, Label, PoolName, PoolView, Reason, ReasonCode,
+    RepositoryName, RunId, Runner, ScaleSetDemand, Signature, Snapshot, Source, State, Unit, View,
 };
 
 /// The body of `ghascale.status/1`.
@@ -42,12 +42,13 @@ pub struct PoolStatus {
     pub labels: Vec<Label>,
     /// Where its demand was read.
     pub source: Source,
-    /// Pending jobs that it takes.
-    pub queued: u64,
-    /// Jobs in progress on its runners.
-    pub in_progress: u64,
-    /// How these two are known.
-    pub count_kind: CountKind,
+    /// Pending jobs that it takes; by its scale set, the jobs that the set knows of and no runner has. `null` where the
+    /// scale set could not be asked and no other source may be used.
+    pub queued: Option<u64>,
+    /// Jobs in progress on its runners; by its scale set, the jobs that runners of the set have.
+    pub in_progress: Option<u64>,
+    /// How these two are known; `null` where they aren't.
+    pub count_kind: Option<CountKind>,
     /// How long the longest wait is.
     pub oldest_queued_seconds: Option<u64>,
     /// Its runner records; `null` where they could not be read.
@@ -184,13 +185,21 @@ impl StatusReport {
         let mut in_progress = in_progress_by_pool(snapshot, view);
         let pools = view.pools.iter().map(|pool| {
             let queued = view.pending_on(&pool.pool.name);
+            let counts = match pool.scale_set {
+                None => {
+                    let in_progress = in_progress.remove(&pool.pool.name).unwrap_or(0);
+                    Some((queued.len() as u64, in_progress, snapshot.demand.kind))
+                }
+                Some(ScaleSetDemand::Counted(counts)) => Some((counts.queued(), counts.running, CountKind::Exact)),
+                Some(ScaleSetDemand::Unknown) => None,
+            };
             PoolStatus {
                 name: pool.pool.name.clone(),
                 labels: pool.pool.labels.clone(),
-                source: snapshot.demand.source,
-                queued: queued.len() as u64,
-                in_progress: in_progress.remove(&pool.pool.name).unwrap_or(0),
-                count_kind: snapshot.demand.kind,
+                source: snapshot.source(&pool.pool.name),
+                queued: counts.map(|(queued, ..)| queued),
+                in_progress: counts.map(|(_, in_progress, _)| in_progress),
+                count_kind: counts.map(|(.., kind)| kind),
                 oldest_queued_seconds: oldest(queued.iter().copied(), now),
                 runners: known.runners.then(|| runner_counts(snapshot, pool, known.by_name)),
                 instances: known.instances.then(|| instance_counts(pool)),
@@ -386,28 +395,14 @@ fn label_sets(snapshot: &Snapshot, view: &View<'_>) -> Vec<LabelSetRow> {
     rows.collect()
 }
 
-/// Counts jobs in progress: with the pool whose runner has them, or where no runner of ours has them, with the pool that
-/// would take them.
+/// Counts jobs in progress by the pool that has them.
 fn in_progress_by_pool<'a>(snapshot: &'a Snapshot, view: &View<'a>) -> BTreeMap<&'a PoolName, u64> {
+    let pool_of = view.pools_of_jobs(&snapshot.demand);
     let mut by_pool: BTreeMap<&PoolName, u64> = BTreeMap::new();
-    let mut others = Vec::new();
     for job in snapshot.demand.jobs.iter().filter(|job| job.state == JobState::InProgress) {
-        let is_its_runner = |pool: &&PoolView<'a>| {
-            pool.units.iter().any(|unit| {
-                unit.runner().is_some_and(|runner| match job.runner_id {
-                    Some(id) => runner.id == id,
-                    None => Some(&runner.name) == job.runner_name.as_ref(),
-                })
-            })
-        };
-        match view.pools.iter().find(is_its_runner) {
-            Some(pool) => *by_pool.entry(&pool.pool.name).or_default() += 1,
-            None => others.push(job),
+        if let Some(pool) = pool_of.get(&job.id) {
+            *by_pool.entry(pool).or_default() += 1;
         }
-    }
-    let pools: Vec<&Pool> = view.pools.iter().map(|pool| pool.pool).collect();
-    for (pool, jobs) in assign(others, &pools, |_| Capacity::default()).taken {
-        *by_pool.entry(pool).or_default() += jobs.len() as u64;
     }
     by_pool
 }
@@ -504,11 +499,12 @@ fn number(count: u64) -> String {
 }
 
 /// A lower bound is never shown as the truth, and zero of it least of all.
-fn bounded(count: u64, kind: CountKind) -> String {
-    match kind {
-        CountKind::Exact => number(count),
-        CountKind::AtLeast => format!("≥{count}"),
-        CountKind::Stale => format!("~{count}"),
+fn bounded(count: Option<u64>, kind: Option<CountKind>) -> String {
+    match (count, kind) {
+        (Some(count), Some(CountKind::Exact)) => number(count),
+        (Some(count), Some(CountKind::AtLeast)) => format!("≥{count}"),
+        (Some(count), Some(CountKind::Stale)) => format!("~{count}"),
+        (None, _) | (_, None) => "?".to_owned(),
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod answer;
 mod documents;
+mod groups;
+mod registration;
 
 use std::time::Duration;
 
@@ -41,12 +43,15 @@ pub(super) fn respond(
         body,
         base: &format!("http://{host}"),
     };
-    let answer = admit(world, headers, &request).unwrap_or_else(|| route(world, &request));
+    let answer = admit(world, headers, &request).unwrap_or_else(|| route(world, headers, &request));
     write(world, headers, &request, &answer, request_id)
 }
 
 /// Returns a refusal to whoever has no right, or no requests left, to be answered.
 fn admit(world: &World, headers: &HeaderMap, request: &Request) -> Option<Answer> {
+    if request.path == registration::PATH {
+        return registration::admit(world, headers);
+    }
     let Some(credential) = bearer(headers) else {
         return Some(Answer::error(StatusCode::UNAUTHORIZED, "Requires authentication"));
     };
@@ -125,12 +130,15 @@ fn write(world: &mut World, headers: &HeaderMap, request: &Request, answer: &Ans
 #[derive(Clone, Copy)]
 struct RunnerScope<'a>(Option<&'a str>);
 
-fn route(world: &mut World, request: &Request) -> Answer {
+fn route(world: &mut World, headers: &HeaderMap, request: &Request) -> Answer {
     let segments: Vec<_> = request.path.trim_matches('/').split('/').collect();
     let get = request.method == Method::GET;
     match segments[..] {
         ["rate_limit"] if get => Answer::ok(documents(world, request).rate_limit()),
         ["app", "installations", id, "access_tokens"] if request.method == Method::POST => access_token(world, id),
+        ["actions", "runner-registration"] if request.method == Method::POST => {
+            registration::register(world, headers, request)
+        }
         ["installation", "repositories"] if get => installation_repositories(world, request),
         ["orgs", organization, ref rest @ ..] => {
             if !organization.eq_ignore_ascii_case(&world.organization) {
@@ -139,7 +147,7 @@ fn route(world: &mut World, request: &Request) -> Answer {
             match *rest {
                 [] if get => Answer::ok(documents(world, request).organization()),
                 ["repos"] if get => repositories(world, request),
-                ["actions", "runner-groups"] if get => runner_groups(world, request),
+                ["actions", "runner-groups", ref rest @ ..] if get => groups::respond(world, request, rest),
                 ["actions", "runners", ref rest @ ..] => runners(world, request, RunnerScope(None), rest),
                 _ => Answer::not_found(),
             }
@@ -299,15 +307,6 @@ fn jobs(world: &World, request: &Request, run: &Run) -> Answer {
     })
 }
 
-fn runner_groups(world: &World, request: &Request) -> Answer {
-    let documents = documents(world, request);
-    let groups: Vec<_> = world.groups.iter().collect();
-    Answer::page(request, &groups, |total, page| {
-        let page: Vec<_> = page.iter().map(|group| documents.runner_group(group)).collect();
-        json!({ "total_count": total, "runner_groups": page })
-    })
-}
-
 fn runners(world: &mut World, request: &Request, scope: RunnerScope, rest: &[&str]) -> Answer {
     let here = |runner: &Runner| runner.repository.as_deref() == scope.0;
     match (request.method, rest) {
@@ -324,6 +323,7 @@ fn runners(world: &mut World, request: &Request, scope: RunnerScope, rest: &[&st
                 json!({ "total_count": total, "runners": page })
             })
         }
+        (&Method::POST, ["registration-token"]) => registration::token(world, scope.0),
         (&Method::POST, ["generate-jitconfig"]) => generate_jit_config(world, request, scope),
         (&Method::GET, [id]) => match id.parse().ok().and_then(|id| world.runners.get(&id)) {
             Some(runner) if here(runner) => Answer::ok(documents(world, request).runner(runner)),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::scenario::Scenario;
+use super::scenario::Beginning;
 use super::server::Sandbox;
 
 /// Serves a world until SIGINT or SIGTERM. Prints what to export, to be pasted or evaluated by a shell.
@@ -17,12 +17,12 @@ use super::server::Sandbox;
 ///
 /// # Errors
 /// The port can't be bound, the configuration can be written nowhere, or `out` is closed.
-pub async fn serve(port: u16, scenario: Scenario, out: &mut impl Write) -> io::Result<()> {
+pub async fn serve(port: u16, beginning: Beginning, out: &mut impl Write) -> io::Result<()> {
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
-    let sandbox = Sandbox::start(scenario, port).await?;
+    let sandbox = Sandbox::begin(beginning, port).await?;
     let file = keep(&sandbox.configuration())?;
-    announce(&sandbox, scenario, &file, out)?;
+    announce(&sandbox, &file, out)?;
     tokio::select! {
         _ = interrupted.recv() => {}
         _ = terminated.recv() => {}
@@ -32,8 +32,13 @@ pub async fn serve(port: u16, scenario: Scenario, out: &mut impl Write) -> io::R
 }
 
 /// Says what to export; all else is a comment.
-fn announce(sandbox: &Sandbox, scenario: Scenario, file: &Path, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "# The scenario `{}` is up at {} until this is interrupted.", scenario.name(), sandbox.endpoint())?;
+fn announce(sandbox: &Sandbox, file: &Path, out: &mut impl Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "# The scenario `{}` is up at {} until this is interrupted.",
+        sandbox.beginning().name(),
+        sandbox.endpoint()
+    )?;
     writeln!(out, "# Paste this into another terminal, then: ghascale status")?;
     writeln!(out, "export GHASCALE_CONFIG={}", quoted(&file.to_string_lossy()))?;
     for (name, value) in sandbox.environment() {
@@ -72,6 +77,7 @@ fn quoted(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::Scenario;
 
     #[test]
     fn values_survive_a_shell() {
@@ -83,7 +89,7 @@ mod tests {
     async fn what_is_printed_can_be_evaluated_by_a_shell() {
         let sandbox = Sandbox::start(Scenario::Empty, 0).await.unwrap();
         let mut out = Vec::new();
-        announce(&sandbox, Scenario::Empty, Path::new("/tmp/it's here/ghascale.toml"), &mut out).unwrap();
+        announce(&sandbox, Path::new("/tmp/it's here/ghascale.toml"), &mut out).unwrap();
         let script =
             String::from_utf8(out).unwrap() + "printf '%s\\n' \"$GHASCALE_CONFIG\" \"$AWS_ENDPOINT_URL_EC2\"\n";
         let shell = std::process::Command::new("sh").args(["-euc", &script]).output().unwrap();

@@ -1,9 +1,9 @@
-//! The server: one task, one loopback port, both services and the control endpoint on it.
+//! The server: one task, one loopback port, the three services and the control endpoint on it.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,18 +12,19 @@ use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, State};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::connection::{Listener, Wire};
 use super::ec2::Parameters;
-use super::scenario::Scenario;
+use super::scenario::{Beginning, Scenario};
 use super::traffic::{Call, Cut, Fault, Service, Traffic};
 use super::world::{Refusal, World};
-use super::{control, ec2, github, scenario};
+use super::{actions, control, ec2, github};
 
 /// The token that every world knows; it is worth nothing anywhere else.
 pub(super) const TOKEN: &str = "sandbox-token";
@@ -34,7 +35,6 @@ const BODY_LIMIT: usize = 1 << 20;
 /// The embedded world, served until this handle is dropped.
 #[derive(Debug)]
 pub struct Sandbox {
-    scenario: Scenario,
     address: SocketAddr,
     shared: Arc<Shared>,
     /// Dropped or sent, it ends the server.
@@ -45,10 +45,11 @@ pub struct Sandbox {
 /// What all connections share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) scenario: Scenario,
+    pub(super) beginning: Beginning,
     world: Mutex<World>,
     traffic: Mutex<Traffic>,
     requests: AtomicU64,
+    stopping: AtomicBool,
 }
 
 impl Shared {
@@ -62,6 +63,11 @@ impl Shared {
     pub(super) fn traffic(&self) -> MutexGuard<'_, Traffic> {
         self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Returns whether the server ends: nothing is held any more.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
 }
 
 impl Sandbox {
@@ -70,25 +76,38 @@ impl Sandbox {
     /// # Errors
     /// The port can't be bound.
     pub async fn start(scenario: Scenario, port: u16) -> io::Result<Self> {
+        Self::begin(scenario.into(), port).await
+    }
+
+    /// Starts a world as a scenario or a scenario file says.
+    ///
+    /// # Errors
+    /// The port can't be bound.
+    pub async fn begin(beginning: Beginning, port: u16) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
-            scenario,
-            world: Mutex::new(scenario.world(Timestamp::now())),
+            world: Mutex::new(beginning.world(Timestamp::now())),
+            beginning,
             traffic: Mutex::default(),
             requests: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
         });
         let service = Router::new()
             .fallback(serve_request)
             .with_state(shared.clone())
             .into_make_service_with_connect_info::<Wire>();
+        let held = shared.clone();
         let (shutdown, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
-            let until = async move { drop(stopped.await) };
+            let until = async move {
+                drop(stopped.await);
+                held.stopping.store(true, Ordering::Relaxed);
+            };
             // Serving ends with an error never, and with the signal always (axum's documentation).
             drop(axum::serve(Listener(listener), service).with_graceful_shutdown(until).await);
         });
-        Ok(Self { scenario, address, shared, shutdown: Some(shutdown), task })
+        Ok(Self { address, shared, shutdown: Some(shutdown), task })
     }
 
     /// Ends the server; returns when its last connection is closed.
@@ -97,13 +116,19 @@ impl Sandbox {
         drop((&mut self.task).await);
     }
 
+    /// Returns what its world began with.
+    pub(super) fn beginning(&self) -> &Beginning {
+        &self.shared.beginning
+    }
+
     /// Returns the URL of the organization: `github.url`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("{}/{}", self.endpoint(), self.scenario.organization())
+        format!("{}/{}", self.endpoint(), self.shared.beginning.organization())
     }
 
-    /// Returns the base of everything: EC2's endpoint, `/api/v3` for GitHub, `/_sandbox` for the control.
+    /// Returns the base of everything: EC2's endpoint, `/api/v3` for GitHub, `/_sandbox` for the control. Where the
+    /// Actions Service is, GitHub says.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
@@ -145,7 +170,7 @@ impl Sandbox {
     /// Returns a complete `ghascale.toml` for the scenario's pools.
     #[must_use]
     pub fn configuration(&self) -> String {
-        scenario::configuration(&self.url())
+        self.shared.beginning.configuration(&self.url())
     }
 
     /// Returns the environment that a process needs beside the configuration.
@@ -175,7 +200,11 @@ async fn serve_request(
         return control::answer(&shared, &parts.method, path, &body);
     }
     let Some(exchange) = Exchange::read(parts, body) else {
-        return (StatusCode::NOT_FOUND, "no such service: GitHub is under /api/v3, EC2 is POST /\n").into_response();
+        return (
+            StatusCode::NOT_FOUND,
+            "no such service: GitHub is under /api/v3, EC2 is POST /, and GitHub says where Actions is\n",
+        )
+            .into_response();
     };
     let (number, fault) = shared.traffic().note(exchange.call());
     let cut = fault.as_ref().and_then(|fault| fault.drop);
@@ -184,13 +213,14 @@ async fn serve_request(
         return StatusCode::OK.into_response();
     }
     let request_id = shared.requests.fetch_add(1, Ordering::Relaxed);
-    let mut response = exchange.answer(&shared, fault.as_ref(), request_id);
+    let mut response = exchange.answer(&shared, fault.as_ref(), &wire, request_id).await;
     if let Some(fault) = fault {
         response = disturb(response, &fault).await;
     }
     if cut == Some(Cut::After) {
         wire.cut();
-    } else {
+    }
+    if !wire.is_cut() {
         shared.traffic().answered(number, response.status().as_u16());
     }
     response
@@ -200,68 +230,131 @@ async fn serve_request(
 struct Exchange {
     parts: Parts,
     body: Bytes,
-    /// The call's parameters, where it is one for EC2.
-    ec2: Option<Parameters>,
+    service: Addressed,
+}
+
+/// Whom a request is for.
+enum Addressed {
+    Github,
+    Actions,
+    /// EC2, and the call's parameters.
+    Ec2(Parameters),
 }
 
 impl Exchange {
     fn read(parts: Parts, body: Bytes) -> Option<Self> {
-        let ec2 = (parts.method == Method::POST && parts.uri.path() == "/").then(|| Parameters::read(&body));
-        (ec2.is_some() || parts.uri.path().starts_with("/api/v3/")).then_some(Self { parts, body, ec2 })
+        let path = parts.uri.path();
+        let service = if parts.method == Method::POST && path == "/" {
+            Addressed::Ec2(Parameters::read(&body))
+        } else if path.starts_with("/api/v3/") {
+            Addressed::Github
+        } else if actions::serves(path) {
+            Addressed::Actions
+        } else {
+            return None;
+        };
+        Some(Self { parts, body, service })
     }
 
     fn call(&self) -> Call {
         let method = self.parts.method.to_string();
-        if let Some(parameters) = &self.ec2 {
-            let parameters = parameters.shown();
-            let target = parameters.get("Action").cloned().unwrap_or_default();
-            return Call { service: Service::Ec2, method, target, parameters, status: None };
-        }
         let target = self.parts.uri.path_and_query().map_or("", |target| target.as_str());
-        let fields: BTreeMap<String, serde_json::Value> = serde_json::from_slice(&self.body).unwrap_or_default();
-        Call {
-            service: Service::Github,
-            method,
-            target: target.strip_prefix("/api/v3").unwrap_or(target).to_owned(),
-            parameters: fields.into_iter().map(|(name, value)| (name, value.to_string())).collect(),
-            status: None,
+        match &self.service {
+            Addressed::Ec2(parameters) => {
+                let parameters = parameters.shown();
+                let target = parameters.get("Action").cloned().unwrap_or_default();
+                Call { service: Service::Ec2, method, target, parameters, status: None }
+            }
+            Addressed::Github => {
+                let target = target.strip_prefix("/api/v3").unwrap_or(target).to_owned();
+                Call { service: Service::Github, method, target, parameters: self.fields(), status: None }
+            }
+            Addressed::Actions => {
+                let mut parameters = self.fields();
+                if let Some(capacity) = self.parts.headers.get(CAPACITY).and_then(|value| value.to_str().ok()) {
+                    parameters.insert(CAPACITY.to_owned(), capacity.to_owned());
+                }
+                Call { service: Service::Actions, method, target: actions::target(target), parameters, status: None }
+            }
         }
     }
 
-    fn answer(&self, shared: &Shared, fault: Option<&Fault>, number: u64) -> Response {
-        let fault = fault.filter(|fault| fault.replaces_answer());
-        let headers = &self.parts.headers;
-        if let Some(parameters) = &self.ec2 {
-            let id = format!("00000000-0000-4000-8000-{number:012x}");
-            let status = fault.and_then(|fault| fault.status).and_then(|status| StatusCode::from_u16(status).ok());
-            if let Some(fault) = fault.filter(|fault| fault.code.is_none()) {
-                let refusal = Refusal::new("InternalError", fault.message.as_deref().unwrap_or("injected"));
-                return ec2::refuse(&refusal, status, &id);
-            }
-            let refusal = fault.map(|fault| {
-                let message = fault.message.as_deref().unwrap_or("injected");
-                Refusal::new(fault.code.as_deref().unwrap_or_default(), message)
-            });
-            let mut response = ec2::answer(&mut shared.world(), headers, parameters, refusal, &id);
-            if let Some(status) = status {
-                *response.status_mut() = status;
-            }
-            return response;
+    /// Returns the fields of a JSON body.
+    fn fields(&self) -> BTreeMap<String, String> {
+        match serde_json::from_slice(&self.body) {
+            Ok(Value::Object(fields)) => fields.into_iter().map(|(name, value)| (name, value.to_string())).collect(),
+            Ok(value) => BTreeMap::from([("body".to_owned(), value.to_string())]),
+            Err(_) => BTreeMap::new(),
         }
-        let id = format!("5A4D:B0F:{number:06X}");
-        let Some(fault) = fault else {
-            return github::respond(&mut shared.world(), &self.parts.method, &self.parts.uri, headers, &self.body, &id);
-        };
-        let default = if fault.redirect.is_some() { 301 } else { 500 };
-        let status = StatusCode::from_u16(fault.status.unwrap_or(default)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let message = fault.message.as_deref().or(status.canonical_reason()).unwrap_or("injected");
-        let body = github::error_body(status, message).to_string();
-        let headers = [
-            (header::CONTENT_TYPE, "application/json; charset=utf-8".to_owned()),
-            (HeaderName::from_static("x-github-request-id"), id),
-        ];
-        (status, headers, body).into_response()
     }
+
+    async fn answer(&self, shared: &Shared, fault: Option<&Fault>, wire: &Wire, number: u64) -> Response {
+        let fault = fault.filter(|fault| fault.replaces_answer());
+        let Parts { method, uri, headers, .. } = &self.parts;
+        match (&self.service, fault) {
+            (Addressed::Ec2(parameters), fault) => answer_ec2(shared, headers, parameters, fault, number),
+            (Addressed::Actions, None) => actions::respond(shared, &self.parts, &self.body, wire, number).await,
+            (Addressed::Github, None) => {
+                let id = format!("5A4D:B0F:{number:06X}");
+                github::respond(&mut shared.world(), method, uri, headers, &self.body, &id)
+            }
+            (Addressed::Actions, Some(fault)) => {
+                let (status, message) = words(fault);
+                let name = fault.code.as_deref().unwrap_or("VssServiceException");
+                let body = actions::exception(name, &message).to_string();
+                let id = format!("00000000-0000-4000-9000-{number:012x}");
+                let headers = [
+                    (header::CONTENT_TYPE, "application/json; charset=utf-8".to_owned()),
+                    (HeaderName::from_static("activityid"), id),
+                ];
+                (status, headers, body).into_response()
+            }
+            (Addressed::Github, Some(fault)) => {
+                let (status, message) = words(fault);
+                let body = github::error_body(status, &message).to_string();
+                let headers = [
+                    (header::CONTENT_TYPE, "application/json; charset=utf-8".to_owned()),
+                    (HeaderName::from_static("x-github-request-id"), format!("5A4D:B0F:{number:06X}")),
+                ];
+                (status, headers, body).into_response()
+            }
+        }
+    }
+}
+
+/// The header that announces how many jobs a listener would take.
+const CAPACITY: &str = "X-ScaleSetMaxCapacity";
+
+/// Returns the status and the message of a fault that answers in a service's place.
+fn words(fault: &Fault) -> (StatusCode, String) {
+    let default = if fault.redirect.is_some() { 301 } else { 500 };
+    let status = StatusCode::from_u16(fault.status.unwrap_or(default)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let message = fault.message.as_deref().or(status.canonical_reason()).unwrap_or("injected");
+    (status, message.to_owned())
+}
+
+fn answer_ec2(
+    shared: &Shared,
+    headers: &HeaderMap,
+    parameters: &Parameters,
+    fault: Option<&Fault>,
+    number: u64,
+) -> Response {
+    let id = format!("00000000-0000-4000-8000-{number:012x}");
+    let status = fault.and_then(|fault| fault.status).and_then(|status| StatusCode::from_u16(status).ok());
+    if let Some(fault) = fault.filter(|fault| fault.code.is_none()) {
+        let refusal = Refusal::new("InternalError", fault.message.as_deref().unwrap_or("injected"));
+        return ec2::refuse(&refusal, status, &id);
+    }
+    let refusal = fault.map(|fault| {
+        let message = fault.message.as_deref().unwrap_or("injected");
+        Refusal::new(fault.code.as_deref().unwrap_or_default(), message)
+    });
+    let mut response = ec2::answer(&mut shared.world(), headers, parameters, refusal, &id);
+    if let Some(status) = status {
+        *response.status_mut() = status;
+    }
+    response
 }
 
 /// Does to an answer what a fault says.

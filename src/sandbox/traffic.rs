@@ -8,7 +8,7 @@ use serde_json::Value;
 /// How many requests are remembered.
 const REMEMBERED: usize = 20_000;
 
-/// Which of the two services.
+/// Which of the services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Service {
@@ -16,6 +16,8 @@ pub enum Service {
     Github,
     /// EC2.
     Ec2,
+    /// GitHub's Actions Service, its message queue included.
+    Actions,
 }
 
 /// One request that came in, without its secrets.
@@ -25,9 +27,11 @@ pub struct Call {
     pub service: Service,
     /// The HTTP method.
     pub method: String,
-    /// GitHub: the path and query after `/api/v3`. EC2: the action.
+    /// GitHub: the path and query after `/api/v3`. Actions: those after the service's URL or the queue's host
+    /// (`/_apis/…`, `/scalesets/message?…`). EC2: the action.
     pub target: String,
-    /// GitHub: the fields of the JSON body. EC2: the parameters, without the user data.
+    /// GitHub: the fields of the JSON body. Actions: those, a body that is no object as `body`, and
+    /// `X-ScaleSetMaxCapacity`. EC2: the parameters, without the user data.
     pub parameters: BTreeMap<String, String>,
     /// The status that was answered; `None` where the connection was cut, or has no answer yet.
     pub status: Option<u16>,
@@ -50,7 +54,8 @@ pub enum Cut {
 pub struct Fault {
     /// Whose.
     pub service: Service,
-    /// A part of `METHOD /path?query` (GitHub, the path after `/api/v3`) or of the action (EC2); empty: any request.
+    /// A part of `METHOD /path?query` (GitHub, Actions: as [`Call::target`] shows it) or of the action (EC2); empty:
+    /// any request.
     #[serde(rename = "match", default)]
     pub matching: String,
     /// How many requests it meets.
@@ -61,7 +66,8 @@ pub struct Fault {
     pub skip: u32,
     /// The HTTP status to answer.
     pub status: Option<u16>,
-    /// EC2's error code to answer. `RunInstances` binds its client token all the same, as a real refusal does.
+    /// EC2's error code to answer, or the name of the Actions Service's exception. `RunInstances` binds its client
+    /// token all the same, as a real refusal does.
     pub code: Option<String>,
     /// The message to answer with the status or code.
     pub message: Option<String>,
@@ -120,6 +126,13 @@ impl Fault {
         Self::new(Service::Ec2, action)
     }
 
+    /// Returns a fault of the Actions Service's, or its queue's, at requests whose `METHOD /path?query` contains
+    /// `matching`, once.
+    #[must_use]
+    pub fn actions(matching: &str) -> Self {
+        Self::new(Service::Actions, matching)
+    }
+
     /// Meets so many requests.
     #[must_use]
     pub fn times(mut self, times: u32) -> Self {
@@ -141,7 +154,7 @@ impl Fault {
         self
     }
 
-    /// Answers with one of EC2's error codes.
+    /// Answers with one of EC2's error codes, or the name of one of the Actions Service's exceptions.
     #[must_use]
     pub fn code(mut self, code: &str) -> Self {
         self.code = Some(code.to_owned());
@@ -216,7 +229,7 @@ impl Traffic {
     /// Notes a request; returns its number, and the fault that it meets.
     pub(super) fn note(&mut self, call: Call) -> (usize, Option<Fault>) {
         let subject = match call.service {
-            Service::Github => format!("{} {}", call.method, call.target),
+            Service::Github | Service::Actions => format!("{} {}", call.method, call.target),
             Service::Ec2 => call.target.clone(),
         };
         let fault = self.meet(call.service, &subject);

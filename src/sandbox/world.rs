@@ -1,12 +1,20 @@
 //! The world's state and what may be asked of it. Pure: no HTTP, and no clock but the time it is told.
 //!
-//! [`time`] lets it pass, [`launch`] makes instances, [`editor`] and [`knobs`] let tests and
-//! scenarios put things into it and disturb it.
+//! [`time`] lets it pass, [`launch`] makes instances, [`scale_set`], [`session`] and [`dispatch`] are the Actions
+//! Service's part, [`editor`], [`scale_set_editor`] and [`knobs`] let tests and scenarios put things into it and
+//! disturb it.
 
+mod dispatch;
 mod editor;
+mod grant;
+mod group;
 mod knobs;
 mod launch;
 mod registration;
+mod scale_set;
+mod scale_set_editor;
+mod session;
+mod settings;
 mod time;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,49 +23,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use self::editor::{JobEditor, RepositoryEditor, RunEditor, RunnerEditor};
+pub(super) use self::grant::{Grant, Scope};
+pub use self::group::RunnerGroupEditor;
+pub(super) use self::group::{RunnerGroup, Visibility};
 pub(super) use self::launch::{LaunchRequest, Refusal};
-pub(super) use self::registration::{RegistrationRefused, RemovalRefused};
+pub(super) use self::registration::{JitRefused, RegistrationRefused, RemovalRefused};
+pub(super) use self::scale_set::{ActionsService, ScaleSet, ScaleSetRefused, ScaleSetWish};
+pub use self::scale_set_editor::ScaleSetEditor;
+pub(super) use self::session::{Entry, EntryKind, Message, SessionRefused};
+pub(super) use self::settings::take_one;
+pub use self::settings::{Completions, Dispatch, ScaleSetSettings, Settings};
 use crate::engine::{InstanceState, Market};
-
-/// How fast things happen.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// From launch to `running`.
-    pub running_after: Duration,
-    /// From launch until the runner is online.
-    pub boot: Duration,
-    /// An idle runner's host powers off after so long.
-    pub idle_timeout: Duration,
-    /// From `shutting-down` to `terminated`.
-    pub shutdown: Duration,
-    /// A listener whose registration was deleted gives up, and its host powers off, after so long (actions/runner
-    /// retries for about five minutes).
-    pub listener_gives_up: Duration,
-    /// A new instance is shown and can be named only after so long: EC2 is eventually consistent.
-    pub invisible_for: Duration,
-    /// A runner's `busy` lags behind its job by so much (actions/runner#4422), and so does the refusal to delete it.
-    pub busy_lag: Duration,
-    /// How long a job runs where nothing else is said.
-    pub job_duration: Duration,
-    /// How long a job for GitHub's own runners waits.
-    pub hosted_delay: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            running_after: Duration::from_millis(500),
-            boot: Duration::from_millis(1500),
-            idle_timeout: Duration::from_mins(10),
-            shutdown: Duration::from_secs(1),
-            listener_gives_up: Duration::from_mins(5),
-            invisible_for: Duration::ZERO,
-            busy_lag: Duration::ZERO,
-            job_duration: Duration::from_secs(30),
-            hosted_delay: Duration::from_secs(3),
-        }
-    }
-}
 
 /// Everything there is: one organization's repositories, runs, jobs and runners, and one account's instances.
 #[derive(Debug)]
@@ -84,6 +60,7 @@ pub struct World {
     pub(super) images: BTreeMap<String, &'static str>,
     pub(super) tokens: BTreeMap<String, Option<Timestamp>>,
     pub(super) budget: Budget,
+    pub(super) actions: ActionsService,
     boot_failures: u32,
     next_id: u64,
 }
@@ -191,17 +168,12 @@ pub(super) struct Runner {
     pub(super) group_id: u64,
     /// The repository it is registered at; `None`: the organization.
     pub(super) repository: Option<String>,
+    /// The scale set whose JIT configuration it was registered with: it takes that set's jobs and no others.
+    pub(super) scale_set: Option<u64>,
     pub(super) ephemeral: bool,
     pub(super) online: bool,
     /// Since when it is online and without a job, or offline.
     pub(super) since: Timestamp,
-}
-
-/// A runner group.
-#[derive(Debug)]
-pub(super) struct RunnerGroup {
-    pub(super) id: u64,
-    pub(super) name: String,
 }
 
 /// Jobs to come.
@@ -289,7 +261,7 @@ impl World {
             jobs: BTreeMap::new(),
             open: BTreeSet::new(),
             runners: BTreeMap::new(),
-            groups: vec![RunnerGroup { id: 1, name: "Default".to_owned() }],
+            groups: vec![RunnerGroup::new(1, "Default")],
             issued: BTreeMap::new(),
             arrivals: Vec::new(),
             instances: BTreeMap::new(),
@@ -302,6 +274,7 @@ impl World {
             ]),
             tokens: BTreeMap::new(),
             budget: Budget { limit: 5000, remaining: 5000, reset: now + Duration::from_hours(1) },
+            actions: ActionsService::default(),
             boot_failures: 0,
             next_id: 1,
         }

@@ -1,81 +1,145 @@
-//! The one way to the Actions Service.
+//! The one way to the Actions Service: its address, its token, and what may be repeated.
 
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::error::Error;
-use super::model::{
-    AcquirableJob, Jit, NewScaleSet, RunnerGroup, RunnerRemoved, ScaleSet, ScaleSetChange, ScaleSetId, ServiceRunner,
-};
+use http::Method;
+use serde_json::Value;
+
+use super::address;
+use super::connection::{Connection, Connector};
+use super::decode::{self, Entries, Fields};
+use super::error::{Error, ErrorKind};
+use super::refusal::Refusal;
+use super::transport::{Reply, Request, Sends, Transport};
 use crate::config;
-use crate::engine::{RunnerId, RunnerName};
-use crate::github;
+use crate::github::{self, Patience};
 
 /// The Actions Service of one scope. Must be made inside a tokio runtime; nothing is called before the first request.
-#[derive(Debug)]
+///
+/// What reads is repeated a few times where the answer was lost or the server failed; what makes or deletes something is
+/// sent once. A token that is refused is renewed, and the request that it was refused for sent again, once.
 pub struct Client {
-    github: Arc<github::Client>,
+    connector: Connector,
+    pub(super) transport: Transport,
+    unreadable: AtomicU64,
 }
 
-#[expect(missing_docs, clippy::missing_errors_doc, clippy::unused_async)]
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("connector", &self.connector).finish_non_exhaustive()
+    }
+}
+
 impl Client {
-    pub fn new(github: Arc<github::Client>, _settings: &config::Github) -> Result<Self, Error> {
-        Ok(Self { github })
+    /// Prepares a client; nothing is called yet.
+    ///
+    /// # Errors
+    /// The CA file can't be used.
+    pub fn new(github: Arc<github::Client>, settings: &config::Github) -> Result<Self, Error> {
+        Self::with_patience(github, settings, Patience::default())
     }
 
-    /// Finds a scale set by its group and name; with its statistics where the service gives them.
-    pub async fn find(&self, _group_id: u64, _name: &str) -> Result<Option<ScaleSet>, Error> {
-        unimplemented!("{:?}", self.github)
+    /// The same, with another patience.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn with_patience(
+        github: Arc<github::Client>,
+        settings: &config::Github,
+        patience: Patience,
+    ) -> Result<Self, Error> {
+        let transport = Transport::new(settings.ca_pem.clone(), patience);
+        // The service is where GitHub is, in all likelihood; so what is wrong with the settings is said here.
+        let host = settings.api_url.parse::<http::Uri>().ok();
+        transport.client(host.as_ref().and_then(http::Uri::host).unwrap_or_default()).map_err(|message| Error {
+            kind: ErrorKind::Protocol,
+            request: format!("the client for the Actions Service of {}", settings.url),
+            status: None,
+            message,
+            activity_id: None,
+        })?;
+        Ok(Self { connector: Connector::new(github, settings), transport, unreadable: AtomicU64::new(0) })
     }
 
-    /// Lists the scale sets of a group, or of the whole scope; without statistics.
-    pub async fn list(&self, _group_id: Option<u64>) -> Result<Vec<ScaleSet>, Error> {
-        unimplemented!()
+    /// Returns how many entries of lists could not be read so far: what was listed is short of so many.
+    #[must_use]
+    pub fn unreadable(&self) -> u64 {
+        self.unreadable.load(Ordering::Relaxed)
     }
 
-    /// Returns a scale set by its id, with its statistics.
-    pub async fn scale_set(&self, _id: ScaleSetId) -> Result<ScaleSet, Error> {
-        unimplemented!()
+    /// Reads something, with up to two repetitions.
+    pub(super) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Reply, Refusal> {
+        let mut sends = Sends::of(self.transport.patience);
+        loop {
+            match self.send(Method::GET, path, query, None).await {
+                Err(refusal) if sends.again(refusal.error.kind).await => {}
+                result => return result,
+            }
+        }
     }
 
-    pub async fn create(&self, _wanted: &NewScaleSet) -> Result<ScaleSet, Error> {
-        unimplemented!()
+    /// Sends something with the service's token, once; a token that is refused is renewed, once.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Reply, Refusal> {
+        let connection = self.connector.connection().await?;
+        match self.send_over(&connection, &method, path, query, body).await {
+            Err(refusal) if refusal.error.kind == ErrorKind::Unauthorized => {
+                tracing::debug!(error = %refusal.error, "connecting anew");
+            }
+            result => return result,
+        }
+        self.connector.forget(&connection).await;
+        let connection = self.connector.connection().await?;
+        self.send_over(&connection, &method, path, query, body).await
     }
 
-    pub async fn update(&self, _id: ScaleSetId, _change: &ScaleSetChange) -> Result<ScaleSet, Error> {
-        unimplemented!()
+    async fn send_over(
+        &self,
+        connection: &Connection,
+        method: &Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Reply, Refusal> {
+        let request = Request {
+            method: method.clone(),
+            address: address::resource(&connection.base, path, query),
+            token: &connection.token,
+            body: body.map(Value::to_string),
+            headers: Vec::new(),
+            timeout: None,
+        };
+        self.transport.send(request).await
     }
 
-    pub async fn delete(&self, _id: ScaleSetId) -> Result<(), Error> {
-        unimplemented!()
+    /// Returns where the service is now.
+    pub(super) async fn base(&self) -> Result<reqwest::Url, Error> {
+        Ok(self.connector.connection().await?.base.clone())
     }
 
-    /// Returns a runner group by its name, without case; `Default` isn't looked up: it is 1.
-    pub async fn runner_group(&self, _name: &str) -> Result<Option<RunnerGroup>, Error> {
-        unimplemented!()
+    /// Reads a list; entries that can't be read are counted, and said.
+    pub(super) fn entries<T>(&self, reply: &Reply, read: impl Fn(&Fields) -> Option<T>) -> Result<Entries<T>, Error> {
+        let entries = decode::entries(&reply.body, read).map_err(|what| reply.unreadable(what))?;
+        if entries.unreadable > 0 {
+            let (request, unreadable) = (&reply.request, entries.unreadable);
+            tracing::warn!(request, unreadable, "entries of a list could not be read");
+            self.unreadable.fetch_add(unreadable as u64, Ordering::Relaxed);
+        }
+        Ok(entries)
     }
+}
 
-    pub async fn runner(&self, _id: RunnerId) -> Result<Option<ServiceRunner>, Error> {
-        unimplemented!()
-    }
-
-    pub async fn runner_named(&self, _name: &RunnerName) -> Result<Option<ServiceRunner>, Error> {
-        unimplemented!()
-    }
-
-    pub async fn runners(&self) -> Result<Vec<ServiceRunner>, Error> {
-        unimplemented!()
-    }
-
-    pub async fn remove_runner(&self, _id: RunnerId) -> Result<RunnerRemoved, Error> {
-        unimplemented!()
-    }
-
-    /// Registers a runner of a scale set, once: never repeated by itself.
-    pub async fn jit_config(&self, _id: ScaleSetId, _name: &RunnerName) -> Result<Jit, Error> {
-        unimplemented!()
-    }
-
-    pub async fn acquirable_jobs(&self, _id: ScaleSetId) -> Result<Vec<AcquirableJob>, Error> {
-        unimplemented!()
+impl Reply {
+    /// Reads one object. What doesn't decode may hold a secret: it is not quoted.
+    pub(super) fn one<T>(&self, what: &str, read: impl Fn(&Fields) -> Option<T>) -> Result<T, Error> {
+        let fields = decode::object(&self.body).map_err(|what| self.unreadable(what))?;
+        read(&fields).ok_or_else(|| self.unreadable(format!("no {what} in it")))
     }
 }

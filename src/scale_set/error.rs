@@ -38,7 +38,7 @@ pub enum ErrorKind {
     ScaleSetExists,
     /// `RunnerScaleSetSessionConflictException`: another session is open.
     SessionConflict,
-    /// `…SessionExpiredException`, or the broker forgot the session: open a new one.
+    /// `…SessionExpiredException`, or the broker forgot the session, or the queue refuses: close it and open a new one.
     SessionExpired,
     /// 429, or 503 with a time to wait.
     Throttled {
@@ -47,7 +47,7 @@ pub enum ErrorKind {
     },
     /// Another refusal, 400 to 499.
     Refused,
-    /// 5xx.
+    /// 5xx, or a success that is none: a session without a queue.
     Server,
     /// No answer, or half of one.
     Transport,

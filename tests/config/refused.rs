@@ -61,7 +61,8 @@ refused! {
     a_max_is_more_than_nothing: changed("max", "max = 0");
     a_min_idle_is_not_above_max: changed("max", "max = 2\nmin_idle = 3");
     a_source_is_one_of_three: changed("source", "source = \"scaleset\"");
-    a_scale_set_is_no_source_yet: changed("source", "source = \"scale-set\"");
+    a_scale_set_as_the_source_has_a_name: changed("source", "source = \"scale-set\"");
+    two_pools_have_two_scale_sets: two_pools_with_one_scale_set();
     a_market_is_one_of_three: changed("market", "market = \"ondemand\"");
     a_truth_is_no_text: changed("trim", "trim = \"no\"");
     an_image_is_an_ami: changed("image", "image = \"ubuntu\"");
@@ -149,4 +150,11 @@ fn months_that_were_meant_as_minutes_are_refused() {
 fn a_value_cannot_speak_to_the_terminal() {
     let problems = Desk::with(changed("name", r#"name = "\u001b]0;x\u0007""#)).problems();
     assert!(problems.contains('\u{fffd}') && !problems.contains(['\u{1b}', '\u{7}']), "{problems:?}");
+}
+
+/// Two pools whose runners would be registered in one scale set; group names have no case.
+fn two_pools_with_one_scale_set() -> String {
+    let first = format!("{GOOD}runner_group = \"GPU\"\nscale_set = \"x\"\n");
+    let second = GOOD.split_once("[[pool]]").unwrap().1.replace("linux-x64", "other");
+    format!("{first}\n[[pool]]{second}runner_group = \"gpu\"\nscale_set = \"x\"\n")
 }

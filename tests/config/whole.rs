@@ -119,15 +119,14 @@ fn an_app_is_named_by_its_number_or_its_client_id() {
 }
 
 #[test]
-fn a_scale_set_and_trim_are_said_to_be_unused() {
+fn trim_is_said_to_be_unused() {
     let warned = |source: &str| {
         let config = Desk::with(format!("{GOOD}scale_set = \"x\"\ntrim = true\nsource = \"{source}\"\n")).config();
         let codes: Vec<_> = config.warnings.iter().map(|warning| warning.code).collect();
         (config.pools[0].source, codes)
     };
-    assert_eq!(warned("auto"), (None, vec![WarningCode::SourceFallback, WarningCode::Degraded]));
-    // Who chose REST needs no word about the scale set.
-    assert_eq!(warned("rest"), (Some(Source::Rest), vec![WarningCode::Degraded]));
+    assert_eq!(warned("auto"), (None, vec![WarningCode::Degraded]));
+    assert_eq!(warned("scale-set"), (Some(Source::ScaleSet), vec![WarningCode::Degraded]));
 }
 
 #[test]

@@ -6,13 +6,16 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 /// Every path that ghascale asks for, as GitHub's description writes it.
-const PATHS: [&str; 18] = [
+const PATHS: [&str; 22] = [
     "/app/installations/{installation_id}/access_tokens",
     "/installation/repositories",
     "/orgs/{org}",
     "/orgs/{org}/actions/runner-groups",
+    "/orgs/{org}/actions/runner-groups/{runner_group_id}",
+    "/orgs/{org}/actions/runner-groups/{runner_group_id}/repositories",
     "/orgs/{org}/actions/runners",
     "/orgs/{org}/actions/runners/generate-jitconfig",
+    "/orgs/{org}/actions/runners/registration-token",
     "/orgs/{org}/actions/runners/{runner_id}",
     "/orgs/{org}/repos",
     "/rate_limit",
@@ -21,6 +24,7 @@ const PATHS: [&str; 18] = [
     "/repos/{owner}/{repo}/actions/permissions",
     "/repos/{owner}/{repo}/actions/runners",
     "/repos/{owner}/{repo}/actions/runners/generate-jitconfig",
+    "/repos/{owner}/{repo}/actions/runners/registration-token",
     "/repos/{owner}/{repo}/actions/runners/{runner_id}",
     "/repos/{owner}/{repo}/actions/runs",
     "/repos/{owner}/{repo}/actions/runs/{run_id}",

@@ -44,7 +44,18 @@ async fn every_request_is_judged(description: &str) {
 
     rest.get("/rate_limit").await;
     rest.get("/orgs/acme").await;
-    rest.get("/orgs/acme/actions/runner-groups?per_page=100&page=1").await;
+    {
+        let mut world = sandbox.world();
+        world.group("inner").for_private().without_public_repositories();
+        world.group("chosen").for_selected(["api", "models"]);
+    }
+    let groups = rest.get("/orgs/acme/actions/runner-groups?per_page=100&page=1").await;
+    rest.get("/orgs/acme/actions/runner-groups?visible_to_repository=api").await;
+    for group in groups["runner_groups"].as_array().unwrap() {
+        let path = format!("/orgs/acme/actions/runner-groups/{}", group["id"]);
+        rest.get(&path).await;
+        rest.get(&format!("{path}/repositories?per_page=100")).await;
+    }
     for page in 1..=2 {
         let repositories = rest.get(&format!("/orgs/acme/repos?type=all&sort=full_name&per_page=10&page={page}")).await;
         for repository in repositories.as_array().unwrap() {
@@ -74,6 +85,8 @@ async fn every_request_is_judged(description: &str) {
             "name": "sandbox-linux-x64-000", "runner_group_id": 1, "work_folder": "_work",
             "labels": ["self-hosted", "linux", "x64", "ghascale-thx0yk-1f2e3d"],
         });
+        let (status, token) = rest.send(Method::POST, &format!("{runners}/registration-token"), None).await;
+        assert_eq!(status, 201, "{token}");
         let path = format!("{runners}/generate-jitconfig");
         let (status, created) = rest.send(Method::POST, &path, Some(register.clone())).await;
         assert_eq!(status, 201, "{created}");

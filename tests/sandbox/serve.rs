@@ -37,5 +37,5 @@ fn scenarios_are_found_by_name() {
     for scenario in Scenario::ALL {
         assert_eq!(scenario.name().parse(), Ok(scenario));
     }
-    assert_eq!("amce".parse::<Scenario>().unwrap_err(), "no scenario `amce`: there are `acme`, `empty`");
+    assert_eq!("amce".parse::<Scenario>().unwrap_err(), "no scenario `amce`: there are `acme`, `empty`, `scale-sets`");
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::sandbox::world::{Job, JobStatus, Repository, Run, Runner, RunnerGroup, World};
+use crate::sandbox::world::{Job, JobStatus, Repository, Run, Runner, RunnerGroup, Visibility, World};
 
 /// Writes documents whose addresses begin with one base.
 #[derive(Clone, Copy, Debug)]
@@ -174,11 +174,21 @@ impl Documents<'_> {
     /// Returns a runner group.
     pub(super) fn runner_group(&self, group: &RunnerGroup) -> Value {
         let url = self.api(&format!("/orgs/{}/actions/runner-groups/{}", self.world.organization, group.id));
-        json!({
-            "id": group.id, "name": group.name, "visibility": "all", "default": group.id == 1,
-            "runners_url": format!("{url}/runners"), "inherited": false, "allows_public_repositories": true,
-            "restricted_to_workflows": false, "selected_workflows": [], "workflow_restrictions_read_only": false,
-        })
+        let visibility = match &group.visibility {
+            Visibility::All => "all",
+            Visibility::Private => "private",
+            Visibility::Selected(_) => "selected",
+        };
+        let mut document = json!({
+            "id": group.id, "name": group.name, "visibility": visibility, "default": group.id == 1,
+            "runners_url": format!("{url}/runners"), "inherited": false,
+            "allows_public_repositories": group.allows_public, "restricted_to_workflows": false,
+            "selected_workflows": [], "workflow_restrictions_read_only": false,
+        });
+        if visibility == "selected" {
+            document["selected_repositories_url"] = format!("{url}/repositories").into();
+        }
+        document
     }
 
     /// Returns what is left of the rate limits.

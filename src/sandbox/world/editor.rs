@@ -52,6 +52,7 @@ impl World {
             labels: labels.into_iter().map(Into::into).collect(),
             group_id: 1,
             repository: None,
+            scale_set: None,
             ephemeral: false,
             online: false,
             since: self.now,
@@ -74,6 +75,12 @@ impl<'world> RepositoryEditor<'world> {
             change(repository);
         }
         self
+    }
+
+    /// Returns its full name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Archives it.

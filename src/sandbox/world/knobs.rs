@@ -2,17 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Budget, JobStatus, RunnerGroup, Subnet, World};
+use super::{Budget, JobStatus, Subnet, World};
 use crate::engine::Market;
 
 impl World {
-    /// Makes a runner group and returns its id.
-    pub fn runner_group(&mut self, name: &str) -> u64 {
-        let id = self.next_id() + 1;
-        self.groups.push(RunnerGroup { id, name: name.to_owned() });
-        id
-    }
-
     /// Makes a subnet in a zone, or changes one.
     pub fn subnet(&mut self, id: &str, zone: &str, free_addresses: u32) {
         self.subnets.insert(id.to_owned(), Subnet { zone: zone.to_owned(), free_addresses });

@@ -16,6 +16,15 @@ pub(in crate::sandbox) enum RegistrationRefused {
     NoGroup,
 }
 
+/// Why a scale set got no runner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sandbox) enum JitRefused {
+    /// Another record of the scope has the name.
+    NameTaken,
+    /// There is no such set.
+    NoSet,
+}
+
 /// Why a record was not deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::sandbox) enum RemovalRefused {
@@ -52,11 +61,32 @@ impl World {
                 labels,
                 group_id,
                 repository: repository.map(str::to_owned),
+                scale_set: None,
                 ephemeral: true,
                 online: false,
                 since: self.now,
             },
         );
+        Ok((id, jit_config))
+    }
+
+    /// Registers a runner of a scale set, with the set's labels, and returns its id and JIT configuration.
+    pub(in crate::sandbox) fn register_for_set(
+        &mut self,
+        set_id: u64,
+        name: &str,
+    ) -> Result<(u64, String), JitRefused> {
+        let set = self.scale_set_of(set_id).ok_or(JitRefused::NoSet)?;
+        let (repository, group_id, labels) = (set.repository.clone(), set.group_id, set.labels.clone());
+        let labels = labels.iter().map(|label| label.to_lowercase()).collect();
+        let registered = self.register(repository.as_deref(), name, group_id, labels);
+        let (id, jit_config) = registered.map_err(|refused| match refused {
+            RegistrationRefused::NameTaken => JitRefused::NameTaken,
+            RegistrationRefused::NoGroup => JitRefused::NoSet,
+        })?;
+        if let Some(runner) = self.runners.get_mut(&id) {
+            runner.scale_set = Some(set_id);
+        }
         Ok((id, jit_config))
     }
 

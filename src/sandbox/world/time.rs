@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::dispatch::SetEvent;
 use super::{Boot, Instance, JobStatus, World, can_run};
 use crate::engine::{InstanceState, Label, Mark, birth_label, born};
 
@@ -30,18 +31,19 @@ enum Event {
     Terminates(String),
     IsForgotten(String),
     RecordExpires(u64),
+    OfSets(SetEvent),
 }
 
 impl World {
     /// Lets everything happen that is due at `now`; a time before the last step's changes nothing.
     pub fn step(&mut self, now: Timestamp) {
-        self.give_jobs_to_runners();
+        self.settle();
         while let Some((at, event)) = self.next_event()
             && at <= now
         {
             self.now = self.now.max(at);
             self.happen(event);
-            self.give_jobs_to_runners();
+            self.settle();
         }
         self.now = self.now.max(now);
     }
@@ -80,7 +82,8 @@ impl World {
             .filter(|runner| runner.ephemeral && !runner.online)
             .map(|runner| (runner.since + RECORD_KEPT, Event::RecordExpires(runner.id)));
         let budget = std::iter::once((self.budget.reset, Event::BudgetResets));
-        arrivals.chain(jobs).chain(instances).chain(records).chain(budget).min()
+        let sets = self.next_set_event().map(|(at, event)| (at, Event::OfSets(event)));
+        arrivals.chain(jobs).chain(instances).chain(records).chain(budget).chain(sets).min()
     }
 
     fn next_event_of(&self, instance: &Instance, busy: &BTreeSet<u64>) -> Option<(Timestamp, Event)> {
@@ -136,6 +139,7 @@ impl World {
             Event::RecordExpires(id) => {
                 self.runners.remove(&id);
             }
+            Event::OfSets(event) => self.happen_to_sets(&event),
         }
     }
 
@@ -200,8 +204,15 @@ impl World {
 
     fn may_run(&self, runner: u64, job: u64) -> bool {
         let (Some(runner), Some(job)) = (self.runners.get(&runner), self.jobs.get(&job)) else { return false };
-        let repository = self.runs.get(&job.run_id).map(|run| &run.repository);
-        runner.repository.as_ref().is_none_or(|at| Some(at) == repository) && can_run(&job.labels, &runner.labels)
+        if let Some(set) = runner.scale_set {
+            return self.is_assigned(job.id, set);
+        }
+        let Some(repository) = self.runs.get(&job.run_id).map(|run| &run.repository) else { return false };
+        let here = match &runner.repository {
+            Some(at) => at == repository,
+            None => self.may_use(repository, runner.group_id),
+        };
+        here && !self.is_held(job.id) && can_run(&job.labels, &runner.labels)
     }
 
     fn boot(&mut self, id: &str) {
@@ -336,6 +347,7 @@ impl World {
         self.arrivals.iter_mut().for_each(|arrival| older(&mut arrival.at));
         self.tokens.values_mut().filter_map(Option::as_mut).for_each(older);
         older(&mut self.budget.reset);
+        self.actions.each_time(older);
     }
 }
 

@@ -1,0 +1,169 @@
+//! Pools whose demand is read from a scale set.
+
+use std::collections::BTreeMap;
+
+use ghascale::engine::build::{instance, job, policy, pool, runner, snapshot};
+use ghascale::engine::{
+    InstanceState, Mark, Plan, Policy, PoolName, ReasonCode, ScaleSetDemand, Snapshot, Source, State, Statistics, View,
+    plan,
+};
+use ghascale::warning::WarningCode;
+
+use super::{planned, said};
+
+fn linux() -> Policy {
+    policy([pool("linux").with_scale_set()])
+}
+
+fn counted(world: Snapshot, counts: Statistics) -> Snapshot {
+    let scale_sets = BTreeMap::from([(PoolName::from("linux"), ScaleSetDemand::Counted(counts))]);
+    Snapshot { scale_sets, ..world }
+}
+
+fn numbers(plan: &Plan) -> (Option<u32>, u32, Option<u32>, u32) {
+    let sums = &plan.pools[0];
+    (sums.demand, sums.supply, sums.target, sums.launch)
+}
+
+/// A runner of ours that works.
+fn at_work(world: Snapshot, slot: u32) -> Snapshot {
+    world.instance(instance("linux", slot).marked(Mark::SeenOnline, 600)).runner(runner("linux", slot).online().busy())
+}
+
+#[test]
+fn assigned_jobs_are_the_demand_whatever_rest_lists() {
+    let world = snapshot().job(job(1)).scale_set("linux", 3, 0);
+    assert_eq!(numbers(&planned(&world, &linux())), (Some(3), 0, Some(3), 3));
+    assert_eq!(world.source(&"linux".into()), Source::ScaleSet);
+    let none = snapshot().job(job(1)).scale_set("linux", 0, 0);
+    assert_eq!(numbers(&planned(&none, &linux())), (Some(0), 0, Some(0), 0));
+}
+
+#[test]
+fn running_jobs_are_part_of_what_is_assigned() {
+    let world = at_work(snapshot(), 0).scale_set("linux", 3, 1);
+    let plan = planned(&world, &linux());
+    assert_eq!(numbers(&plan), (Some(3), 1, Some(3), 2));
+    assert_eq!(
+        plan.actions[0].reason.message,
+        "2 jobs assigned to the scale set and waiting, 0 runners idle or on their way"
+    );
+}
+
+#[test]
+fn a_count_that_lags_behind_our_busy_runners_ends_none_and_asks_for_no_more() {
+    let world = at_work(at_work(snapshot(), 0), 1).scale_set("linux", 1, 1);
+    assert_eq!(numbers(&planned(&world, &linux())), (Some(2), 2, Some(2), 0));
+}
+
+#[test]
+fn offered_jobs_that_nobody_acquired_ask_for_no_runner() {
+    let world = counted(snapshot(), Statistics { available: 4, acquired: 1, ..Statistics::default() });
+    assert_eq!(planned(&world, &linux()).pools[0].launch, 0);
+}
+
+#[test]
+fn min_idle_and_max_bound_a_scale_set_too() {
+    let world = snapshot().scale_set("linux", 9, 0);
+    let plan = planned(&world, &policy([pool("linux").with_scale_set().sized(2, 5)]));
+    assert_eq!(numbers(&plan), (Some(9), 0, Some(5), 5));
+    let idle = planned(&snapshot().scale_set("linux", 0, 0), &policy([pool("linux").with_scale_set().sized(2, 5)]));
+    assert_eq!(numbers(&idle), (Some(0), 0, Some(2), 2));
+}
+
+#[test]
+fn runners_of_others_are_supply_and_are_warned_of() {
+    // Another system's listener: 5 registered, 2 of them work, 1 is idle, 2 boot.
+    let counts = Statistics { assigned: 5, running: 2, registered: 5, busy: 2, idle: 1, ..Statistics::default() };
+    let (world, policy) = (counted(snapshot(), counts), linux());
+    // Of the 3 that wait, the idle one takes 1.
+    assert_eq!(numbers(&planned(&world, &policy)), (Some(2), 0, Some(2), 2));
+    let warnings = View::of(&world, &policy).warnings();
+    assert_eq!(warnings.iter().map(|warning| warning.code).collect::<Vec<_>>(), [WarningCode::OthersRunners]);
+    assert!(warnings[0].message.contains("3 runners online that are not ours"), "{}", warnings[0].message);
+}
+
+#[test]
+fn our_own_runners_are_not_taken_for_others_while_the_two_services_disagree() {
+    // The set says that ours runs; REST says that it is idle still.
+    let counts = Statistics { assigned: 2, running: 1, registered: 1, busy: 1, ..Statistics::default() };
+    let world = counted(
+        snapshot().instance(instance("linux", 0).marked(Mark::SeenOnline, 9)).runner(runner("linux", 0).online()),
+        counts,
+    );
+    assert_eq!(numbers(&planned(&world, &linux())), (Some(2), 1, Some(2), 1));
+    assert!(View::of(&world, &linux()).warnings().is_empty());
+}
+
+#[test]
+fn an_unknown_demand_launches_nothing_and_is_no_zero() {
+    let mut world = snapshot().job(job(1));
+    world.scale_sets.insert("linux".into(), ScaleSetDemand::Unknown);
+    let plan = planned(&world, &policy([pool("linux").with_scale_set().sized(1, 5)]));
+    assert_eq!(numbers(&plan), (None, 0, None, 0));
+    assert_eq!(plan.unschedulable[0].reason.code, ReasonCode::Unavailable);
+}
+
+#[test]
+fn a_job_that_the_set_was_not_given_says_so() {
+    let world = snapshot().job(job(1).queued_for(90)).job(job(2)).scale_set("linux", 1, 0);
+    let plan = planned(&world, &linux());
+    assert_eq!(said(&plan), ["launch acme-linux-000"]);
+    let refused: Vec<_> = plan.unschedulable.iter().map(|job| (job.job_id.0, job.reason.code)).collect();
+    assert_eq!(refused, [(2, ReasonCode::NotAssigned)]);
+}
+
+#[test]
+fn a_job_beyond_max_of_a_set_is_at_max() {
+    let world = snapshot().job(job(1)).job(job(2)).scale_set("linux", 2, 0);
+    let plan = planned(&world, &policy([pool("linux").with_scale_set().sized(0, 1)]));
+    assert_eq!(plan.unschedulable.iter().map(|job| job.reason.code).collect::<Vec<_>>(), [ReasonCode::AtMax]);
+}
+
+#[test]
+fn jobs_that_a_set_has_been_given_are_launched_for_once() {
+    // Both pools could take them; the set has them, so the other pool must not launch for them too.
+    let pools = policy([pool("linux").with_scale_set().labels("linux gpu"), pool("plain")]);
+    let world = snapshot().job(job(1)).job(job(2)).job(job(3)).scale_set("linux", 2, 0);
+    let plan = planned(&world, &pools);
+    assert_eq!(said(&plan), ["launch acme-linux-000", "launch acme-linux-001", "launch acme-plain-000"]);
+    assert!(plan.unschedulable.is_empty());
+}
+
+#[test]
+fn an_instance_whose_record_goes_by_another_id_is_left_alone() {
+    // The Actions Service's id is on the tag, REST's in the list. Were it taken for an instance without a record, it
+    // would be ended under its job.
+    let renamed = ghascale::engine::Runner { id: ghascale::engine::RunnerId(7), ..runner("linux", 0).online() };
+    let world = snapshot().instance(instance("linux", 0)).runner(renamed.clone()).scale_set("linux", 1, 1);
+    let pools = linux();
+    assert_eq!(View::of(&world, &pools).pools[0].units[0].state, State::Foreign);
+    assert!(planned(&world, &pools).actions.is_empty());
+    // One that was renewed under the same name is another's: its instance claims it.
+    let renewed = snapshot()
+        .instance(instance("linux", 0))
+        .instance(ghascale::engine::Instance {
+            runner_id: Some(renamed.id),
+            id: "i-new".into(),
+            ..instance("linux", 0)
+        })
+        .runner(renamed.clone());
+    let states: Vec<State> = View::of(&renewed, &pools).pools[0].units.iter().map(|unit| unit.state).collect();
+    assert!(states.contains(&State::OrphanInstance) && states.contains(&State::Idle), "{states:?}");
+    // And an ended instance is ended, whatever its name is used for now.
+    let ended = snapshot()
+        .instance(instance("linux", 0).in_state(InstanceState::Terminated))
+        .runner(ghascale::engine::Runner { connection: ghascale::engine::Connection::Offline, ..renamed });
+    let states: Vec<State> = View::of(&ended, &pools).pools[0].units.iter().map(|unit| unit.state).collect();
+    assert!(states.contains(&State::Ending) && !states.contains(&State::Foreign), "{states:?}");
+}
+
+#[test]
+fn a_plan_that_launches_on_an_unknown_demand_is_refused() {
+    let pools = linux();
+    let good = plan(&snapshot().job(job(1)), &pools);
+    let mut blind = snapshot().job(job(1));
+    blind.scale_sets.insert("linux".into(), ScaleSetDemand::Unknown);
+    let violations = ghascale::engine::check(&blind, &pools, &good).unwrap_err();
+    assert_eq!(violations, ["launch in pool `linux`, whose demand is not known"]);
+}
