@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use ghascale::engine::build::{instance, job, noon, policy, pool, runner, snapshot};
 use ghascale::engine::{
-    CountKind, HiddenRun, InstanceState, Mark, Market, Offering, Plan, Policy, ReasonCode, SkippedRepository, Slot,
-    Snapshot, Step, check, plan,
+    CountKind, HiddenRun, Instance, InstanceState, Mark, Market, Offering, Plan, Policy, ReasonCode, SkippedRepository,
+    Slot, Snapshot, Step, check, plan,
 };
 
 /// Plans, and lets the second pair of eyes look.
@@ -26,10 +26,18 @@ fn said(plan: &Plan) -> Vec<String> {
             Step::Deregister { runner_id, .. } => format!("deregister {runner_id}"),
             Step::Terminate { instance_id, record: Some(id) } => format!("terminate {instance_id} after {id}"),
             Step::Terminate { instance_id, record: None } => format!("terminate {instance_id}"),
-            Step::Mark { instance_id, mark, set: true } => format!("mark {instance_id} {}", mark.tag()),
-            Step::Mark { instance_id, mark, set: false } => format!("unmark {instance_id} {}", mark.tag()),
+            Step::Mark { instance_id, mark, set: true, record: None } => format!("mark {instance_id} {}", mark.tag()),
+            Step::Mark { instance_id, mark, set: true, record: Some(id) } => {
+                format!("mark {instance_id} {} after {id}", mark.tag())
+            }
+            Step::Mark { instance_id, mark, set: false, .. } => format!("unmark {instance_id} {}", mark.tag()),
         })
         .collect()
+}
+
+/// Its record was found gone long enough ago.
+fn gone(instance: Instance) -> Instance {
+    instance.marked(Mark::Draining, 60)
 }
 
 fn held(plan: &Plan) -> Vec<ReasonCode> {
@@ -154,11 +162,14 @@ fn a_record_that_is_not_of_our_form_is_never_touched() {
 }
 
 #[test]
-fn a_failed_boot_is_deregistered_then_terminated() {
+fn a_failed_boot_is_deregistered_and_its_instance_ended_in_a_later_pass() {
     let world = snapshot().runner(runner("linux", 0)).instance(instance("linux", 0));
     let plan = planned(&world, &linux());
-    assert_eq!(said(&plan), ["deregister 100", "terminate i-linux-0 after 100"]);
-    assert!(plan.actions.iter().all(|action| action.reason.code == ReasonCode::BootFailed));
+    assert_eq!(said(&plan), ["deregister 100", "mark i-linux-0 ghascale:draining after 100"]);
+    assert_eq!(plan.actions[0].reason.code, ReasonCode::BootFailed);
+    assert_eq!(plan.pools[0].end, 0);
+    let plan = planned(&snapshot().instance(gone(instance("linux", 0))), &linux());
+    assert_eq!(said(&plan), ["terminate i-linux-0 after 100"]);
     assert_eq!(plan.pools[0].end, 1);
 }
 
@@ -178,10 +189,10 @@ fn a_disconnect_is_marked_first_and_cleared_when_it_ends() {
 }
 
 #[test]
-fn a_lost_runner_is_deregistered_then_terminated() {
+fn a_lost_runner_is_deregistered_and_its_instance_noted_as_without_a_record() {
     let lost = instance("linux", 0).marked(Mark::SeenOnline, 1800).marked(Mark::OfflineSince, 600);
     let plan = planned(&snapshot().runner(runner("linux", 0).busy()).instance(lost), &linux());
-    assert_eq!(said(&plan), ["deregister 100", "terminate i-linux-0 after 100"]);
+    assert_eq!(said(&plan), ["deregister 100", "mark i-linux-0 ghascale:draining after 100"]);
 }
 
 #[test]
@@ -192,8 +203,34 @@ fn a_lost_runner_whose_job_is_in_progress_stays() {
 }
 
 #[test]
-fn an_instance_without_a_record_is_terminated_unless_a_job_has_its_runner() {
+fn an_instance_is_noted_as_without_a_record_before_it_is_terminated() {
     let world = snapshot().instance(instance("linux", 0));
+    assert_eq!(said(&planned(&world, &linux())), ["mark i-linux-0 ghascale:draining after 100"]);
+    let working = planned(&world.job(job(1).on(100)), &linux());
+    assert_eq!(said(&working), [""; 0]);
+}
+
+#[test]
+fn a_runner_that_was_thought_gone_is_not_ended_before_the_note_is_taken_away() {
+    let thought_gone = gone(instance("linux", 0));
+    let plan = planned(&snapshot().runner(runner("linux", 0)).instance(thought_gone), &linux());
+    assert_eq!(said(&plan), ["unmark i-linux-0 ghascale:draining"]);
+    assert_eq!(held(&plan), [ReasonCode::Confirming]);
+}
+
+#[test]
+fn a_job_of_a_scale_sets_runner_is_known_by_name_too() {
+    // The Actions Service's id of the runner is not the one in the jobs list.
+    let mut by_name = job(1).on(9000);
+    by_name.runner_name = Some(runner("linux", 0).name);
+    let world = snapshot().instance(gone(instance("linux", 0))).job(by_name);
+    let plan = planned(&world, &policy([pool("linux").with_scale_set()]));
+    assert_eq!((said(&plan), held(&plan)), (vec![], vec![ReasonCode::JobInProgress]));
+}
+
+#[test]
+fn an_instance_without_a_record_is_terminated_unless_a_job_has_its_runner() {
+    let world = snapshot().instance(gone(instance("linux", 0)));
     assert_eq!(said(&planned(&world, &linux())), ["terminate i-linux-0 after 100"]);
     let plan = planned(&world.job(job(1).on(100)), &linux());
     assert_eq!((said(&plan), held(&plan)), (vec![], vec![ReasonCode::JobInProgress]));
@@ -204,7 +241,7 @@ fn a_namesakes_job_does_not_keep_an_instance() {
     // The job has a runner of the same name, but of another registration.
     let mut of_namesake = job(1).on(555);
     of_namesake.runner_name = Some(runner("linux", 0).name);
-    let world = snapshot().instance(instance("linux", 0)).job(of_namesake);
+    let world = snapshot().instance(gone(instance("linux", 0))).job(of_namesake);
     assert_eq!(said(&planned(&world, &linux())), ["terminate i-linux-0 after 100"]);
 }
 
@@ -213,10 +250,12 @@ fn of_two_instances_in_a_slot_the_one_with_the_record_stays() {
     let mut second = instance("linux", 0);
     second.id = "i-second".into();
     second.runner_id = Some(ghascale::engine::RunnerId(77));
-    let world = snapshot()
+    let mut world = snapshot()
         .runner(runner("linux", 0).online())
         .instance(instance("linux", 0).marked(Mark::SeenOnline, 60))
-        .instance(second);
+        .instance(second.clone());
+    assert_eq!(said(&planned(&world, &linux())), ["mark i-second ghascale:draining after 77"]);
+    *world.instances.items.last_mut().unwrap() = gone(second);
     assert_eq!(said(&planned(&world, &linux())), ["terminate i-second after 77"]);
 }
 
@@ -225,7 +264,8 @@ fn two_instances_with_one_runners_tag_are_deregistered_once() {
     let mut copied = instance("linux", 0);
     copied.id = "i-copy".into();
     let world = snapshot().runner(runner("linux", 0)).instance(instance("linux", 0)).instance(copied);
-    let expected = ["deregister 100", "terminate i-copy after 100", "terminate i-linux-0 after 100"];
+    let expected =
+        ["deregister 100", "mark i-copy ghascale:draining after 100", "mark i-linux-0 ghascale:draining after 100"];
     assert_eq!(said(&planned(&world, &linux())), expected);
 }
 
@@ -266,7 +306,7 @@ fn an_expired_runner_waits_for_idle_confirm() {
 fn an_expired_runner_loses_its_record_first_and_its_instance_in_a_later_pass() {
     let seen = expired().marked(Mark::IdleSince, 300);
     let plan = planned(&snapshot().runner(runner("linux", 0).online()).instance(seen.clone()), &linux());
-    assert_eq!(said(&plan), ["mark i-linux-0 ghascale:draining", "deregister 100"]);
+    assert_eq!(said(&plan), ["deregister 100", "mark i-linux-0 ghascale:draining after 100"]);
     let plan = planned(&snapshot().instance(seen.clone().marked(Mark::Draining, 59)), &linux());
     assert_eq!(said(&plan), [""; 0]);
     let plan = planned(&snapshot().instance(seen.marked(Mark::Draining, 60)), &linux());
@@ -291,7 +331,7 @@ fn doomed() -> Snapshot {
         .runner(runner("linux", 0))
         .runner(runner("linux", 1))
         .instance(instance("linux", 1))
-        .instance(instance("linux", 2))
+        .instance(gone(instance("linux", 2)))
         .runner(runner("linux", 3))
         .instance(instance("linux", 3).marked(Mark::SeenOnline, 1800).marked(Mark::OfflineSince, 1800))
         .runner(runner("linux", 4))
@@ -328,7 +368,7 @@ fn a_run_with_hidden_jobs_holds_what_could_be_running_one_of_them() {
         since: None,
     });
     let plan = planned(&world, &linux());
-    let expected = ["deregister 100", "deregister 101", "terminate i-linux-1 after 101", "deregister 104"];
+    let expected = ["deregister 100", "deregister 101", "mark i-linux-1 ghascale:draining after 101", "deregister 104"];
     assert_eq!(said(&plan), expected);
     assert_eq!(held(&plan), [ReasonCode::PartialObservation; 2]);
 }

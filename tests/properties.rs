@@ -158,7 +158,7 @@ fn carried_out(mut world: Snapshot, plan: &ghascale::engine::Plan) -> Snapshot {
                     instance.state = InstanceState::Terminated;
                 }
             }
-            Step::Mark { instance_id, mark, set } => {
+            Step::Mark { instance_id, mark, set, .. } => {
                 for instance in world.instances.items.iter_mut().filter(|instance| instance.id == *instance_id) {
                     instance.marks.set(*mark, set.then(noon));
                 }

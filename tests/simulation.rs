@@ -79,11 +79,3 @@ fn no_history_goes_wrong() {
 fn caught(guard: Guard, seeds: u64) -> Vec<u64> {
     (0..seeds).filter(|seed| play(&History::of(*seed), Some(guard), false).violation.is_some()).collect()
 }
-
-#[test]
-fn survey() {
-    for guard in Guard::ALL {
-        let seeds = caught(guard, 400);
-        println!("{guard:?}: {} of 400: {:?}", seeds.len(), seeds.first());
-    }
-}

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! pool NAME labels=A,B [max=N] [min_idle=N] [priority=N] [subnets=A,B] [markets=spot,on-demand]
-//! job N labels=A,B            a pending job            job N on NAME      a runner has it
+//! job N labels=A,B            a pending job            job N on NAME|ID   a runner has it
 //! job N waits                 for an approval          job N done         it is completed, and leaves the list
 //! time 5m                     time passes
 //! NAME online|offline|busy|idle                        what GitHub says of a runner
@@ -25,8 +25,8 @@ use std::time::Duration;
 
 use ghascale::engine::build::{job, pool};
 use ghascale::engine::{
-    Connection, CountKind, InstanceState, JobState, Label, Market, Offering, Plan, Runner, Snapshot, WaitReason, check,
-    plan,
+    Connection, CountKind, InstanceState, JobState, Label, Market, Offering, Plan, Runner, RunnerId, Snapshot,
+    WaitReason, check, plan,
 };
 use ghascale::report::{ActionResult, Look, PlanReport};
 use ghascale::services::Clock;
@@ -62,6 +62,7 @@ stories! {
     a_peer_takes_the_slot
     a_runner_disconnects_for_a_moment
     a_runner_expires
+    a_runner_connects_as_it_is_given_up
     a_runner_is_lost
     a_send_is_never_late
     an_instance_is_not_listed_yet
@@ -185,11 +186,14 @@ impl Story {
                     job.state = JobState::Waiting(WaitReason::Approval);
                 }
             }
-            ["on", name] => {
-                let runner = self.world.record(name).unwrap();
+            ["on", runner] => {
+                let (runner_id, runner_name) = match (runner.parse(), self.world.record(runner)) {
+                    (Ok(id), _) => (RunnerId(id), None),
+                    (Err(_), runner) => runner.map(|runner| (runner.id, Some(runner.name))).unwrap(),
+                };
                 for job in jobs.iter_mut().filter(|job| job.id.0 == id) {
                     job.state = JobState::InProgress;
-                    (job.runner_id, job.runner_name) = (Some(runner.id), Some(runner.name.clone()));
+                    (job.runner_id, job.runner_name) = (Some(runner_id), runner_name.clone());
                 }
             }
             [labels] => {

@@ -9,7 +9,7 @@ use super::fleet::{Connection, Instance, InstanceState, Runner};
 use super::job::CountKind;
 use super::names::{InstanceId, PoolName, RunnerId, RunnerName, Slot};
 use super::plan::{Action, Plan, Step};
-use super::policy::{LOST_GRACE, Policy};
+use super::policy::{DRAIN_GRACE, LOST_GRACE, Policy};
 use super::snapshot::{ScaleSetDemand, Snapshot};
 
 /// Holds a plan against the invariants.
@@ -107,12 +107,16 @@ impl Checker<'_> {
                     return Err(format!("terminate {id}, which is younger than a minute"));
                 }
                 self.no_job(instance.runner_id, None)?;
+                self.no_job_of_name(instance)?;
+                if !self.was_gone_for_long(instance) {
+                    return Err(format!("terminate {id}, whose record was not found gone a while ago"));
+                }
             }
         }
         let id_of_record = instance.runner_id.or(gone_first);
         let record = id_of_record.and_then(|runner| self.record(runner));
-        if record.is_some_and(|record| can_run(instance) && record.connection != Connection::Offline) {
-            return Err(format!("terminate {id}, whose runner is connected"));
+        if record.is_some() && can_run(instance) {
+            return Err(format!("terminate {id}, whose runner is registered"));
         }
         let is_deregistered = |id| {
             let same = |step: &Step| matches!(step, Step::Deregister { runner_id, .. } if *runner_id == id);
@@ -213,6 +217,21 @@ impl Checker<'_> {
                 || (job.runner_id.is_none() && name.is_some() && job.runner_name.as_ref() == name)
         });
         theirs.next().map_or(Ok(()), |job| Err(format!("an end of the runner that has job {}", job.id)))
+    }
+
+    fn was_gone_for_long(&self, instance: &Instance) -> bool {
+        let gone =
+            instance.marks.draining.filter(|gone| instance.launched_at.is_some_and(|launched| *gone >= launched));
+        gone.is_some_and(|gone| self.snapshot.now.duration_since(gone).as_secs() >= DRAIN_GRACE.as_secs().cast_signed())
+    }
+
+    /// The jobs list may know the runners of a scale set by other ids: then the name counts too.
+    fn no_job_of_name(&self, instance: &Instance) -> Result<(), String> {
+        let pool = self.policy.pools.iter().find(|pool| Some(&pool.name) == instance.pool.as_ref());
+        let (Some(pool), Some(slot)) = (pool.filter(|pool| pool.has_scale_set), instance.slot) else { return Ok(()) };
+        let name = Some(RunnerName::of(&self.policy.fleet, &pool.name, slot));
+        let mut theirs = self.snapshot.demand.jobs.iter().filter(|job| job.runner_name == name);
+        theirs.next().map_or(Ok(()), |job| Err(format!("an end of the runner that has job {}, by name", job.id)))
     }
 
     fn was_offline_for_long(&self, instance: &Instance) -> bool {

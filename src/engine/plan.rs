@@ -82,6 +82,8 @@ pub enum Step {
         mark: Mark,
         /// `false` clears it.
         set: bool,
+        /// The record that must be gone first, where the note says that it is.
+        record: Option<RunnerId>,
     },
 }
 
@@ -151,7 +153,7 @@ pub enum ReasonCode {
     Idle,
     /// Mark cleared: its runner works.
     Working,
-    /// Mark: we are about to deregister it.
+    /// Mark: its runner is registered no more. Mark cleared: it is after all.
     Draining,
     /// Held: a job in progress names its runner.
     JobInProgress,

@@ -7,7 +7,7 @@ use super::fleet::{Connection, Instance, Mark, Offering};
 use super::job::CountKind;
 use super::names::{PoolName, RunnerId, RunnerName, Slot};
 use super::plan::{Action, Held, Plan, PoolPlan, Reason, ReasonCode, Step};
-use super::policy::{LAUNCH_WINDOW, LOST_GRACE, Policy, Pool};
+use super::policy::{LAUNCH_WINDOW, LOST_GRACE, Policy, Pool, RECORD_GRACE};
 use super::snapshot::{ScaleSetDemand, Snapshot};
 use super::states::{State, Unit};
 use super::view::{PoolView, View};
@@ -28,7 +28,7 @@ pub fn plan(snapshot: &Snapshot, policy: &Policy) -> Plan {
         let mut actions = Vec::new();
         if supply_is_whole {
             for unit in &pool.units {
-                actions.extend(mark(unit, &guards));
+                actions.extend(mark(unit, &guards, snapshot.now));
                 match end(unit, &guards, snapshot.now) {
                     Ending::Nothing => {}
                     Ending::Steps(steps) => actions.extend(steps),
@@ -142,13 +142,19 @@ fn offerings_for(slot: Slot, offerings: &[Offering]) -> Vec<Offering> {
 // --- marking --------------------------------------------------------------------------------------------------------
 
 /// Returns the notes that the next observation needs on an instance.
-fn mark(unit: &Unit<'_>, guards: &Guards) -> Vec<Action> {
-    let (Some(instance), Some(runner)) = (unit.instance(), unit.runner()) else { return Vec::new() };
+fn mark(unit: &Unit<'_>, guards: &Guards, now: Timestamp) -> Vec<Action> {
+    let Some(instance) = unit.instance() else { return Vec::new() };
     // Without a launch time no mark can be told from one that was copied.
     if matches!(unit.state, State::Ending | State::Stopped | State::Foreign) || instance.launched_at.is_none() {
         return Vec::new();
     }
     let marked = |mark| instance.mark(mark).is_some();
+    let Some(runner) = unit.runner() else {
+        // A young one has most likely done its job and powers itself off.
+        let is_old = instance.launched_at.is_some_and(|launched| age(now, launched) >= RECORD_GRACE);
+        let is_news = is_old && !unit.works() && !marked(Mark::Draining);
+        return is_news.then(|| mark_gone(unit, instance, instance.runner_id)).into_iter().collect();
+    };
     let mut notes = Vec::new();
     if unit.is_online() && !marked(Mark::SeenOnline) {
         notes.push((Mark::SeenOnline, true, Reason::new(ReasonCode::SeenOnline, "its runner is online")));
@@ -163,6 +169,9 @@ fn mark(unit: &Unit<'_>, guards: &Guards) -> Vec<Action> {
     if unit.state == State::Expired && !marked(Mark::IdleSince) && guards.against(unit).is_none() {
         notes.push((Mark::IdleSince, true, Reason::new(ReasonCode::Idle, "its runner is idle, and its life is over")));
     }
+    if marked(Mark::Draining) {
+        notes.push((Mark::Draining, false, Reason::new(ReasonCode::Draining, "its runner is registered after all")));
+    }
     if unit.works() && marked(Mark::IdleSince) {
         notes.push((Mark::IdleSince, false, Reason::new(ReasonCode::Working, "its runner works")));
     }
@@ -170,7 +179,13 @@ fn mark(unit: &Unit<'_>, guards: &Guards) -> Vec<Action> {
 }
 
 fn mark_action(unit: &Unit<'_>, instance: &Instance, mark: Mark, set: bool, reason: Reason) -> Action {
-    action(unit, Step::Mark { instance_id: instance.id.clone(), mark, set }, reason)
+    action(unit, Step::Mark { instance_id: instance.id.clone(), mark, set, record: None }, reason)
+}
+
+/// Returns the note that a record is gone: made only once it is, and then true for ever.
+fn mark_gone(unit: &Unit<'_>, instance: &Instance, record: Option<RunnerId>) -> Action {
+    let reason = Reason::new(ReasonCode::Draining, "its runner is registered no more");
+    action(unit, Step::Mark { instance_id: instance.id.clone(), mark: Mark::Draining, set: true, record }, reason)
 }
 
 // --- ending ---------------------------------------------------------------------------------------------------------
@@ -185,9 +200,10 @@ enum Ending {
 /// Returns how a unit is ended, or the guard that holds it back.
 fn end(unit: &Unit<'_>, guards: &Guards, now: Timestamp) -> Ending {
     let reason = match unit.state {
-        State::Launching | State::Foreign | State::Booting | State::Idle | State::Disconnected | State::Settling => {
+        State::Launching | State::Foreign | State::Booting | State::Idle | State::Disconnected => {
             return Ending::Nothing;
         }
+        State::Settling => return at_work(unit).map_or(Ending::Nothing, Ending::Held),
         State::Busy => return past_its_life(unit, now).map_or(Ending::Nothing, Ending::Held),
         State::Ending if unit.runner().is_none() => return Ending::Nothing,
         State::Ending => Reason::new(ReasonCode::Ended, "its instance has ended"),
@@ -221,24 +237,24 @@ fn end(unit: &Unit<'_>, guards: &Guards, now: Timestamp) -> Ending {
     Ending::Steps(steps(unit, &reason))
 }
 
-/// Returns the steps of an end, in order: the record first, the instance last.
+/// Returns the steps of an end: of a record, or of an instance whose record has been gone for long.
 ///
-/// An expired runner was connected a moment ago: only its record goes now. Its instance follows as an orphan in a later
-/// pass, after [`super::DRAIN_GRACE`] and another look at the jobs, unless it has powered itself off by then.
+/// No instance that can run goes in one pass with its record. GitHub gives a job to a runner that connects between our
+/// last look and our DELETE, calls the runner idle for a minute more, and grants the DELETE all the same
+/// (terraform-aws-github-runner#5085): so the instance follows as an orphan in a later pass, after
+/// [`super::DRAIN_GRACE`] and another look at the jobs, unless it has powered itself off by then.
 fn steps(unit: &Unit<'_>, reason: &Reason) -> Vec<Action> {
-    let live = unit.instance().filter(|_| unit.state != State::Ending);
     let mut steps = Vec::new();
-    if let (State::Expired, Some(instance)) = (unit.state, live) {
-        let reason = Reason::new(ReasonCode::Draining, "its runner is about to be deregistered");
-        steps.push(mark_action(unit, instance, Mark::Draining, true, reason));
-    }
     if let Some(runner) = unit.runner() {
         let instance_id = unit.instance().map(|instance| instance.id.clone());
         steps.push(action(unit, Step::Deregister { runner_id: runner.id, instance_id }, reason.clone()));
     }
-    if let Some(instance) = live.filter(|_| unit.state != State::Expired) {
-        let record = unit.runner().map(|runner| runner.id).or(instance.runner_id);
+    let Some(instance) = unit.instance().filter(|_| unit.state != State::Ending) else { return steps };
+    let record = unit.runner().map(|runner| runner.id).or(instance.runner_id);
+    if unit.runner().is_none() || unit.state == State::Stopped {
         steps.push(action(unit, Step::Terminate { instance_id: instance.id.clone(), record }, reason.clone()));
+    } else if instance.launched_at.is_some() {
+        steps.push(mark_gone(unit, instance, record));
     }
     steps
 }
@@ -325,8 +341,15 @@ fn at_work(unit: &Unit<'_>) -> Option<Reason> {
     busy.then(|| Reason::new(ReasonCode::RunnerBusy, "GitHub says that its runner is busy"))
 }
 
-/// Returns what an expired runner still has to wait for: two sightings, and `idle_confirm` between them.
+/// Returns what an end still has to wait for.
+///
+/// An expired runner: two sightings, and `idle_confirm` between them. Any: that the note of its record's absence, which was
+/// wrong, is taken away.
 fn unconfirmed(unit: &Unit<'_>, now: Timestamp) -> Option<Reason> {
+    let was_thought_gone = unit.instance().is_some_and(|instance| instance.mark(Mark::Draining).is_some());
+    if unit.runner().is_some() && was_thought_gone && !matches!(unit.state, State::Ending | State::Stopped) {
+        return Some(Reason::new(ReasonCode::Confirming, "its runner was thought to be registered no more"));
+    }
     if unit.state != State::Expired {
         return None;
     }

@@ -11,8 +11,8 @@ pub const LAUNCH_WINDOW: Duration = Duration::from_mins(5);
 pub const LOST_GRACE: Duration = Duration::from_mins(10);
 /// How long an instance may run without a runner record before it is an orphan.
 pub const RECORD_GRACE: Duration = Duration::from_mins(5);
-/// How long after we deregistered a runner its instance is left to itself, so that a job which GitHub had given to it
-/// in that moment shows in the jobs list.
+/// How long after a runner's record was found gone its instance is left to itself, so that a job which GitHub had given to
+/// it in its last moment shows in the jobs list.
 pub const DRAIN_GRACE: Duration = Duration::from_mins(1);
 
 /// The operator's wishes.

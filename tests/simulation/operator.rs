@@ -16,7 +16,7 @@ use ghascale::engine::{
     Connection, CountKind, Demand, Instance, InstanceState, Job, JobId, JobState, Label, Listing, Policy, Pool,
     PoolName, RunId, Runner, Snapshot, check, plan,
 };
-use ghascale::services::Clock;
+use ghascale::services::{Clock, Place};
 use jiff::Timestamp;
 
 use super::guards::Guard;
@@ -68,9 +68,7 @@ impl Hand {
         if let Some(guard) = self.broken {
             guard.distort_plan(&mut plan);
         }
-        self.world.borrow_mut().say(|| {
-            format!("operator {}: {}", self.nth, super::report::short(&plan))
-        });
+        self.world.borrow_mut().say(|| format!("operator {}: {}", self.nth, super::report::short(&plan)));
         let nonce = || {
             self.steps.set(self.steps.get() + 1);
             self.world.borrow().chance(&[5, self.nth as u64, self.steps.get()], u64::MAX)
@@ -165,7 +163,7 @@ impl Hand {
         };
         let kind = if jobs.whole { CountKind::Exact } else { CountKind::AtLeast };
         let demand = Demand { jobs: jobs.items, kind, ..Demand::none() };
-        Some(Snapshot { now, instances, runners, demand })
+        Some(Snapshot { now, instances, runners, demand, scale_sets: BTreeMap::new() })
     }
 
     fn listing<T>(&self, call: Call, answer: Result<Vec<T>, Failure>, shown: fn(&World) -> Vec<T>) -> Listing<T> {
@@ -265,7 +263,8 @@ pub(crate) fn policy(world: &World, setups: &[PoolSetup]) -> Policy {
 
 /// Returns what launches need beside the plan.
 pub(crate) fn settings(policy: &Policy) -> BTreeMap<PoolName, PoolSettings> {
-    let settings = |labels: &[Label]| PoolSettings { runner_group: "Default".into(), labels: labels.to_vec() };
+    let settings =
+        |labels: &[Label]| PoolSettings { place: Place::Group { name: "Default".into(), labels: labels.to_vec() } };
     policy.pools.iter().map(|pool| (pool.name.clone(), settings(&pool.labels))).collect()
 }
 
@@ -304,7 +303,8 @@ impl Future for Turn<'_> {
 impl Clock for Hand {
     fn now(&self) -> Timestamp {
         let world = self.world.borrow();
-        world.at(world.now) + Duration::from_secs(3) - Duration::from_secs(u64::try_from(3 - self.setup.skew).unwrap_or(0))
+        world.at(world.now) + Duration::from_secs(3)
+            - Duration::from_secs(u64::try_from(3 - self.setup.skew).unwrap_or(0))
     }
 
     async fn sleep(&self, time: Duration) {

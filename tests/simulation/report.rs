@@ -13,7 +13,7 @@ pub(crate) fn short(plan: &Plan) -> String {
             Step::Launch { .. } => write!(line, " +{name}"),
             Step::Deregister { runner_id, .. } => write!(line, " -{runner_id} ({:?})", action.reason.code),
             Step::Terminate { instance_id, .. } => write!(line, " -{instance_id} ({:?})", action.reason.code),
-            Step::Mark { instance_id, mark, set } => write!(line, " ~{instance_id} {mark:?} {set}"),
+            Step::Mark { instance_id, mark, set, .. } => write!(line, " ~{instance_id} {mark:?} {set}"),
         };
         said.expect("a string takes every word");
     }

@@ -1,7 +1,7 @@
 //! GitHub and EC2 as the executor calls them: the same traits as production, another world behind them.
 
 use ghascale::engine::{InstanceId, Mark, Runner, RunnerId, RunnerName};
-use ghascale::services::{Instances, Launched, Registered, Registration, Removed, RunInstance, RunnerRecords};
+use ghascale::services::{Instances, Launched, Place, Registered, Registration, Removed, RunInstance, RunnerRecords};
 use ghascale::{ec2, github};
 use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
@@ -44,7 +44,8 @@ impl RunnerRecords for Hand {
                 }
                 name = RunnerName::new(format!("{name}-again-{}", world.now));
             }
-            let runner_id = world.enroll(&name, &registration.labels);
+            let Place::Group { labels, .. } = &registration.place else { unreachable!("no pool here has a scale set") };
+            let runner_id = world.enroll(&name, labels);
             Registered::New { runner_id, jit_config: format!("jit {runner_id}").into() }
         };
         self.call(Call::Register, || registration.name.to_string(), effect).await.map_err(github_error)
@@ -168,7 +169,8 @@ impl Instances for Hand {
 
     async fn mark(&self, id: &InstanceId, mark: Mark, at: Option<Timestamp>) -> Result<Option<String>, ec2::Error> {
         let effect = |world: &mut World| {
-            let nth = world.machines.iter().position(|machine| machine.id == *id).ok_or("InvalidInstanceID.NotFound")?;
+            let nth =
+                world.machines.iter().position(|machine| machine.id == *id).ok_or("InvalidInstanceID.NotFound")?;
             if world.machines[nth].pool.is_none() {
                 world.violated(format!("{id} was marked, and it is not ours"));
             }

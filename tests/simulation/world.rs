@@ -361,16 +361,7 @@ impl World {
 
     fn queue_job(&mut self, labels: Vec<Label>, lasts: Ms) {
         let id = self.jobs.len() as u64 + 1;
-        let job = Job {
-            id,
-            labels,
-            lasts,
-            queued: self.now,
-            runner: None,
-            started: 0,
-            start_listed: 0,
-            ended: None,
-        };
+        let job = Job { id, labels, lasts, queued: self.now, runner: None, started: 0, start_listed: 0, ended: None };
         self.jobs.push(job);
         self.later(SECOND, Happening::Assign);
         for process in &mut self.processes {
@@ -571,7 +562,14 @@ impl World {
 
     // --- what calls do ----------------------------------------------------------------------------------------------
 
-    pub(crate) fn launch(&mut self, pool: &PoolName, slot: Slot, runner_id: RunnerId, offering: &Offering, token: &str) -> InstanceId {
+    pub(crate) fn launch(
+        &mut self,
+        pool: &PoolName,
+        slot: Slot,
+        runner_id: RunnerId,
+        offering: &Offering,
+        token: &str,
+    ) -> InstanceId {
         let nth = self.machines.len();
         let id = InstanceId::new(format!("i-{nth}"));
         let fate = self.boots.pop_front().unwrap_or(Fate::After(BOOT + self.chance(&[4, runner_id.0], 20) * SECOND));
@@ -682,7 +680,8 @@ impl World {
                 return Some(format!("record `{}` has no live instance", record.name));
             }
         }
-        let never = self.machines.iter().find(|machine| machine.pool.is_some() && machine.is_live() && !machine.has_host);
+        let never =
+            self.machines.iter().find(|machine| machine.pool.is_some() && machine.is_live() && !machine.has_host);
         never.map(|machine| format!("{} never boots, and is still there", machine.id))
     }
 
