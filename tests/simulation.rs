@@ -79,3 +79,11 @@ fn no_history_goes_wrong() {
 fn caught(guard: Guard, seeds: u64) -> Vec<u64> {
     (0..seeds).filter(|seed| play(&History::of(*seed), Some(guard), false).violation.is_some()).collect()
 }
+
+#[test]
+fn survey() {
+    for guard in Guard::ALL {
+        let seeds = caught(guard, 600);
+        println!("{guard:?}: {} of 600: {:?}", seeds.len(), seeds.first());
+    }
+}

@@ -57,6 +57,7 @@ macro_rules! stories {
 
 stories! {
     a_job_comes_and_goes
+    a_look_grows_old
     a_lost_answer_from_ec2
     a_lost_answer_from_github
     a_peer_takes_the_slot

@@ -10,8 +10,9 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::{Executor, Lessons, Outcome, Result};
+use crate::ages::short;
 use crate::ec2::ErrorClass;
-use crate::engine::{Action, Connection, InstanceId, Mark, ReasonCode, Runner, RunnerId, Step};
+use crate::engine::{Action, Connection, InstanceId, JOBS_LAST, Mark, ReasonCode, Runner, RunnerId, Step};
 use crate::github;
 use crate::services::{Clock, Instances, Removed, RunnerRecords};
 
@@ -96,6 +97,10 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
             Ok(None) => self.outcome(action, Result::Done),
             Ok(Some(runner)) => match still_holds(action.reason.code, &runner) {
                 Err(why) => self.skipped(action, why),
+                Ok(()) if action.reason.code == ReasonCode::Expired && self.since_seen(lessons) > JOBS_LAST => {
+                    let since = short(self.since_seen(lessons));
+                    self.skipped(action, format!("the jobs were read {since} ago: it may have one"))
+                }
                 Ok(()) => match self.no_instance_came(action.reason.code, id, instance).await {
                     Err(why) => self.skipped(action, why),
                     Ok(()) => self.remove(action, id, lessons).await,

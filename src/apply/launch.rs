@@ -16,9 +16,11 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::{Executor, Lessons, Outcome, PoolSettings, Result};
-use crate::ages::age;
+use crate::ages::{age, short};
 use crate::ec2::{self, ErrorClass};
-use crate::engine::{Action, LAUNCH_WINDOW, Label, Market, Offering, RunnerId, RunnerName, Slot, Step, birth_label};
+use crate::engine::{
+    Action, LAUNCH_WINDOW, Label, Market, Offering, RunnerId, RunnerName, SUPPLY_LASTS, Slot, Step, birth_label,
+};
 use crate::github::{self, ErrorKind};
 use crate::services::{Clock, Instances, Launched, Place, Registered, Registration, RunInstance, RunnerRecords};
 
@@ -58,6 +60,11 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         };
         if let Some(why) = lessons.borrow().against(action) {
             return self.skipped(action, why);
+        }
+        let since_seen = self.since_seen(lessons);
+        if since_seen > SUPPLY_LASTS {
+            return self
+                .skipped(action, format!("the supply was read {} ago: its slot may be taken", short(since_seen)));
         }
         let held = match self.register(action, name, settings, lessons).await {
             Ok(held) => held,

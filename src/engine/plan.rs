@@ -1,5 +1,6 @@
 //! The decision: actions, and a reason for each and for each job that gets no runner.
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,8 @@ use super::names::{InstanceId, JobId, Label, PoolName, RunnerId, RunnerName, Slo
 /// What to do, and why. The executor has no choice left to make but the offering.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
+    /// When the observation began that it was made from.
+    pub seen_at: Timestamp,
     /// The sums, by pool name.
     pub pools: Vec<PoolPlan>,
     /// In the order in which they are carried out: marks, ends, launches; by pool, then by slot.

@@ -22,7 +22,8 @@ pub fn plan(snapshot: &Snapshot, policy: &Policy) -> Plan {
     let supply_is_whole = snapshot.instances.whole && snapshot.runners.whole;
     let guards = Guards::of(snapshot, &view);
 
-    let mut plan = Plan { unschedulable: view.assignment.unschedulable.clone(), ..Plan::default() };
+    let mut plan =
+        Plan { seen_at: snapshot.now, unschedulable: view.assignment.unschedulable.clone(), ..Plan::default() };
     for pool in &view.pools {
         let demand = pool_demand(pool, &view);
         let mut actions = Vec::new();

@@ -15,6 +15,12 @@ pub const RECORD_GRACE: Duration = Duration::from_mins(5);
 /// it in its last moment shows in the jobs list.
 pub const DRAIN_GRACE: Duration = Duration::from_mins(1);
 
+/// How old a look at the supply may be for a launch: an instance that was launched since then can't have failed to boot
+/// yet, and so still has the record that keeps its slot.
+pub const SUPPLY_LASTS: Duration = Duration::from_mins(4);
+/// How old a look at the jobs may be for the end of an idle runner.
+pub const JOBS_LAST: Duration = Duration::from_mins(2);
+
 /// The operator's wishes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {

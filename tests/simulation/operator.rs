@@ -10,11 +10,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use ghascale::ages::age;
 use ghascale::apply::{Executor, Listener, Outcome, PoolSettings};
 use ghascale::engine::build::{fleet, pool};
 use ghascale::engine::{
     Connection, CountKind, Demand, Instance, InstanceState, Job, JobId, JobState, Label, Listing, Policy, Pool,
-    PoolName, RunId, Runner, Snapshot, check, plan,
+    PoolName, RunId, Runner, SUPPLY_LASTS, Snapshot, check, plan,
 };
 use ghascale::services::{Clock, Place};
 use jiff::Timestamp;
@@ -149,12 +150,13 @@ impl Hand {
     async fn observe(&self) -> Option<Snapshot> {
         let now = self.now();
         let instances = self.call(Call::ListInstances, String::new, |world| shown_instances(world)).await;
-        let instances = self.listing(Call::ListInstances, instances, shown_instances);
+        let mut instances = self.listing(Call::ListInstances, instances, shown_instances);
         let runners = self.call(Call::ListRunners, String::new, |world| shown_runners(world)).await;
         if runners.as_ref().is_err_and(|failure| *failure == Failure::Refused("401")) {
             return None;
         }
         let runners = self.listing(Call::ListRunners, runners, shown_runners);
+        instances.whole &= age(self.now(), now) <= SUPPLY_LASTS;
         let jobs = match self.call(Call::ListJobs, String::new, |world| shown_jobs(world)).await {
             Ok(jobs) => Listing::whole(jobs),
             Err(Failure::Part) => Listing::partial(shown_jobs(&self.world.borrow()).into_iter().skip(1).collect()),
