@@ -110,6 +110,8 @@ pub struct Side<'a> {
     pub before: Statistics,
     /// The same, read after them, if it was: what changed in between is running time.
     pub after: Option<Statistics>,
+    /// How many jobs are on offer to it, where the service still says so by name (acquire mode).
+    pub offers: Option<u64>,
     /// Its runner group; `None` where it isn't known whom that admits.
     pub group: Option<&'a RunnerGroup>,
     /// The scope's other scale sets: name, labels, and how many jobs they know of.
@@ -272,7 +274,12 @@ impl Ledger {
         let sign = if self.left > 0 { "fewer" } else { "more" };
         let left = usize::try_from(self.left.unsigned_abs()).unwrap_or(usize::MAX);
         self.up_to(CauseCode::StaleStatistics, left, || {
-            let hint = if side.before.waiting() > 0 && idle > 0 {
+            let hidden = side.offers.filter(|offers| *offers > side.before.available);
+            let hint = if let Some(offers) = hidden {
+                return format!(
+                    "the scale set counts {left} {sign}, but has {offers} jobs on offer: its count is wrong"
+                );
+            } else if side.before.waiting() > 0 && idle > 0 {
                 ", and has idle runners beside jobs without one: its count is stuck"
             } else {
                 ""
@@ -359,6 +366,7 @@ fn quoted<'a>(words: impl Iterator<Item = &'a str>) -> String {
     }
 }
 
-fn signed(count: u64) -> i64 {
+/// Returns a count that can be taken from another.
+pub(crate) fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -14,12 +14,12 @@ pub(crate) use self::scale_sets::counted;
 pub use self::scale_sets::{Found, Missing, read_scale_sets};
 use crate::ages::{age, short};
 use crate::cli::SourceChoice;
-use crate::comparison::IN_FLIGHT;
+use crate::comparison::{Books, IN_FLIGHT, Side, Verdict, compare, signed, verdict};
 use crate::config::{Config, Pool};
 use crate::ec2::Fleet;
 use crate::engine::{
-    Connection, CountKind, Demand, Instance, Listing, PoolName, Runner, RunnerId, SUPPLY_LASTS, ScaleSetDemand,
-    Snapshot, View,
+    Connection, CountKind, Demand, Instance, Job, JobId, Listing, PoolName, Runner, RunnerId, SUPPLY_LASTS,
+    ScaleSetDemand, Snapshot, View,
 };
 use crate::github::{self, Client, ErrorKind, Progress, Scanned};
 use crate::report::Known;
@@ -99,25 +99,30 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
         demand: scanned.demand,
         scale_sets: BTreeMap::new(),
     };
-    let unheard = unheard(config, &snapshot, &found);
     let mut scale_sets = BTreeMap::new();
-    for (pool, wish) in asked {
-        let name = &pool.policy.name;
-        let Some(found) = found.get(name) else { continue };
-        match choose(wish, found, unheard.contains(name)) {
-            Ok(demand) => {
-                snapshot.scale_sets.insert(name.clone(), demand);
-                scale_sets.extend(found.as_ref().ok().map(|found| (name.clone(), found.scale_set.id)));
+    let mut demands = BTreeMap::new();
+    {
+        let rest = Rest::of(config, &snapshot);
+        for (pool, wish) in asked {
+            let name = &pool.policy.name;
+            let Some(found) = found.get(name) else { continue };
+            match choose(wish, found, rest.is_unheard(name, found)) {
+                Ok(demand) => {
+                    demands.insert(name.clone(), demand);
+                    scale_sets.extend(found.as_ref().ok().map(|found| (name.clone(), found.scale_set.id)));
+                    warnings.extend(match found {
+                        Ok(found) => rest.difference(name, found),
+                        Err(why) => Some(Warning::new(WarningCode::ScaleSetFailed, name.as_str(), why.as_str())),
+                    });
+                }
+                Err(why) => {
+                    let said = format!("{why}: its demand is read from the REST API");
+                    warnings.push(Warning::new(WarningCode::SourceFallback, name.as_str(), said));
+                }
             }
-            Err(why) => {
-                let said = format!("{why}: its demand is read from the REST API");
-                warnings.push(Warning::new(WarningCode::SourceFallback, name.as_str(), said));
-            }
-        }
-        if let (Some(ScaleSetDemand::Unknown), Err(why)) = (snapshot.scale_sets.get(name), found) {
-            warnings.push(Warning::new(WarningCode::ScaleSetFailed, name.as_str(), why.as_str()));
         }
     }
+    snapshot.scale_sets = demands;
     Ok(Observation { snapshot, known, scale_sets, warnings })
 }
 
@@ -133,22 +138,51 @@ fn choose(wish: Wish, found: &Result<Found, Missing>, is_unheard: bool) -> Resul
     }
 }
 
-/// Returns the pools whose scale sets count no job at all while jobs of theirs are queued for longer than any is on its
-/// way. Where GitHub assigns jobs directly, a set has none unless somebody listens; and in incidents it says 0 beside
-/// assigned jobs (actions-runner-controller#3420). Either way its 0 is not demand.
-fn unheard(
-    config: &Config,
-    snapshot: &Snapshot,
-    found: &BTreeMap<PoolName, Result<Found, Missing>>,
-) -> BTreeSet<PoolName> {
-    let policy = config.policy();
-    let view = View::of(snapshot, &policy);
-    let is_silent = |found: &Found| found.statistics.jobs() == 0;
-    let waits = |pool: &PoolName| {
-        view.pending_on(pool).iter().any(|job| job.queued_at.is_some_and(|at| age(snapshot.now, at) >= IN_FLIGHT))
-    };
-    let silent = found.iter().filter(|(_, found)| found.as_ref().is_ok_and(is_silent));
-    silent.map(|(pool, _)| pool.clone()).filter(waits).collect()
+/// What the REST API says of the pools' jobs, beside which their scale sets' counts are held.
+struct Rest<'a> {
+    snapshot: &'a Snapshot,
+    pool_of: BTreeMap<JobId, PoolName>,
+}
+
+impl<'a> Rest<'a> {
+    fn of(config: &Config, snapshot: &'a Snapshot) -> Self {
+        let policy = config.policy();
+        let pool_of = View::of(snapshot, &policy).pools_of_jobs(&snapshot.demand);
+        Self { snapshot, pool_of: pool_of.into_iter().map(|(job, pool)| (job, pool.clone())).collect() }
+    }
+
+    /// Returns whether a scale set counts no job at all while jobs of its pool are queued for longer than any is on its
+    /// way. Where GitHub assigns jobs directly, a set has none unless somebody listens; and in incidents it says 0
+    /// beside assigned jobs (actions-runner-controller#3420). Either way its 0 is not demand.
+    fn is_unheard(&self, pool: &PoolName, found: &Result<Found, Missing>) -> bool {
+        let waits = |job: &Job| job.queued_at.is_some_and(|at| age(self.snapshot.now, at) >= IN_FLIGHT);
+        let mut pending = self.snapshot.demand.pending().filter(|job| self.pool_of.get(&job.id) == Some(pool));
+        found.as_ref().is_ok_and(|found| found.statistics.jobs() == 0) && pending.any(waits)
+    }
+
+    /// Returns a warning where the two counts differ beyond what running time explains.
+    fn difference(&self, pool: &PoolName, found: &Found) -> Option<Warning> {
+        let pool_of = self.pool_of.iter().map(|(job, pool)| (*job, pool)).collect();
+        let books = Books { now: self.snapshot.now, demand: &self.snapshot.demand, pool_of: &pool_of };
+        let side = Side {
+            labels: &found.scale_set.labels,
+            before: found.statistics,
+            after: None,
+            offers: None,
+            group: None,
+            others: &[],
+        };
+        let (difference, causes) = compare(pool, books, side);
+        if verdict(difference, &causes) == Verdict::Agree {
+            return None;
+        }
+        let set = signed(found.statistics.jobs());
+        let said = format!(
+            "its scale set knows of {set} jobs and the REST API of {}: `ghascale compare` names the causes",
+            set.saturating_add(difference)
+        );
+        Some(Warning::new(WarningCode::SourcesDiffer, pool.as_str(), said))
+    }
 }
 
 /// Returns a scan without jobs where they could not be read, but a scale set tells a pool's demand all the same.

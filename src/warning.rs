@@ -77,6 +77,8 @@ codes! {
     SourceFallback => "source_fallback", false;
     /// A pool's scale set could not be read, and no other source may be used: its counts are unknown.
     ScaleSetFailed => "scale_set_failed", true;
+    /// A pool's scale set and the REST API count its jobs differently, beyond what running time explains.
+    SourcesDiffer => "sources_differ", false;
     /// The Actions Service kept fewer labels of a scale set than it was asked to.
     LabelsDropped => "labels_dropped", false;
     /// A scale set has runners online that are not ours: another system listens there too.

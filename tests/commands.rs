@@ -4,6 +4,7 @@ mod apply;
 mod faults;
 mod plan;
 mod sandbox;
+mod scale_set;
 mod secrets;
 pub(crate) mod status;
 

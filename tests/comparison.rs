@@ -16,6 +16,7 @@ struct World {
     labels: &'static str,
     before: Statistics,
     after: Option<Statistics>,
+    offers: Option<u64>,
     group: Option<RunnerGroup>,
     others: Vec<OtherScaleSet>,
 }
@@ -34,6 +35,7 @@ fn world(rest: u64, set: u64) -> World {
         labels: "linux",
         before: assigned(set),
         after: None,
+        offers: None,
         group: None,
         others: Vec::new(),
     }
@@ -74,6 +76,7 @@ impl World {
             labels: &labels,
             before: self.before,
             after: self.after,
+            offers: self.offers,
             group: self.group.as_ref(),
             others: &self.others,
         };
@@ -196,6 +199,8 @@ fn what_nothing_explains_is_a_stale_count() {
     assert_eq!(stuck.compared(), (-15, Differ, vec![(StaleStatistics, Some(15))]));
     assert!(stuck.message().contains("idle runners beside jobs without one"), "{}", stuck.message());
     assert_eq!(world(5, 2).compared(), (3, Differ, vec![(StaleStatistics, Some(3))]));
+    let offering = World { offers: Some(3), ..world(5, 2) };
+    assert!(offering.message().ends_with("but has 3 jobs on offer: its count is wrong"), "{}", offering.message());
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
+use ghascale::comparison::CauseCode;
 use ghascale::warning::WarningCode;
 use ghascale::{cli, exit};
 
@@ -74,9 +75,15 @@ fn reference() -> Roff {
     section(
         "EXIT STATUS",
         &[
-            code(exit::DONE, "done; for plan --detailed-exitcode: nothing to change"),
+            code(
+                exit::DONE,
+                "done; for plan --detailed-exitcode and compare --exit-code: nothing to change, no difference",
+            ),
             code(exit::FAILED, "failed: nothing usable came out; every action failed"),
-            code(exit::CHANGES, "plan --detailed-exitcode: there are changes"),
+            code(
+                exit::CHANGES,
+                "plan --detailed-exitcode: there are changes; compare --exit-code: there are differences",
+            ),
             code(
                 exit::PARTIAL,
                 "done in part: the result is right as far as it goes, and the warnings say what is missing",
@@ -104,12 +111,19 @@ fn reference() -> Roff {
         &[
             word("./ghascale.toml, $XDG_CONFIG_HOME/ghascale/ghascale.toml", "the configuration"),
             word("$XDG_STATE_HOME/ghascale/audit.jsonl", "a line for each action that apply carried out"),
-            word("$XDG_STATE_HOME/ghascale/FLEET.lock", "held while apply runs; neither file is ever needed"),
+            word("$XDG_STATE_HOME/ghascale/FLEET.lock", "held while apply runs"),
+            word(
+                "$XDG_STATE_HOME/ghascale/FLEET.sightings.json",
+                "when runners of scale sets, whose records carry no age, were first seen; none of these files is ever needed",
+            ),
         ],
     );
     let warnings: Vec<(String, &str)> =
         WarningCode::ALL.iter().map(|(code, text)| (code.to_string(), text.trim())).collect();
     section("WARNINGS", &warnings);
+    let causes: Vec<(String, &str)> =
+        CauseCode::ALL.iter().map(|(code, text)| (code.as_str().to_owned(), *text)).collect();
+    section("CAUSES", &causes);
     roff
 }
 
@@ -146,10 +160,13 @@ fn pages_are_what_the_command_line_makes() {
 }
 
 #[test]
-fn every_warning_is_in_the_manual() {
+fn every_warning_and_cause_is_in_the_manual() {
     let pages = pages();
     let main = String::from_utf8(pages[Path::new("man/ghascale.1")].clone()).unwrap();
     for (code, _) in WarningCode::ALL {
         assert!(main.contains(&code.to_string()), "{code}");
+    }
+    for (code, _) in CauseCode::ALL {
+        assert!(main.contains(code.as_str()), "{}", code.as_str());
     }
 }

@@ -55,14 +55,34 @@ async fn the_tour_is_as_it_is_shown() {
 async fn the_one_line_shows_what_it_is_said_to_show() {
     let desk = crate::commands::status::busy_day().await;
     // A stranger has no configuration.
+    shown_without_a_file(&desk, "status").await;
+}
+
+/// Runs a command line that the README shows, on a world without a configuration file.
+async fn shown_without_a_file(desk: &Desk, command: &str) {
     std::fs::remove_file(desk.file("ghascale.toml")).unwrap();
-    let mut command = desk.command(&format!("--url {} status", desk.sandbox.url()));
-    let ran = command.env_remove("GHASCALE_CONFIG").output().await.unwrap();
-    let shown = block("console", "ghascale --url https://github.com/acme status");
+    let mut line = desk.command(&format!("--url {} {command}", desk.sandbox.url()));
+    let ran = line.env_remove("GHASCALE_CONFIG").output().await.unwrap();
+    let shown = block("console", &format!("ghascale --url https://github.com/acme {command}"));
     let shown: Vec<&str> = shown.trim_start().lines().skip(1).collect();
     let (shown, printed) = (shown.join("\n"), String::from_utf8(ran.stdout).unwrap());
     let limit = regex_lite::Regex::new(r"[\d,]+ of 5,000 left").unwrap();
     hold(&limit.replace_all(&shown, "LEFT"), &limit.replace_all(&printed, "LEFT"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compare_shows_what_it_is_said_to_show() {
+    let desk = Desk::open().await;
+    {
+        let mut world = desk.sandbox.world();
+        world.scale_set("arc-linux").listened(9).with_runners(1);
+        world.scale_set("arc-gpu");
+        world.scale_set("arc-arm64").listened(9).statistics_too_high(15);
+        for label in ["arc-linux", "arc-linux", "arc-gpu", "arc-gpu", "arc-gpu", "arc-arm64"] {
+            world.repository("api").run().aged(Duration::from_mins(10)).job([label]).lasting(Duration::from_hours(1));
+        }
+    }
+    shown_without_a_file(&desk, "compare").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Failure;
-use super::session::{Session, configuration, pool_names, show, state_directory};
+use super::session::{Session, about, configuration, pool_names, show, state_directory};
 use crate::ages::age;
 use crate::apply::{Executor, Listener, Outcome, PoolSettings};
 use crate::cli::{ApplyArgs, Cli, SourceChoice};
@@ -99,6 +99,7 @@ async fn decide(
     let seen = session.observe(choice, ui).await?;
     let mut warnings = seen.warnings.clone();
     warnings.extend(View::of(&seen.snapshot, &session.config.policy()).warnings());
+    let mut warnings = about(pools, &session.config, warnings);
     let mut plan = session.decide(&seen, pools)?;
     let dropped = asked_for.map(|asked_for| narrow(&mut plan, asked_for)).unwrap_or_default();
     let why_dropped = if seen.known.runners && seen.known.instances { NO_LONGER } else { UNKNOWN };

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt as _, stream};
 
 use super::Failure;
+use super::scale_set::unreadable;
 use super::session::{Session, check_pools, configuration, pool_names, show};
 use crate::cli::{Cli, CompareArgs, SourceChoice};
 use crate::comparison::{Books, OtherScaleSet, Side, Verdict, compare, covers, verdict};
@@ -49,6 +50,7 @@ pub(super) async fn run(cli: &Cli, args: &CompareArgs, ui: &Ui) -> Result<u8, Fa
         Vec::new()
     });
 
+    warnings.extend(unreadable(&session.service));
     let seen = match session.observe(SourceChoice::Rest, ui).await {
         Ok(seen) => Some(seen),
         // One side is better than none.
@@ -142,9 +144,12 @@ impl Comparer<'_> {
             .filter_map(|(_, found)| found.as_ref().ok().map(|found| found.scale_set.id))
             .collect();
         let (mut after, mut groups, mut others) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        let mut offers = BTreeMap::new();
         if !differing.is_empty() {
             for id in &differing {
                 // A second reading that fails explains nothing, and hides nothing.
+                let offered = self.session.service.acquirable_jobs(*id).await;
+                offers.extend(offered.ok().map(|jobs| (*id, jobs.len() as u64)));
                 after.extend(
                     self.session.service.scale_set(*id).await.ok().and_then(|set| Some((*id, set.statistics?))),
                 );
@@ -166,6 +171,7 @@ impl Comparer<'_> {
                 labels: &found.scale_set.labels,
                 before: found.statistics,
                 after: after.get(&id).copied(),
+                offers: offers.get(&id).copied(),
                 group: groups.iter().find(|group| group.id == found.scale_set.group.id),
                 others: &other_sets,
             };

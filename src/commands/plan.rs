@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::Failure;
-use super::session::{Session, configuration, pool_names, show};
+use super::session::{Session, about, configuration, pool_names, show};
 use crate::cli::{Cli, PlanArgs};
 use crate::config::Needs;
 use crate::engine::View;
@@ -22,6 +22,7 @@ pub(super) async fn run(cli: &Cli, args: &PlanArgs, ui: &Ui) -> Result<u8, Failu
     let plan = session.decide(&seen, &pools)?;
     let mut warnings = seen.warnings;
     warnings.extend(View::of(&seen.snapshot, &session.config.policy()).warnings());
+    let warnings = about(&pools, &session.config, warnings);
     let body = PlanReport::of(&plan, &seen.snapshot, &session.config.digest);
     let report = session.report("plan", seen.snapshot.now, warnings, body);
     if let Some(file) = &args.out {

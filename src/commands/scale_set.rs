@@ -45,6 +45,7 @@ pub(super) async fn run(cli: &Cli, command: &ScaleSetCommand, ui: &Ui) -> Result
     };
     let sets =
         if result == Some(ScaleSetResult::Deleted) { sets } else { with_counts(service, sets, &mut warnings).await };
+    warnings.extend(unreadable(service));
     let mut rows: Vec<ScaleSetRow> = sets
         .into_iter()
         .map(|set| (pool_of(&session.config, &set), set))
@@ -249,6 +250,13 @@ async fn with_counts(service: &Client, sets: Vec<ScaleSet>, warnings: &mut Vec<W
         sets.push(set);
     }
     sets
+}
+
+/// Returns a warning where a list of the service's had entries that could not be read.
+pub(super) fn unreadable(service: &Client) -> Option<Warning> {
+    let count = service.unreadable();
+    let said = format!("{count} entries could not be read, and are missing");
+    (count > 0).then(|| Warning::new(WarningCode::EntryUnreadable, "scale sets", said))
 }
 
 /// Returns the pool whose scale set it is; runner groups' names have no case.

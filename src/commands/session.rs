@@ -128,6 +128,17 @@ impl Session {
     }
 }
 
+/// Drops warnings about pools that were not asked about.
+pub(super) fn about(pools: &[PoolName], config: &Config, mut warnings: Vec<Warning>) -> Vec<Warning> {
+    let is_other = |subject: &str| {
+        config.pools.iter().any(|pool| pool.policy.name.as_str() == subject && !pools.contains(&pool.policy.name))
+    };
+    if !pools.is_empty() {
+        warnings.retain(|warning| !warning.subject.as_deref().is_some_and(is_other));
+    }
+    warnings
+}
+
 /// Writes a report: JSON to stdout, or the drawing to stdout; its warnings to stderr.
 pub(super) fn show<T: Serialize>(
     ui: &Ui,

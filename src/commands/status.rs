@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Failure;
-use super::session::{Session, configuration, pool_names, show};
+use super::session::{Session, about, configuration, pool_names, show};
 use crate::cli::{Cli, StatusArgs};
 use crate::config::Needs;
 use crate::engine::View;
@@ -37,7 +37,9 @@ async fn once(session: &Session, args: &StatusArgs, ui: &Ui, cadence: Option<Dur
     if seen.known.instances && seen.known.runners {
         warnings.extend(view.warnings());
     }
-    let body = StatusReport::of(&seen.snapshot, &view, seen.known).only(&pool_names(&args.view.pool));
+    let pools = pool_names(&args.view.pool);
+    let warnings = about(&pools, &session.config, warnings);
+    let body = StatusReport::of(&seen.snapshot, &view, seen.known).only(&pools);
     let report = session.report("status", seen.snapshot.now, warnings, body);
     show(ui, &report, cadence, || report.body.text(ui.look(), args.jobs))?;
     Ok(if report.is_partial() { exit::PARTIAL } else { exit::DONE })

@@ -68,7 +68,7 @@ pub async fn read_scale_sets<'a>(
             let found = match (&pool.scale_set, groups.get(pool.runner_group.as_str())) {
                 (Some(name), Some(Ok(group))) => find(service, group, name).await,
                 (Some(_), Some(Err(why))) => Err(why.clone()),
-                (None, _) | (_, None) => Err("the pool has no `scale_set`".to_owned()),
+                (None, _) | (_, None) => Err("it has no `scale_set` in the configuration".to_owned()),
             };
             (pool.policy.name.clone(), found)
         })

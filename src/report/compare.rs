@@ -112,7 +112,11 @@ fn row(pool: &PoolComparison) -> Vec<String> {
         set(|counts| counts.available + counts.acquired),
         set(Statistics::waiting),
         set(|counts| counts.running),
-        pool.difference.map_or_else(|| "?".to_owned(), |difference| format!("{difference:+}")),
+        match pool.difference {
+            None => "?".to_owned(),
+            Some(0) => "-".to_owned(),
+            Some(difference) => format!("{difference:+}"),
+        },
         match pool.verdict {
             Verdict::Agree => "agree",
             Verdict::Differ => "differ",

@@ -5,6 +5,9 @@
 //! [`World`], which is pure (it is told the time); [`Scenario`] says what it starts with; the servers only translate
 //! between HTTP and the world. Faults can be injected and every request can be read back (`/_sandbox/…`).
 //!
+//! Of the Actions Service nothing is documented by GitHub: it plays what was read in clients' code and measured by
+//! others, and where those differ, or go wrong, there is a switch ([`ScaleSetSettings`]).
+//!
 //! What it does not claim: capacity, timing and billing of the real EC2, or a real runner's protocol. A runner is taken
 //! to start if the instance's user data holds a JIT configuration that this world issued.
 

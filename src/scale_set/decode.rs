@@ -57,6 +57,11 @@ impl Fields {
         self.0.get(name).or_else(any_case).filter(|value| !value.is_null())
     }
 
+    /// Returns whether a field is there, null included.
+    fn has(&self, name: &str) -> bool {
+        self.0.keys().any(|key| key.eq_ignore_ascii_case(name))
+    }
+
     /// Returns a text; empty where there is none.
     pub(super) fn text(&self, name: &str) -> String {
         match self.get(name) {
@@ -174,8 +179,8 @@ fn values<T>(body: &[u8], read: impl Fn(&Value) -> Option<T>) -> Result<Entries<
         let count = usize::try_from(list.number("count")).unwrap_or(0);
         match list.get("value") {
             Some(Value::Array(values)) => (values.clone(), count),
-            // Go writes an empty list as null; without a count, though, this is no list at all.
-            None if list.get("count").is_some() => (Vec::new(), count),
+            // An empty list may be null; an object that has neither field, though, is no list at all.
+            None if list.has("count") || list.has("value") => (Vec::new(), count),
             _ => return Err("an unreadable answer: there is no list in it".to_owned()),
         }
     };

@@ -52,13 +52,16 @@ fn a_message_of_direct_assignment_is_read() {
 }
 
 #[test]
-fn a_message_of_acquiring_has_offers_and_odd_ids_are_none() {
-    let offer =
-        |id: u64| json!({ "messageType": "JobAvailable", "runnerRequestId": id, "jobId": "", "workflowRunId": 1 });
+fn a_message_of_acquiring_has_offers_each_once_and_odd_ids_are_none() {
+    let offer = |id: u64, run: u64| json!({ "messageType": "JobAvailable", "runnerRequestId": id, "jobId": "", "workflowRunId": run });
     let assigned = json!({ "messageType": "JobAssigned", "runnerRequestId": 9, "jobId": null });
-    let read = with_jobs(&json!([offer(512), offer(513), offer(0), offer(514), offer(514), assigned]));
-    assert_eq!((read.jobs.len(), read.offers()), (6, vec![512, 513]));
-    assert_eq!(read.jobs[5].key, JobKey::Request(9));
+    let again = [offer(514, 1), offer(514, 1)];
+    let ambiguous = [offer(515, 1), offer(515, 2)];
+    let [first, second] = [offer(512, 1), offer(513, 1)];
+    let read =
+        with_jobs(&json!([first, second, offer(0, 1), again[0], again[1], ambiguous[0], ambiguous[1], assigned]));
+    assert_eq!((read.jobs.len(), read.offers()), (8, vec![512, 513, 514]));
+    assert_eq!(read.jobs[7].key, JobKey::Request(9));
 }
 
 #[test]
@@ -178,8 +181,10 @@ fn a_list_is_read_entry_by_entry() {
     let Entries { items, unreadable } = read(r#"{"count":4,"value":[{"id":1},{"id":null},3]}"#).unwrap();
     assert_eq!((items.len(), unreadable), (1, 3), "one was counted and not sent");
     assert_eq!(read(r#"[{"id":1}]"#).unwrap().items.len(), 1);
-    assert_eq!(read(r#"{"count":0,"value":null}"#).unwrap().unreadable, 0);
-    for none in ["{}", r#"{"value":null}"#, r#"{"count":1,"value":{}}"#, "7", "", "<p>"] {
+    for empty in [r#"{"count":0,"value":null}"#, r#"{"Value":null}"#, r#"{"count":null}"#] {
+        assert_eq!(read(empty).unwrap(), Entries { items: Vec::new(), unreadable: 0 }, "{empty}");
+    }
+    for none in ["{}", r#"{"count":1,"value":{}}"#, "7", "", "<p>"] {
         assert!(read(none).is_err(), "{none}");
     }
     assert_eq!(

@@ -1,5 +1,7 @@
 //! What a message session brings: messages, and the jobs they speak of.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::engine::{Label, RepositoryName, RunId, RunnerId, RunnerName, Statistics};
@@ -79,7 +81,8 @@ pub struct JobRunner {
 }
 
 /// What tells one job from another. Neither of the service's two numbers does alone: where GitHub assigns jobs directly
-/// the request's id is 0, where they are acquired the job's id may be empty.
+/// the request's id is 0, where they are acquired the job's id may be empty. An offer may lack the job's id that the
+/// assignment has, so from the one to the other leads [`JobMessage::runner_request_id`] and not the key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum JobKey {
     /// The service's id of the job (a GUID, not the REST API's number). A lapsed assignment comes back under another.
@@ -91,13 +94,23 @@ pub enum JobKey {
 }
 
 impl Message {
-    /// Returns the ids of the jobs that are on offer, in the service's order. An id of 0, or that two entries of the
-    /// message have, names no job.
+    /// Returns the ids of the jobs that are on offer, each once, in the service's order. An id of 0, or one that two
+    /// different jobs have, names no job.
     #[must_use]
     pub fn offers(&self) -> Vec<u64> {
-        let offers = self.jobs.iter().filter(|job| job.event == JobEvent::Available);
-        let ids: Vec<u64> = offers.map(|job| job.runner_request_id).filter(|id| *id != 0).collect();
-        let is_one = |id: &u64| ids.iter().filter(|other| *other == id).count() == 1;
-        ids.iter().copied().filter(is_one).collect()
+        let is_offer = |job: &&JobMessage| job.event == JobEvent::Available && job.runner_request_id != 0;
+        let mut offers: Vec<&JobMessage> = Vec::new();
+        let mut ambiguous = BTreeSet::new();
+        for job in self.jobs.iter().filter(is_offer) {
+            match offers.iter().find(|known| known.runner_request_id == job.runner_request_id) {
+                None => offers.push(job),
+                // The same job, offered again.
+                Some(known) if (&known.key, known.run_id, &known.name) == (&job.key, job.run_id, &job.name) => {}
+                Some(_) => {
+                    ambiguous.insert(job.runner_request_id);
+                }
+            }
+        }
+        offers.into_iter().map(|job| job.runner_request_id).filter(|id| !ambiguous.contains(id)).collect()
     }
 }

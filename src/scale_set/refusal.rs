@@ -57,6 +57,7 @@ impl Exception {
             _ if has("SessionInvalid") || has("SessionNotFound") => Self::SessionExpired,
             // What the broker says of a session that it evicted (actions/scaleset#123).
             404 if has("RunnerAdminException") => Self::SessionExpired,
+            _ if has("RunnerScaleSetExistsException") => Self::ScaleSetExists,
             400 | 409 if message.contains("already exists in runner group") => Self::ScaleSetExists,
             _ => return None,
         })

@@ -154,8 +154,7 @@ async fn refused_aws_credentials_stop_an_apply() {
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_usage_is_64_with_an_empty_stdout() {
     let desk = desk().await;
-    for line in ["", "stats", "plan --out", "status --source scale-set", "apply a b", "-o yaml status", "status -q -v"]
-    {
+    for line in ["", "stats", "plan --out", "status --source scaleset", "apply a b", "-o yaml status", "status -q -v"] {
         let ran = desk.run(line).await;
         assert_eq!((ran.code, ran.stdout.as_str()), (64, ""), "{line}: {ran:#?}");
     }

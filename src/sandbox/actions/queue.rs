@@ -63,6 +63,7 @@ impl Drop for Held<'_> {
 }
 
 async fn poll(shared: &Shared, request: &Request<'_>, wire: &Wire, set: u64, session: &str) -> Answer {
+    // Who announces nothing gets nothing in direct mode: a client that forgot the header must notice.
     let capacity = request.headers.get("x-scalesetmaxcapacity").map(|value| value.to_str().ok()?.parse::<u32>().ok());
     let Some(capacity) = capacity.unwrap_or(Some(0)) else {
         let message = "X-ScaleSetMaxCapacity is not a number from 0.";

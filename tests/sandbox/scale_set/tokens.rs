@@ -79,6 +79,8 @@ async fn each_token_opens_its_own_door_only() {
     assert_eq!(listener.acquire(&json!([1])).await.status, 401);
     listener.token = queue_token;
     assert_eq!(listener.poll().await.status, 202);
+    let calls = format!("{:?}", sandbox.calls());
+    assert!(!calls.contains(&listener.token) && !calls.contains(&service.token), "neither is noted: {calls}");
 }
 
 #[tokio::test]
