@@ -325,6 +325,102 @@ fn an_expired_runner_that_works_is_never_ended() {
     }
 }
 
+/// A pool of so many idle runners, seen idle for `seconds`, that may be trimmed.
+fn idlers(count: u32, seconds: u64) -> Snapshot {
+    (0..count).fold(snapshot(), |world, slot| {
+        let idle = instance("linux", slot).marked(Mark::SeenOnline, 3000).marked(Mark::IdleSince, seconds);
+        world.runner(runner("linux", slot).online()).instance(idle)
+    })
+}
+
+#[test]
+fn idle_runners_are_left_to_their_hosts_unless_trim_is_on() {
+    assert_eq!(said(&planned(&idlers(3, 300), &linux())), [""; 0]);
+}
+
+#[test]
+fn trimming_marks_at_first_sight_and_waits_for_idle_confirm() {
+    let trimmed = policy([pool("linux").trimmed()]);
+    let fresh = snapshot()
+        .runner(runner("linux", 0).online())
+        .instance(instance("linux", 0).marked(Mark::SeenOnline, 3000));
+    assert_eq!(said(&planned(&fresh, &trimmed)), ["mark i-linux-0 ghascale:idle-since"]);
+    assert_eq!(said(&planned(&idlers(1, 299), &trimmed)), [""; 0]);
+    let plan = planned(&idlers(1, 300), &trimmed);
+    assert_eq!(said(&plan), ["deregister 100", "mark i-linux-0 ghascale:draining after 100"]);
+    assert_eq!(plan.actions[0].reason.code, ReasonCode::Surplus);
+}
+
+#[test]
+fn trimming_takes_at_most_half_the_surplus_in_one_pass() {
+    let trimmed = |min_idle| policy([pool("linux").sized(min_idle, 10).trimmed()]);
+    let ends = |world: &Snapshot, policy: &Policy| {
+        let plan = planned(world, policy);
+        plan.actions.iter().filter(|action| matches!(action.step, Step::Deregister { .. })).count()
+    };
+    assert_eq!(ends(&idlers(5, 300), &trimmed(0)), 2);
+    assert_eq!(ends(&idlers(5, 300), &trimmed(3)), 1);
+    assert_eq!(ends(&idlers(5, 300), &trimmed(4)), 1);
+    assert_eq!(ends(&idlers(5, 300), &trimmed(5)), 0);
+    // A pending job is taken by an idle runner: that one is no surplus.
+    assert_eq!(ends(&idlers(2, 300).job(job(1)).job(job(2)), &trimmed(0)), 0);
+}
+
+#[test]
+fn a_runner_on_its_way_makes_no_idle_one_superfluous() {
+    let world = idlers(1, 300).runner(runner("linux", 1)).instance(instance("linux", 1).aged(60));
+    assert_eq!(said(&planned(&world, &policy([pool("linux").sized(1, 10).trimmed()]))), [""; 0]);
+}
+
+#[test]
+fn trimming_ends_the_fallback_before_spot_then_the_oldest() {
+    let mut pool = pool("linux").trimmed();
+    pool.offerings[0].market = Market::Spot;
+    let mut world = idlers(3, 300);
+    world.instances.items[0].market = Market::Spot;
+    world.instances.items[2].market = Market::Spot;
+    let victim = |world: &Snapshot| said(&planned(world, &policy([pool.clone()])))[0].clone();
+    assert_eq!(victim(&world), "deregister 101", "on-demand where spot was wanted");
+    world.instances.items[1].market = Market::Spot;
+    world.instances.items[2].launched_at = Some(noon() - Duration::from_hours(2));
+    assert_eq!(victim(&world), "deregister 102", "the oldest");
+}
+
+#[test]
+fn what_forbids_an_end_forbids_trimming() {
+    let trimmed = policy([pool("linux").trimmed()]);
+    let ends = |world: &Snapshot| {
+        planned(world, &trimmed).actions.iter().any(|action| matches!(action.step, Step::Deregister { .. }))
+    };
+    let quiet = idlers(1, 300);
+    assert!(ends(&quiet));
+    let mut partial = quiet.clone();
+    partial.demand.kind = CountKind::AtLeast;
+    let mut hidden = quiet.clone();
+    hidden.demand.skipped.push(SkippedRepository { repository: "acme/secret".into(), reason: "excluded".into() });
+    let mut young = quiet.clone();
+    young.instances.items[0] = instance("linux", 0).aged(299).marked(Mark::IdleSince, 299);
+    let mut unknown = quiet.clone();
+    unknown.scale_sets.insert("linux".into(), ghascale::engine::ScaleSetDemand::Unknown);
+    let working = quiet.clone().job(job(1).on(100));
+    for (what, world) in
+        [("partial", partial), ("hidden", hidden), ("young", young), ("unknown", unknown), ("working", working)]
+    {
+        assert!(!ends(&world), "{what}");
+    }
+}
+
+#[test]
+fn the_check_keeps_min_idle_and_the_idle_window() {
+    let trimmed = policy([pool("linux").trimmed()]);
+    let plan = planned(&idlers(1, 300), &trimmed);
+    assert!(check(&idlers(1, 299), &trimmed, &plan).is_err(), "too early");
+    assert!(check(&idlers(1, 300), &linux(), &plan).is_err(), "not asked for");
+    let keeps = policy([pool("linux").sized(1, 10).trimmed()]);
+    let said = check(&idlers(1, 300), &keeps, &plan).unwrap_err();
+    assert_eq!(said, ["pool `linux` is trimmed to 0 idle runners, fewer than min_idle"]);
+}
+
 /// One of each kind that would be ended.
 fn doomed() -> Snapshot {
     snapshot()

@@ -23,6 +23,7 @@ fn some_policy() -> impl Strategy<Value = Policy> {
     proptest::collection::vec(one, 1..4).prop_map(|pools| {
         policy(pools.into_iter().enumerate().map(|(nth, (labels, min_idle, max, priority, can_launch))| {
             let mut pool = pool(&format!("p{nth}")).labels(&labels).sized(min_idle.min(max), max).priority(priority);
+            pool.trim = nth % 2 == 0;
             if !can_launch {
                 pool.offerings.clear();
             }

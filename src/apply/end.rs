@@ -97,7 +97,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
             Ok(None) => self.outcome(action, Result::Done),
             Ok(Some(runner)) => match still_holds(action.reason.code, &runner) {
                 Err(why) => self.skipped(action, why),
-                Ok(()) if action.reason.code == ReasonCode::Expired && self.since_seen(lessons) > JOBS_LAST => {
+                Ok(()) if is_idle(action) && self.since_seen(lessons) > JOBS_LAST => {
                     let since = short(self.since_seen(lessons));
                     self.skipped(action, format!("the jobs were read {since} ago: it may have one"))
                 }
@@ -165,6 +165,11 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
     }
 }
 
+/// Returns whether an action ends a runner that was connected: that it is idle is what the jobs say, too.
+fn is_idle(action: &Action) -> bool {
+    matches!(action.reason.code, ReasonCode::Expired | ReasonCode::Surplus)
+}
+
 /// Returns whether a record is still as it was when its end was decided, or what has changed.
 fn still_holds(reason: ReasonCode, runner: &Runner) -> std::result::Result<(), &'static str> {
     match reason {
@@ -177,8 +182,8 @@ fn still_holds(reason: ReasonCode, runner: &Runner) -> std::result::Result<(), &
         // `busy` of a runner that has been offline for minutes proves nothing; the DELETE itself answers 422 if it is.
         ReasonCode::Lost if runner.connection == Connection::Offline => Ok(()),
         ReasonCode::Lost => Err("it is no longer offline"),
-        ReasonCode::Expired if runner.connection == Connection::Online && !runner.busy => Ok(()),
-        ReasonCode::Expired => Err("it is no longer idle"),
+        ReasonCode::Expired | ReasonCode::Surplus if runner.connection == Connection::Online && !runner.busy => Ok(()),
+        ReasonCode::Expired | ReasonCode::Surplus => Err("it is no longer idle"),
         // Its instance has ended or is stopped: no job can be running, whatever the record says.
         _ => Ok(()),
     }

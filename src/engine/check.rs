@@ -21,6 +21,7 @@ pub fn check(snapshot: &Snapshot, policy: &Policy, plan: &Plan) -> Result<(), Ve
     let mut violations: Vec<String> = plan.actions.iter().filter_map(|action| checker.action(action).err()).collect();
     violations.extend(checker.room());
     violations.extend(checker.repetitions());
+    violations.extend(checker.spares());
     if violations.is_empty() { Ok(()) } else { Err(violations) }
 }
 
@@ -86,7 +87,8 @@ impl Checker<'_> {
             if runner.connection == Connection::Offline && runner.busy && !self.was_offline_for_long(instance) {
                 return Err(format!("deregister `{}`, which is busy", runner.name));
             }
-            if runner.connection == Connection::Online && (runner.busy || !self.outlived(instance)) {
+            let may_go = self.outlived(instance) || self.may_be_trimmed(instance);
+            if runner.connection == Connection::Online && (runner.busy || !may_go) {
                 return Err(format!("deregister `{}`, which is online", runner.name));
             }
         } else if runner.connection != Connection::Offline || runner.busy || runner.born.is_none() {
@@ -243,14 +245,53 @@ impl Checker<'_> {
 
     /// Returns whether an instance is past its life and was seen idle before, long enough ago.
     fn outlived(&self, instance: &Instance) -> bool {
-        let Some(pool) = self.policy.pools.iter().find(|pool| Some(&pool.name) == instance.pool.as_ref()) else {
-            return false;
-        };
-        let longer = |since: Option<jiff::Timestamp>, bound: std::time::Duration| {
-            since
-                .is_some_and(|since| self.snapshot.now.duration_since(since).as_secs() >= bound.as_secs().cast_signed())
-        };
-        longer(instance.launched_at, pool.max_lifetime) && longer(instance.marks.idle_since, pool.idle_confirm)
+        let pool = self.policy.pools.iter().find(|pool| Some(&pool.name) == instance.pool.as_ref());
+        pool.is_some_and(|pool| {
+            self.is_past(instance.launched_at, pool.max_lifetime)
+                && self.is_past(instance.marks.idle_since, pool.idle_confirm)
+        })
+    }
+
+    /// Returns whether an instance is of a pool that may be trimmed, and was seen idle before, long enough ago.
+    fn may_be_trimmed(&self, instance: &Instance) -> bool {
+        let pool = self.policy.pools.iter().find(|pool| Some(&pool.name) == instance.pool.as_ref());
+        pool.is_some_and(|pool| {
+            pool.trim
+                && self.is_past(instance.launched_at, pool.boot_timeout)
+                && self.is_past(
+                    instance.marks.idle_since.filter(|_| instance.marks.idle_since >= instance.launched_at),
+                    pool.idle_confirm,
+                )
+        })
+    }
+
+    fn is_past(&self, since: Option<jiff::Timestamp>, bound: std::time::Duration) -> bool {
+        since.is_some_and(|since| self.snapshot.now.duration_since(since).as_secs() >= bound.as_secs().cast_signed())
+    }
+
+    /// What is trimmed leaves `min_idle` connected runners that don't work.
+    fn spares(&self) -> Vec<String> {
+        let mut violations = Vec::new();
+        for pool in self.policy.pools.iter().filter(|pool| pool.trim) {
+            let is_idle = |runner: &&Runner| {
+                let is_of_pool = runner.name.slot_in(&self.policy.fleet, &pool.name).is_some();
+                is_of_pool && runner.connection == Connection::Online && !runner.busy
+            };
+            let idle: Vec<RunnerId> = self.snapshot.runners.items.iter().filter(is_idle).map(|one| one.id).collect();
+            let trimmed = self.plan.actions.iter().filter(|action| match &action.step {
+                Step::Deregister { runner_id, instance_id: Some(instance) } => {
+                    let instance = self.snapshot.instances.items.iter().find(|one| one.id == *instance);
+                    idle.contains(runner_id) && instance.is_some_and(|one| can_run(one) && !self.outlived(one))
+                }
+                _ => false,
+            });
+            let trimmed = trimmed.count();
+            if trimmed > 0 && idle.len() - trimmed < pool.min_idle as usize {
+                let left = idle.len() - trimmed;
+                violations.push(format!("pool `{}` is trimmed to {left} idle runners, fewer than min_idle", pool.name));
+            }
+        }
+        violations
     }
 }
 

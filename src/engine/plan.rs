@@ -140,6 +140,8 @@ pub enum ReasonCode {
     Lost,
     /// End: older than `max_lifetime`.
     Expired,
+    /// End: idle, beyond demand and `min_idle`, and the pool may be trimmed.
+    Surplus,
     /// End: an instance without a record, and no job has its runner.
     OrphanInstance,
     /// Deregister: the instance has ended.

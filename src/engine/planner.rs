@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 
-use super::fleet::{Connection, Instance, Mark, Offering};
+use super::fleet::{Connection, Instance, Mark, Market, Offering};
 use super::job::CountKind;
-use super::names::{PoolName, RunnerId, RunnerName, Slot};
+use super::names::{InstanceId, PoolName, RunnerId, RunnerName, Slot};
 use super::plan::{Action, Held, Plan, PoolPlan, Reason, ReasonCode, Step};
 use super::policy::{LAUNCH_WINDOW, LOST_GRACE, Policy, Pool, RECORD_GRACE};
 use super::snapshot::{ScaleSetDemand, Snapshot};
@@ -28,9 +28,11 @@ pub fn plan(snapshot: &Snapshot, policy: &Policy) -> Plan {
         let demand = pool_demand(pool, &view);
         let mut actions = Vec::new();
         if supply_is_whole {
+            let surplus = demand.map_or(0, |demand| surplus(pool, demand));
+            let trimmed = trimmed(pool, surplus, &guards, snapshot.now);
             for unit in &pool.units {
-                actions.extend(mark(unit, &guards, snapshot.now));
-                match end(unit, &guards, snapshot.now) {
+                actions.extend(mark(unit, surplus > 0, &guards, snapshot.now));
+                match end(unit, &trimmed, &guards, snapshot.now) {
                     Ending::Nothing => {}
                     Ending::Steps(steps) => actions.extend(steps),
                     Ending::Held(reason) => plan.held.push(held(unit, reason)),
@@ -140,10 +142,41 @@ fn offerings_for(slot: Slot, offerings: &[Offering]) -> Vec<Offering> {
         .collect()
 }
 
+// --- trimming -------------------------------------------------------------------------------------------------------
+
+/// Returns how many runners are idle beyond what the pool is asked for and keeps. One that is on its way may never come: it
+/// makes no idle one superfluous.
+fn surplus(view: &PoolView<'_>, demand: PoolDemand) -> u32 {
+    let (pool, supply) = (view.pool, view.supply());
+    let wanted = demand.pending.saturating_add(pool.min_idle);
+    if pool.trim { supply.idle.saturating_sub(wanted) } else { 0 }
+}
+
+/// Returns the idle runners that are ended in this pass: at most half the surplus, and one at least.
+///
+/// On-demand goes before spot where spot was wanted: it is what is left of a shortage. Then the oldest, and the name of
+/// the instance decides between equals, so that hosts that plan at once agree.
+fn trimmed<'a>(view: &PoolView<'a>, surplus: u32, guards: &Guards, now: Timestamp) -> BTreeSet<&'a InstanceId> {
+    let may_go = |unit: &&Unit<'_>| {
+        let has_booted = unit.instance().and_then(|instance| instance.launched_at);
+        unit.state == State::Idle
+            && has_booted.is_some_and(|launched| age(now, launched) >= unit.pool.boot_timeout)
+            && hindrance(unit, guards, now).is_none()
+    };
+    let is_fallback = |instance: &Instance| {
+        let wants_spot = view.pool.offerings.first().is_some_and(|offering| offering.market == Market::Spot);
+        wants_spot && instance.market == Market::OnDemand
+    };
+    let mut idle: Vec<&Instance> = view.units.iter().filter(may_go).filter_map(Unit::instance).collect();
+    idle.sort_by_key(|instance| (!is_fallback(instance), instance.launched_at, &instance.id));
+    let most = if surplus == 0 { 0 } else { (surplus / 2).max(1) };
+    idle.into_iter().take(most as usize).map(|instance| &instance.id).collect()
+}
+
 // --- marking --------------------------------------------------------------------------------------------------------
 
 /// Returns the notes that the next observation needs on an instance.
-fn mark(unit: &Unit<'_>, guards: &Guards, now: Timestamp) -> Vec<Action> {
+fn mark(unit: &Unit<'_>, is_surplus: bool, guards: &Guards, now: Timestamp) -> Vec<Action> {
     let Some(instance) = unit.instance() else { return Vec::new() };
     // Without a launch time no mark can be told from one that was copied.
     if matches!(unit.state, State::Ending | State::Stopped | State::Foreign) || instance.launched_at.is_none() {
@@ -167,8 +200,13 @@ fn mark(unit: &Unit<'_>, guards: &Guards, now: Timestamp) -> Vec<Action> {
     if went_offline && !marked(Mark::OfflineSince) {
         notes.push((Mark::OfflineSince, true, Reason::new(ReasonCode::Offline, "its runner is offline")));
     }
-    if unit.state == State::Expired && !marked(Mark::IdleSince) && guards.against(unit).is_none() {
-        notes.push((Mark::IdleSince, true, Reason::new(ReasonCode::Idle, "its runner is idle, and its life is over")));
+    let why_idle = match unit.state {
+        State::Expired => Some("its runner is idle, and its life is over"),
+        State::Idle if is_surplus => Some("its runner is idle, and more are than needed"),
+        _ => None,
+    };
+    if let Some(why) = why_idle.filter(|_| !marked(Mark::IdleSince) && guards.against(unit).is_none()) {
+        notes.push((Mark::IdleSince, true, Reason::new(ReasonCode::Idle, why)));
     }
     if marked(Mark::Draining) {
         notes.push((Mark::Draining, false, Reason::new(ReasonCode::Draining, "its runner is registered after all")));
@@ -199,11 +237,14 @@ enum Ending {
 }
 
 /// Returns how a unit is ended, or the guard that holds it back.
-fn end(unit: &Unit<'_>, guards: &Guards, now: Timestamp) -> Ending {
+fn end(unit: &Unit<'_>, trimmed: &BTreeSet<&InstanceId>, guards: &Guards, now: Timestamp) -> Ending {
     let reason = match unit.state {
-        State::Launching | State::Foreign | State::Booting | State::Idle | State::Disconnected => {
-            return Ending::Nothing;
-        }
+        State::Launching | State::Foreign | State::Booting | State::Disconnected => return Ending::Nothing,
+        State::Idle if unit.instance().is_some_and(|instance| trimmed.contains(&instance.id)) => Reason::new(
+            ReasonCode::Surplus,
+            format!("idle for {}, and more are idle than needed (min_idle {})", idle(unit, now), unit.pool.min_idle),
+        ),
+        State::Idle => return Ending::Nothing,
         State::Settling => return at_work(unit).map_or(Ending::Nothing, Ending::Held),
         State::Busy => return past_its_life(unit, now).map_or(Ending::Nothing, Ending::Held),
         State::Ending if unit.runner().is_none() => return Ending::Nothing,
@@ -232,10 +273,12 @@ fn end(unit: &Unit<'_>, guards: &Guards, now: Timestamp) -> Ending {
             format!("launched {} ago and idle (max_lifetime {})", launched(unit, now), short(unit.pool.max_lifetime)),
         ),
     };
-    if let Some(held) = guards.against(unit).or_else(|| at_work(unit)).or_else(|| unconfirmed(unit, now)) {
-        return Ending::Held(held);
-    }
-    Ending::Steps(steps(unit, &reason))
+    hindrance(unit, guards, now).map_or_else(|| Ending::Steps(steps(unit, &reason)), Ending::Held)
+}
+
+/// Returns the first thing that stands against an end.
+fn hindrance(unit: &Unit<'_>, guards: &Guards, now: Timestamp) -> Option<Reason> {
+    guards.against(unit).or_else(|| at_work(unit)).or_else(|| unconfirmed(unit, now))
 }
 
 /// Returns the steps of an end: of a record, or of an instance whose record has been gone for long.
@@ -317,7 +360,7 @@ impl Guards {
     /// Returns why a unit must not be ended, whatever else is known of it.
     fn against(&self, unit: &Unit<'_>) -> Option<Reason> {
         let by_jobs = match unit.state {
-            State::Lost | State::OrphanInstance | State::Expired => self.connected.clone(),
+            State::Lost | State::OrphanInstance | State::Expired | State::Idle => self.connected.clone(),
             _ => None,
         };
         self.every.clone().or(by_jobs)
@@ -344,14 +387,14 @@ fn at_work(unit: &Unit<'_>) -> Option<Reason> {
 
 /// Returns what an end still has to wait for.
 ///
-/// An expired runner: two sightings, and `idle_confirm` between them. Any: that the note of its record's absence, which was
+/// An idle runner: two sightings, and `idle_confirm` between them. Any: that the note of its record's absence, which was
 /// wrong, is taken away.
 fn unconfirmed(unit: &Unit<'_>, now: Timestamp) -> Option<Reason> {
     let was_thought_gone = unit.instance().is_some_and(|instance| instance.mark(Mark::Draining).is_some());
     if unit.runner().is_some() && was_thought_gone && !matches!(unit.state, State::Ending | State::Stopped) {
         return Some(Reason::new(ReasonCode::Confirming, "its runner was thought to be registered no more"));
     }
-    if unit.state != State::Expired {
+    if !matches!(unit.state, State::Expired | State::Idle) {
         return None;
     }
     let confirm = unit.pool.idle_confirm;
@@ -363,6 +406,11 @@ fn unconfirmed(unit: &Unit<'_>, now: Timestamp) -> Option<Reason> {
         )),
         None => Some(Reason::new(ReasonCode::Confirming, format!("idle for the first time of {}", short(confirm)))),
     }
+}
+
+fn idle(unit: &Unit<'_>, now: Timestamp) -> String {
+    let since = unit.instance().and_then(|instance| instance.mark(Mark::IdleSince));
+    since.map_or_else(|| "?".into(), |since| short(age(now, since)))
 }
 
 fn past_its_life(unit: &Unit<'_>, now: Timestamp) -> Option<Reason> {

@@ -51,6 +51,8 @@ pub struct Pool {
     pub max_lifetime: Duration,
     /// How long an idle runner must have been seen idle before the control plane may end it.
     pub idle_confirm: Duration,
+    /// May the control plane end idle runners beyond demand and `min_idle`?
+    pub trim: bool,
     /// Its runners may be registered through a scale set: by the Actions Service, of whose ids it isn't proven that they
     /// are the REST API's, and without a label that tells their age.
     pub has_scale_set: bool,
@@ -70,6 +72,7 @@ impl Pool {
             boot_timeout: Duration::MAX,
             max_lifetime: Duration::MAX,
             idle_confirm: Duration::MAX,
+            trim: false,
             has_scale_set: true,
         }
     }

@@ -38,6 +38,7 @@ pub(crate) struct PoolSetup {
     /// On the host; 0 where the operator's own user data has no timers.
     pub(crate) idle_timeout: Ms,
     pub(crate) spot: bool,
+    pub(crate) trim: bool,
 }
 
 /// A host that runs `apply` by cron, or a listener that also does when a job arrives.
@@ -172,6 +173,7 @@ fn pools(chance: &mut Chance) -> Vec<PoolSetup> {
         max_lifetime: chance.pick(&[8, 12, 45]) * MINUTE,
         idle_timeout: chance.pick(&[5, 10, 40, 0]) * MINUTE,
         spot: chance.one_in(2),
+        trim: chance.one_in(2),
     };
     names.iter().map(setup).collect()
 }
@@ -293,7 +295,7 @@ impl fmt::Display for History {
         for pool in &self.pools {
             writeln!(
                 f,
-                "pool {} [{}] min_idle {} max {} max_lifetime {} idle_timeout {}{}",
+                "pool {} [{}] min_idle {} max {} max_lifetime {} idle_timeout {}{}{}",
                 pool.name,
                 pool.labels,
                 pool.min_idle,
@@ -301,6 +303,7 @@ impl fmt::Display for History {
                 clock(pool.max_lifetime),
                 clock(pool.idle_timeout),
                 if pool.spot { ", spot first" } else { "" },
+                if pool.trim { ", trimmed" } else { "" },
             )?;
         }
         for (nth, operator) in self.operators.iter().enumerate() {

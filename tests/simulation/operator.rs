@@ -258,6 +258,7 @@ pub(crate) fn policy(world: &World, setups: &[PoolSetup]) -> Policy {
         offerings: world.offerings(nth),
         max_lifetime: Duration::from_millis(setup.max_lifetime),
         idle_confirm: Duration::from_secs(120),
+        trim: setup.trim,
         ..pool(setup.name).labels(setup.labels).sized(setup.min_idle, setup.max)
     });
     Policy { fleet: fleet(), pools: pools.collect() }
