@@ -341,9 +341,8 @@ fn idle_runners_are_left_to_their_hosts_unless_trim_is_on() {
 #[test]
 fn trimming_marks_at_first_sight_and_waits_for_idle_confirm() {
     let trimmed = policy([pool("linux").trimmed()]);
-    let fresh = snapshot()
-        .runner(runner("linux", 0).online())
-        .instance(instance("linux", 0).marked(Mark::SeenOnline, 3000));
+    let fresh =
+        snapshot().runner(runner("linux", 0).online()).instance(instance("linux", 0).marked(Mark::SeenOnline, 3000));
     assert_eq!(said(&planned(&fresh, &trimmed)), ["mark i-linux-0 ghascale:idle-since"]);
     assert_eq!(said(&planned(&idlers(1, 299), &trimmed)), [""; 0]);
     let plan = planned(&idlers(1, 300), &trimmed);

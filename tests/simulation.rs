@@ -75,15 +75,52 @@ fn no_history_goes_wrong() {
     println!("{count} histories, {} passes", passes.into_inner());
 }
 
-/// Returns the first seeds that fail, up to a number.
-fn caught(guard: Guard, seeds: u64) -> Vec<u64> {
-    (0..seeds).filter(|seed| play(&History::of(*seed), Some(guard), false).violation.is_some()).collect()
+/// Returns the seeds below a number whose histories fail without a guard.
+fn caught(guard: Guard, seeds: u64) -> impl Iterator<Item = u64> {
+    (0..seeds).filter(move |seed| play(&History::of(*seed), Some(guard), false).violation.is_some())
 }
 
 #[test]
-fn survey() {
-    for guard in Guard::ALL {
-        let seeds = caught(guard, 600);
-        println!("{guard:?}: {} of 600: {:?}", seeds.len(), seeds.first());
+fn without_any_one_guard_some_history_goes_wrong() {
+    // The counts for the documentation: GHASCALE_SURVEY=1000.
+    if let Some(seeds) = number("GHASCALE_SURVEY") {
+        for guard in Guard::ALL {
+            let caught: Vec<u64> = caught(guard, seeds).collect();
+            println!("{guard:?}: {} of {seeds}, the first is {:?}", caught.len(), caught.first());
+        }
+        return;
     }
+    std::thread::scope(|scope| {
+        for half in Guard::ALL.chunks(Guard::ALL.len().div_ceil(2)) {
+            scope.spawn(move || {
+                for guard in half {
+                    assert!(caught(*guard, HISTORIES).next().is_some(), "{guard:?} can go, and nothing happens");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn no_history_needs_githubs_refusal_to_delete_a_busy_runner() {
+    for seed in 0..200 {
+        let verdict = play(&History::of(seed), Some(Guard::GITHUBS), false);
+        assert_eq!(verdict.violation, None, "{seed}");
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_history() {
+    for seed in 0..5 {
+        let trace = || play(&History::of(seed), None, true).trace;
+        assert_eq!(trace(), trace());
+    }
+}
+
+#[test]
+fn a_failing_history_is_shrunk_to_what_it_needs_to_fail() {
+    let seed = caught(Guard::SlotName, HISTORIES).next().unwrap();
+    let (whole, shrunk) = (History::of(seed), shrink(&History::of(seed), Some(Guard::SlotName)));
+    assert!(play(&shrunk, Some(Guard::SlotName), false).violation.is_some());
+    assert!(shrunk.events.len() < whole.events.len() && shrunk.events.len() <= 3, "{shrunk}");
 }

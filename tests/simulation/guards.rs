@@ -28,7 +28,7 @@ pub(crate) enum Guard {
     RecordGone,
     /// A record is looked at once more before it is deleted.
     LookAgain,
-    /// GitHub refuses to delete a busy runner.
+    /// GitHub refuses to delete a busy runner: its own guard, which is not to be relied on.
     GitHubsRefusal,
     /// After its record is gone an instance is left alone until the jobs list must show its job.
     DrainGrace,
@@ -41,7 +41,10 @@ pub(crate) enum Guard {
 }
 
 impl Guard {
-    pub(crate) const ALL: [Self; 14] = [
+    /// GitHub's own.
+    pub(crate) const GITHUBS: Self = Self::GitHubsRefusal;
+    /// Ours.
+    pub(crate) const ALL: [Self; 13] = [
         Self::IdleWindow,
         Self::JobCheck,
         Self::SlotName,
@@ -51,7 +54,6 @@ impl Guard {
         Self::FleetTag,
         Self::RecordGone,
         Self::LookAgain,
-        Self::GitHubsRefusal,
         Self::DrainGrace,
         Self::LostGrace,
         Self::BootTimeout,

@@ -204,7 +204,12 @@ fn jobs(chance: &mut Chance, pools: &[PoolSetup], until: Ms) -> Vec<Event> {
 fn trouble(chance: &mut Chance, operators: usize) -> What {
     let operator = usize::try_from(chance.below(operators as u64)).unwrap();
     let steps = u32::try_from(chance.within(1, 14)).unwrap();
-    match chance.below(25) {
+    match chance.below(28) {
+        25..=27 => What::Fail {
+            call: chance.pick(&[Call::ListInstances, Call::ListRunners, Call::ListRunners, Call::ListJobs]),
+            how: Failure::Part,
+            times: u32::try_from(chance.within(1, 6)).unwrap(),
+        },
         22..=24 => What::Boot(Fate::After(BOOT_TIMEOUT + chance.below(60_000))),
         0..=4 => fault(chance),
         5 | 6 => What::Crash { operator, steps },

@@ -53,6 +53,7 @@ impl RunnerRecords for Hand {
 
     async fn runner(&self, id: RunnerId) -> Result<Option<Runner>, github::Error> {
         let effect = |world: &mut World| {
+            world.looked.insert((self.nth, id), world.now);
             let record = world.records.iter().find(|record| record.id == id)?;
             let mut shown = shown_runner(world, record);
             Guard::distort_runner(self.broken, &mut shown);
@@ -79,7 +80,7 @@ impl RunnerRecords for Hand {
             if shown_runner(world, record).busy && !self.lacks(Guard::GitHubsRefusal) {
                 return Removed::Busy { request_id: None };
             }
-            world.deleted_by_us(id);
+            world.deleted_by_us(id, self.nth);
             Removed::Gone { request_id: None }
         };
         self.call(Call::Remove, || id.to_string(), effect).await.map_err(github_error)

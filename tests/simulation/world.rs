@@ -22,6 +22,11 @@ const DEAD_REGISTRATION: Ms = 90 * SECOND;
 /// The latest that GitHub's `busy` and its jobs list have caught up with a job's start.
 const ALL_KNOW: Ms = 2 * MINUTE;
 
+/// The earliest that a disconnected runner is lost, clocks apart.
+const LOST_AT_THE_EARLIEST: Ms = 9 * MINUTE + 30 * SECOND;
+/// The earliest that a connected runner is known to be idle, clocks apart.
+const IDLE_AT_THE_EARLIEST: Ms = 110 * SECOND;
+
 pub(crate) struct Machine {
     pub(crate) id: InstanceId,
     /// `None`: not of our fleet.
@@ -60,6 +65,8 @@ pub(crate) struct Record {
     /// The machine whose listener is connected as it.
     pub(crate) machine: Option<usize>,
     pub(crate) online: bool,
+    pub(crate) online_from: Ms,
+    pub(crate) offline_from: Ms,
     pub(crate) offline_until: Ms,
     /// The job it was given; it stays after the machine has died, until GitHub gives up.
     pub(crate) job: Option<usize>,
@@ -139,6 +146,8 @@ pub(crate) struct World {
     jobs_late: VecDeque<Ms>,
     no_capacity: Vec<(bool, usize, Ms)>,
     pub(crate) missed: Option<(RunnerId, Ms)>,
+    /// When an operator looked at a record last.
+    pub(crate) looked: BTreeMap<(usize, RunnerId), Ms>,
     /// What each client token was sent with first.
     pub(crate) tokens: BTreeMap<String, String>,
     pub(crate) calls: BTreeMap<Call, u64>,
@@ -165,6 +174,7 @@ impl World {
             jobs_late: VecDeque::new(),
             no_capacity: Vec::new(),
             missed: None,
+            looked: BTreeMap::new(),
             tokens: BTreeMap::new(),
             calls: BTreeMap::new(),
             violation: None,
@@ -207,6 +217,8 @@ impl World {
                 pool: None,
                 machine: None,
                 online: false,
+                online_from: 0,
+                offline_from: 0,
                 offline_until: 0,
                 job: None,
                 busy_from: 0,
@@ -321,8 +333,10 @@ impl World {
             }
             What::Disconnect { lasts } => {
                 let until = self.now + lasts;
-                if let Some(record) = self.records.iter_mut().find(|record| record.online) {
-                    record.offline_until = until;
+                let now = self.now;
+                let connected = |record: &&mut Record| record.online && record.offline_until <= now;
+                if let Some(record) = self.records.iter_mut().find(connected) {
+                    (record.offline_from, record.offline_until) = (until - lasts, until);
                     self.due(until, Due::Happening(Happening::Assign));
                 }
             }
@@ -435,7 +449,7 @@ impl World {
         let id = machine.runner_id;
         let record = self.records.iter_mut().find(|record| record.id == id && record.machine.is_none());
         if let Some(record) = record {
-            (record.online, record.machine) = (true, Some(nth));
+            (record.online, record.online_from, record.machine) = (true, self.now, Some(nth));
             self.say(|| format!("runner {id} is online"));
             self.later(SECOND / 10, Happening::Assign);
             if self.pools[pool].idle_timeout > 0 {
@@ -613,6 +627,8 @@ impl World {
             pool: pool.or(Some(0)),
             machine: None,
             online: false,
+            online_from: 0,
+            offline_from: 0,
             offline_until: 0,
             job: None,
             busy_from: 0,
@@ -622,7 +638,7 @@ impl World {
     }
 
     /// A record is deleted on our demand, and GitHub lets it happen.
-    pub(crate) fn deleted_by_us(&mut self, id: RunnerId) {
+    pub(crate) fn deleted_by_us(&mut self, id: RunnerId, operator: usize) {
         let Some(record) = self.records.iter().find(|record| record.id == id) else { return };
         let working = record.machine.and_then(|machine| self.machines[machine].job);
         let (is_ours, name) = (record.pool.is_some(), record.name.clone());
@@ -633,7 +649,38 @@ impl World {
             let (id, since) = (self.jobs[job].id, clock(self.now - self.jobs[job].started));
             self.violated(format!("the record `{name}` was deleted {since} into its job {id}"));
         }
+        if let Some(why) = self.is_healthy(id, operator) {
+            self.violated(format!("the record `{name}` was deleted, and its runner is {why}"));
+        }
         self.forget(id);
+    }
+
+    /// Returns what speaks for a runner whose record must not be deleted by an operator that has looked at it.
+    ///
+    /// What happens between its look and its DELETE it can't know.
+    fn is_healthy(&self, id: RunnerId, operator: usize) -> Option<String> {
+        let record = self.records.iter().find(|record| record.id == id)?;
+        let pool = &self.pools[record.pool?];
+        let looked = self.looked.get(&(operator, id)).copied().unwrap_or(0);
+        if !record.online || record.online_from >= looked {
+            return None;
+        }
+        let is_away = record.offline_until > looked;
+        if is_away && (looked - record.offline_from.min(looked)) > LOST_AT_THE_EARLIEST {
+            return None;
+        }
+        // No pass saw it while it was connected: to all that can be known, it never was. Without a job that is a pity, no harm.
+        let was_seen = record.machine.is_some_and(|machine| self.machines[machine].marks.seen_online.is_some());
+        if is_away && !was_seen && record.job.is_none() {
+            return None;
+        }
+        if is_away {
+            return Some(format!("disconnected for {} only", clock(looked - record.offline_from)));
+        }
+        let connected = looked - record.online_from;
+        let launched = self.machines[record.machine?].launched;
+        let may_go = pool.trim || self.now >= launched + pool.max_lifetime;
+        (!may_go || connected < IDLE_AT_THE_EARLIEST).then(|| format!("connected for {}", clock(connected)))
     }
 
     // --- what must always hold --------------------------------------------------------------------------------------
