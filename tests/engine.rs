@@ -420,6 +420,58 @@ fn the_check_keeps_min_idle_and_the_idle_window() {
     assert_eq!(said, ["pool `linux` is trimmed to 0 idle runners, fewer than min_idle"]);
 }
 
+/// So many instances that were given up, the latest `slot`th launched last, an hour to some minutes ago.
+fn given_up(count: u32) -> Snapshot {
+    (0..count).fold(snapshot(), |world, slot| {
+        let aged = 3000 - u64::from(slot) * 60;
+        let ended = instance("linux", slot).aged(aged).in_state(InstanceState::Terminated);
+        world.instance(ended.marked(Mark::Draining, 600))
+    })
+}
+
+fn waiting(world: Snapshot) -> Snapshot {
+    (1..=4).fold(world, |world, id| world.job(job(id)))
+}
+
+#[test]
+fn after_three_failed_boots_in_a_row_one_launch_a_pass_is_made() {
+    assert_eq!(planned(&waiting(given_up(2)), &linux()).pools[0].launch, 4);
+    let plan = planned(&waiting(given_up(3)), &linux());
+    assert_eq!((plan.pools[0].launch, held(&plan)), (1, vec![ReasonCode::BootsFail]));
+}
+
+#[test]
+fn an_instance_that_came_online_ends_the_doubt_about_those_before_it() {
+    let came = instance("linux", 9).aged(120).marked(Mark::SeenOnline, 60).in_state(InstanceState::Terminated);
+    assert_eq!(planned(&waiting(given_up(3).instance(came.clone())), &linux()).pools[0].launch, 4);
+    let before = came.aged(3500).marked(Mark::SeenOnline, 3400);
+    assert_eq!(planned(&waiting(given_up(3).instance(before)), &linux()).pools[0].launch, 1);
+    let online = waiting(given_up(3)).instance(instance("linux", 9).aged(60)).runner(runner("linux", 9).online());
+    assert_eq!(planned(&online, &linux()).pools[0].launch, 3);
+}
+
+#[test]
+fn instances_that_ended_with_their_job_or_were_taken_back_have_not_failed_to_boot() {
+    // Too short to be seen online; GitHub has deleted the record with the job.
+    let brief = (0..3).fold(snapshot(), |world, slot| {
+        world.instance(instance("linux", slot).aged(200).in_state(InstanceState::Terminated))
+    });
+    assert_eq!(planned(&waiting(brief), &linux()).pools[0].launch, 4);
+    let dead = |reason: Option<&str>| {
+        (0..3).fold(snapshot(), |world, slot| {
+            let mut ended = instance("linux", slot).aged(200).in_state(InstanceState::ShuttingDown);
+            ended.state_reason = reason.map(str::to_owned);
+            world.instance(ended).runner(runner("linux", slot))
+        })
+    };
+    assert_eq!(planned(&waiting(dead(Some("Server.SpotInstanceTermination"))), &linux()).pools[0].launch, 4);
+    assert_eq!(
+        planned(&waiting(dead(None)), &linux()).pools[0].launch,
+        1,
+        "its record is still there: it never worked"
+    );
+}
+
 /// One of each kind that would be ended.
 fn doomed() -> Snapshot {
     snapshot()

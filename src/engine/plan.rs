@@ -170,6 +170,8 @@ pub enum ReasonCode {
     WrongAccount,
     /// Held: waiting for a second sighting or a grace to pass.
     Confirming,
+    /// Held: launches, all but one, since the pool's latest instances never came online.
+    BootsFail,
     /// Unschedulable: no pool has all of the job's labels.
     NoPool,
     /// Unschedulable now: the pools that could take it are full.

@@ -7,7 +7,7 @@ use super::fleet::{Connection, Instance, Mark, Market, Offering};
 use super::job::CountKind;
 use super::names::{InstanceId, PoolName, RunnerId, RunnerName, Slot};
 use super::plan::{Action, Held, Plan, PoolPlan, Reason, ReasonCode, Step};
-use super::policy::{LAUNCH_WINDOW, LOST_GRACE, Policy, Pool, RECORD_GRACE};
+use super::policy::{BOOTS_IN_DOUBT, LAUNCH_WINDOW, LOST_GRACE, Policy, Pool, RECORD_GRACE};
 use super::snapshot::{ScaleSetDemand, Snapshot};
 use super::states::{State, Unit};
 use super::view::{PoolView, View};
@@ -38,7 +38,13 @@ pub fn plan(snapshot: &Snapshot, policy: &Policy) -> Plan {
                     Ending::Held(reason) => plan.held.push(held(unit, reason)),
                 }
             }
-            actions.extend(demand.into_iter().flat_map(|demand| launches(pool, demand, policy)));
+            let mut launches: Vec<Action> =
+                demand.into_iter().flat_map(|demand| launches(pool, demand, policy)).collect();
+            if let Some(doubt) = boots_in_doubt(pool).filter(|_| launches.len() > 1) {
+                launches.truncate(1);
+                plan.held.push(Held { pool: pool.pool.name.clone(), runner: None, instance_id: None, reason: doubt });
+            }
+            actions.extend(launches);
         }
         drop_repeated_deregistrations(&mut actions);
         plan.pools.push(sums(pool, demand, &actions));
@@ -124,6 +130,33 @@ fn launches(view: &PoolView<'_>, demand: PoolDemand, policy: &Policy) -> Vec<Act
             },
         })
         .collect()
+}
+
+/// Returns why a pool must not launch many at once: its latest instances never came online.
+///
+/// EC2 shows what has ended for an hour, with its tags: so every host knows, and forgets when they do.
+fn boots_in_doubt(view: &PoolView<'_>) -> Option<Reason> {
+    let launched = |unit: &Unit<'_>| unit.instance().and_then(|instance| instance.launched_at);
+    let came_online = |unit: &&Unit<'_>| {
+        unit.is_online() || unit.instance().is_some_and(|instance| instance.mark(Mark::SeenOnline).is_some())
+    };
+    let last_good = view.units.iter().filter(came_online).filter_map(launched).max();
+    let failed = view.units.iter().filter(|unit| launched(unit) > last_good && never_came(unit)).count();
+    let failed = u32::try_from(failed).unwrap_or(u32::MAX);
+    (failed >= BOOTS_IN_DOUBT).then(|| {
+        let message = format!("{failed} instances in a row never came online: one launch a pass until one does");
+        Reason::new(ReasonCode::BootsFail, message)
+    })
+}
+
+/// Returns whether an instance is known to have failed before its runner was online. One that did a short job between two
+/// passes was not seen online either, but GitHub has deleted its record.
+fn never_came(unit: &Unit<'_>) -> bool {
+    let Some(instance) = unit.instance() else { return false };
+    let was_given_up = unit.state == State::BootFailed || instance.mark(Mark::Draining).is_some();
+    let died = unit.state == State::Ending && unit.runner().is_some() && !unit.works();
+    let was_taken_back = instance.state_reason.as_deref() == Some("Server.SpotInstanceTermination");
+    instance.mark(Mark::SeenOnline).is_none() && !unit.is_online() && (was_given_up || died) && !was_taken_back
 }
 
 fn jobs(count: u32) -> String {
