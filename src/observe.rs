@@ -12,14 +12,14 @@ use jiff::Timestamp;
 use self::scale_sets::Wish;
 pub(crate) use self::scale_sets::counted;
 pub use self::scale_sets::{Found, Missing, read_scale_sets};
-use crate::ages::age;
+use crate::ages::{age, short};
 use crate::cli::SourceChoice;
 use crate::comparison::{Books, IN_FLIGHT, Side, Verdict, compare, signed, verdict};
 use crate::config::{Config, Pool};
 use crate::ec2::Fleet;
 use crate::engine::{
-    Connection, CountKind, Demand, Instance, Job, JobId, Listing, PoolName, Runner, RunnerId, ScaleSetDemand, Snapshot,
-    View,
+    Connection, CountKind, Demand, Instance, Job, JobId, Listing, PoolName, Runner, RunnerId, SUPPLY_LASTS,
+    ScaleSetDemand, Snapshot, View,
 };
 use crate::github::{self, Client, ErrorKind, Progress, Scanned};
 use crate::report::Known;
@@ -65,8 +65,15 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
     let Sources { config, client, fleet, .. } = sources;
     let now = Timestamp::now();
     let mut warnings = config.warnings.clone();
-    let instances = instances(fleet, &mut warnings).await;
+    let mut instances = instances(fleet, &mut warnings).await;
     let mut runners = runners(config, client, &mut warnings).await?;
+    let took = age(Timestamp::now(), now);
+    if let Some(instances) = instances.as_mut().filter(|_| took > SUPPLY_LASTS) {
+        // What was launched since then, and lost its record since then, would be in neither list.
+        instances.whole = false;
+        let said = format!("they were read {} before the runners: what was launched since is missing", short(took));
+        warnings.push(Warning::new(WarningCode::InstancesFailed, "instances", said));
+    }
     if let Some(runners) = &mut runners {
         date_records(sources, &mut runners.items, now);
     }

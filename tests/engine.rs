@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use ghascale::engine::build::{instance, job, noon, policy, pool, runner, snapshot};
 use ghascale::engine::{
-    CountKind, HiddenRun, InstanceState, Mark, Market, Offering, Plan, Policy, ReasonCode, SkippedRepository, Slot,
-    Snapshot, Step, check, plan,
+    CountKind, HiddenRun, Instance, InstanceState, Mark, Market, Offering, Plan, Policy, ReasonCode, SkippedRepository,
+    Slot, Snapshot, Step, check, plan,
 };
 
 /// Plans, and lets the second pair of eyes look.
@@ -26,10 +26,18 @@ fn said(plan: &Plan) -> Vec<String> {
             Step::Deregister { runner_id, .. } => format!("deregister {runner_id}"),
             Step::Terminate { instance_id, record: Some(id) } => format!("terminate {instance_id} after {id}"),
             Step::Terminate { instance_id, record: None } => format!("terminate {instance_id}"),
-            Step::Mark { instance_id, mark, set: true } => format!("mark {instance_id} {}", mark.tag()),
-            Step::Mark { instance_id, mark, set: false } => format!("unmark {instance_id} {}", mark.tag()),
+            Step::Mark { instance_id, mark, set: true, record: None } => format!("mark {instance_id} {}", mark.tag()),
+            Step::Mark { instance_id, mark, set: true, record: Some(id) } => {
+                format!("mark {instance_id} {} after {id}", mark.tag())
+            }
+            Step::Mark { instance_id, mark, set: false, .. } => format!("unmark {instance_id} {}", mark.tag()),
         })
         .collect()
+}
+
+/// Its record was found gone long enough ago.
+fn gone(instance: Instance) -> Instance {
+    instance.marked(Mark::Draining, 60)
 }
 
 fn held(plan: &Plan) -> Vec<ReasonCode> {
@@ -154,11 +162,14 @@ fn a_record_that_is_not_of_our_form_is_never_touched() {
 }
 
 #[test]
-fn a_failed_boot_is_deregistered_then_terminated() {
+fn a_failed_boot_is_deregistered_and_its_instance_ended_in_a_later_pass() {
     let world = snapshot().runner(runner("linux", 0)).instance(instance("linux", 0));
     let plan = planned(&world, &linux());
-    assert_eq!(said(&plan), ["deregister 100", "terminate i-linux-0 after 100"]);
-    assert!(plan.actions.iter().all(|action| action.reason.code == ReasonCode::BootFailed));
+    assert_eq!(said(&plan), ["deregister 100", "mark i-linux-0 ghascale:draining after 100"]);
+    assert_eq!(plan.actions[0].reason.code, ReasonCode::BootFailed);
+    assert_eq!(plan.pools[0].end, 0);
+    let plan = planned(&snapshot().instance(gone(instance("linux", 0))), &linux());
+    assert_eq!(said(&plan), ["terminate i-linux-0 after 100"]);
     assert_eq!(plan.pools[0].end, 1);
 }
 
@@ -178,10 +189,10 @@ fn a_disconnect_is_marked_first_and_cleared_when_it_ends() {
 }
 
 #[test]
-fn a_lost_runner_is_deregistered_then_terminated() {
+fn a_lost_runner_is_deregistered_and_its_instance_noted_as_without_a_record() {
     let lost = instance("linux", 0).marked(Mark::SeenOnline, 1800).marked(Mark::OfflineSince, 600);
     let plan = planned(&snapshot().runner(runner("linux", 0).busy()).instance(lost), &linux());
-    assert_eq!(said(&plan), ["deregister 100", "terminate i-linux-0 after 100"]);
+    assert_eq!(said(&plan), ["deregister 100", "mark i-linux-0 ghascale:draining after 100"]);
 }
 
 #[test]
@@ -192,8 +203,34 @@ fn a_lost_runner_whose_job_is_in_progress_stays() {
 }
 
 #[test]
-fn an_instance_without_a_record_is_terminated_unless_a_job_has_its_runner() {
+fn an_instance_is_noted_as_without_a_record_before_it_is_terminated() {
     let world = snapshot().instance(instance("linux", 0));
+    assert_eq!(said(&planned(&world, &linux())), ["mark i-linux-0 ghascale:draining after 100"]);
+    let working = planned(&world.job(job(1).on(100)), &linux());
+    assert_eq!(said(&working), [""; 0]);
+}
+
+#[test]
+fn a_runner_that_was_thought_gone_is_not_ended_before_the_note_is_taken_away() {
+    let thought_gone = gone(instance("linux", 0));
+    let plan = planned(&snapshot().runner(runner("linux", 0)).instance(thought_gone), &linux());
+    assert_eq!(said(&plan), ["unmark i-linux-0 ghascale:draining"]);
+    assert_eq!(held(&plan), [ReasonCode::Confirming]);
+}
+
+#[test]
+fn a_job_of_a_scale_sets_runner_is_known_by_name_too() {
+    // The Actions Service's id of the runner is not the one in the jobs list.
+    let mut by_name = job(1).on(9000);
+    by_name.runner_name = Some(runner("linux", 0).name);
+    let world = snapshot().instance(gone(instance("linux", 0))).job(by_name);
+    let plan = planned(&world, &policy([pool("linux").with_scale_set()]));
+    assert_eq!((said(&plan), held(&plan)), (vec![], vec![ReasonCode::JobInProgress]));
+}
+
+#[test]
+fn an_instance_without_a_record_is_terminated_unless_a_job_has_its_runner() {
+    let world = snapshot().instance(gone(instance("linux", 0)));
     assert_eq!(said(&planned(&world, &linux())), ["terminate i-linux-0 after 100"]);
     let plan = planned(&world.job(job(1).on(100)), &linux());
     assert_eq!((said(&plan), held(&plan)), (vec![], vec![ReasonCode::JobInProgress]));
@@ -204,7 +241,7 @@ fn a_namesakes_job_does_not_keep_an_instance() {
     // The job has a runner of the same name, but of another registration.
     let mut of_namesake = job(1).on(555);
     of_namesake.runner_name = Some(runner("linux", 0).name);
-    let world = snapshot().instance(instance("linux", 0)).job(of_namesake);
+    let world = snapshot().instance(gone(instance("linux", 0))).job(of_namesake);
     assert_eq!(said(&planned(&world, &linux())), ["terminate i-linux-0 after 100"]);
 }
 
@@ -213,10 +250,12 @@ fn of_two_instances_in_a_slot_the_one_with_the_record_stays() {
     let mut second = instance("linux", 0);
     second.id = "i-second".into();
     second.runner_id = Some(ghascale::engine::RunnerId(77));
-    let world = snapshot()
+    let mut world = snapshot()
         .runner(runner("linux", 0).online())
         .instance(instance("linux", 0).marked(Mark::SeenOnline, 60))
-        .instance(second);
+        .instance(second.clone());
+    assert_eq!(said(&planned(&world, &linux())), ["mark i-second ghascale:draining after 77"]);
+    *world.instances.items.last_mut().unwrap() = gone(second);
     assert_eq!(said(&planned(&world, &linux())), ["terminate i-second after 77"]);
 }
 
@@ -225,7 +264,8 @@ fn two_instances_with_one_runners_tag_are_deregistered_once() {
     let mut copied = instance("linux", 0);
     copied.id = "i-copy".into();
     let world = snapshot().runner(runner("linux", 0)).instance(instance("linux", 0)).instance(copied);
-    let expected = ["deregister 100", "terminate i-copy after 100", "terminate i-linux-0 after 100"];
+    let expected =
+        ["deregister 100", "mark i-copy ghascale:draining after 100", "mark i-linux-0 ghascale:draining after 100"];
     assert_eq!(said(&planned(&world, &linux())), expected);
 }
 
@@ -266,7 +306,7 @@ fn an_expired_runner_waits_for_idle_confirm() {
 fn an_expired_runner_loses_its_record_first_and_its_instance_in_a_later_pass() {
     let seen = expired().marked(Mark::IdleSince, 300);
     let plan = planned(&snapshot().runner(runner("linux", 0).online()).instance(seen.clone()), &linux());
-    assert_eq!(said(&plan), ["mark i-linux-0 ghascale:draining", "deregister 100"]);
+    assert_eq!(said(&plan), ["deregister 100", "mark i-linux-0 ghascale:draining after 100"]);
     let plan = planned(&snapshot().instance(seen.clone().marked(Mark::Draining, 59)), &linux());
     assert_eq!(said(&plan), [""; 0]);
     let plan = planned(&snapshot().instance(seen.marked(Mark::Draining, 60)), &linux());
@@ -285,13 +325,160 @@ fn an_expired_runner_that_works_is_never_ended() {
     }
 }
 
+/// A pool of so many idle runners, seen idle for `seconds`, that may be trimmed.
+fn idlers(count: u32, seconds: u64) -> Snapshot {
+    (0..count).fold(snapshot(), |world, slot| {
+        let idle = instance("linux", slot).marked(Mark::SeenOnline, 3000).marked(Mark::IdleSince, seconds);
+        world.runner(runner("linux", slot).online()).instance(idle)
+    })
+}
+
+#[test]
+fn idle_runners_are_left_to_their_hosts_unless_trim_is_on() {
+    assert_eq!(said(&planned(&idlers(3, 300), &linux())), [""; 0]);
+}
+
+#[test]
+fn trimming_marks_at_first_sight_and_waits_for_idle_confirm() {
+    let trimmed = policy([pool("linux").trimmed()]);
+    let fresh =
+        snapshot().runner(runner("linux", 0).online()).instance(instance("linux", 0).marked(Mark::SeenOnline, 3000));
+    assert_eq!(said(&planned(&fresh, &trimmed)), ["mark i-linux-0 ghascale:idle-since"]);
+    assert_eq!(said(&planned(&idlers(1, 299), &trimmed)), [""; 0]);
+    let plan = planned(&idlers(1, 300), &trimmed);
+    assert_eq!(said(&plan), ["deregister 100", "mark i-linux-0 ghascale:draining after 100"]);
+    assert_eq!(plan.actions[0].reason.code, ReasonCode::Surplus);
+}
+
+#[test]
+fn trimming_takes_at_most_half_the_surplus_in_one_pass() {
+    let trimmed = |min_idle| policy([pool("linux").sized(min_idle, 10).trimmed()]);
+    let ends = |world: &Snapshot, policy: &Policy| {
+        let plan = planned(world, policy);
+        plan.actions.iter().filter(|action| matches!(action.step, Step::Deregister { .. })).count()
+    };
+    assert_eq!(ends(&idlers(5, 300), &trimmed(0)), 2);
+    assert_eq!(ends(&idlers(5, 300), &trimmed(3)), 1);
+    assert_eq!(ends(&idlers(5, 300), &trimmed(4)), 1);
+    assert_eq!(ends(&idlers(5, 300), &trimmed(5)), 0);
+    // A pending job is taken by an idle runner: that one is no surplus.
+    assert_eq!(ends(&idlers(2, 300).job(job(1)).job(job(2)), &trimmed(0)), 0);
+}
+
+#[test]
+fn a_runner_on_its_way_makes_no_idle_one_superfluous() {
+    let world = idlers(1, 300).runner(runner("linux", 1)).instance(instance("linux", 1).aged(60));
+    assert_eq!(said(&planned(&world, &policy([pool("linux").sized(1, 10).trimmed()]))), [""; 0]);
+}
+
+#[test]
+fn trimming_ends_the_fallback_before_spot_then_the_oldest() {
+    let mut pool = pool("linux").trimmed();
+    pool.offerings[0].market = Market::Spot;
+    let mut world = idlers(3, 300);
+    world.instances.items[0].market = Market::Spot;
+    world.instances.items[2].market = Market::Spot;
+    let victim = |world: &Snapshot| said(&planned(world, &policy([pool.clone()])))[0].clone();
+    assert_eq!(victim(&world), "deregister 101", "on-demand where spot was wanted");
+    world.instances.items[1].market = Market::Spot;
+    world.instances.items[2].launched_at = Some(noon() - Duration::from_hours(2));
+    assert_eq!(victim(&world), "deregister 102", "the oldest");
+}
+
+#[test]
+fn what_forbids_an_end_forbids_trimming() {
+    let trimmed = policy([pool("linux").trimmed()]);
+    let ends = |world: &Snapshot| {
+        planned(world, &trimmed).actions.iter().any(|action| matches!(action.step, Step::Deregister { .. }))
+    };
+    let quiet = idlers(1, 300);
+    assert!(ends(&quiet));
+    let mut partial = quiet.clone();
+    partial.demand.kind = CountKind::AtLeast;
+    let mut hidden = quiet.clone();
+    hidden.demand.skipped.push(SkippedRepository { repository: "acme/secret".into(), reason: "excluded".into() });
+    let mut young = quiet.clone();
+    young.instances.items[0] = instance("linux", 0).aged(299).marked(Mark::IdleSince, 299);
+    let mut unknown = quiet.clone();
+    unknown.scale_sets.insert("linux".into(), ghascale::engine::ScaleSetDemand::Unknown);
+    let working = quiet.clone().job(job(1).on(100));
+    for (what, world) in
+        [("partial", partial), ("hidden", hidden), ("young", young), ("unknown", unknown), ("working", working)]
+    {
+        assert!(!ends(&world), "{what}");
+    }
+}
+
+#[test]
+fn the_check_keeps_min_idle_and_the_idle_window() {
+    let trimmed = policy([pool("linux").trimmed()]);
+    let plan = planned(&idlers(1, 300), &trimmed);
+    assert!(check(&idlers(1, 299), &trimmed, &plan).is_err(), "too early");
+    assert!(check(&idlers(1, 300), &linux(), &plan).is_err(), "not asked for");
+    let keeps = policy([pool("linux").sized(1, 10).trimmed()]);
+    let said = check(&idlers(1, 300), &keeps, &plan).unwrap_err();
+    assert_eq!(said, ["pool `linux` is trimmed to 0 idle runners, fewer than min_idle"]);
+}
+
+/// So many instances that were given up, the latest `slot`th launched last, an hour to some minutes ago.
+fn given_up(count: u32) -> Snapshot {
+    (0..count).fold(snapshot(), |world, slot| {
+        let aged = 3000 - u64::from(slot) * 60;
+        let ended = instance("linux", slot).aged(aged).in_state(InstanceState::Terminated);
+        world.instance(ended.marked(Mark::Draining, 600))
+    })
+}
+
+fn waiting(world: Snapshot) -> Snapshot {
+    (1..=4).fold(world, |world, id| world.job(job(id)))
+}
+
+#[test]
+fn after_three_failed_boots_in_a_row_one_launch_a_pass_is_made() {
+    assert_eq!(planned(&waiting(given_up(2)), &linux()).pools[0].launch, 4);
+    let plan = planned(&waiting(given_up(3)), &linux());
+    assert_eq!((plan.pools[0].launch, held(&plan)), (1, vec![ReasonCode::BootsFail]));
+}
+
+#[test]
+fn an_instance_that_came_online_ends_the_doubt_about_those_before_it() {
+    let came = instance("linux", 9).aged(120).marked(Mark::SeenOnline, 60).in_state(InstanceState::Terminated);
+    assert_eq!(planned(&waiting(given_up(3).instance(came.clone())), &linux()).pools[0].launch, 4);
+    let before = came.aged(3500).marked(Mark::SeenOnline, 3400);
+    assert_eq!(planned(&waiting(given_up(3).instance(before)), &linux()).pools[0].launch, 1);
+    let online = waiting(given_up(3)).instance(instance("linux", 9).aged(60)).runner(runner("linux", 9).online());
+    assert_eq!(planned(&online, &linux()).pools[0].launch, 3);
+}
+
+#[test]
+fn instances_that_ended_with_their_job_or_were_taken_back_have_not_failed_to_boot() {
+    // Too short to be seen online; GitHub has deleted the record with the job.
+    let brief = (0..3).fold(snapshot(), |world, slot| {
+        world.instance(instance("linux", slot).aged(200).in_state(InstanceState::Terminated))
+    });
+    assert_eq!(planned(&waiting(brief), &linux()).pools[0].launch, 4);
+    let dead = |reason: Option<&str>| {
+        (0..3).fold(snapshot(), |world, slot| {
+            let mut ended = instance("linux", slot).aged(200).in_state(InstanceState::ShuttingDown);
+            ended.state_reason = reason.map(str::to_owned);
+            world.instance(ended).runner(runner("linux", slot))
+        })
+    };
+    assert_eq!(planned(&waiting(dead(Some("Server.SpotInstanceTermination"))), &linux()).pools[0].launch, 4);
+    assert_eq!(
+        planned(&waiting(dead(None)), &linux()).pools[0].launch,
+        1,
+        "its record is still there: it never worked"
+    );
+}
+
 /// One of each kind that would be ended.
 fn doomed() -> Snapshot {
     snapshot()
         .runner(runner("linux", 0))
         .runner(runner("linux", 1))
         .instance(instance("linux", 1))
-        .instance(instance("linux", 2))
+        .instance(gone(instance("linux", 2)))
         .runner(runner("linux", 3))
         .instance(instance("linux", 3).marked(Mark::SeenOnline, 1800).marked(Mark::OfflineSince, 1800))
         .runner(runner("linux", 4))
@@ -328,7 +515,7 @@ fn a_run_with_hidden_jobs_holds_what_could_be_running_one_of_them() {
         since: None,
     });
     let plan = planned(&world, &linux());
-    let expected = ["deregister 100", "deregister 101", "terminate i-linux-1 after 101", "deregister 104"];
+    let expected = ["deregister 100", "deregister 101", "mark i-linux-1 ghascale:draining after 101", "deregister 104"];
     assert_eq!(said(&plan), expected);
     assert_eq!(held(&plan), [ReasonCode::PartialObservation; 2]);
 }

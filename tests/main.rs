@@ -20,5 +20,6 @@ mod readme;
 mod sandbox;
 mod scale_set;
 mod schemas;
+mod simulation;
 mod stories;
 mod world;

@@ -26,6 +26,7 @@ fn some_policy() -> impl Strategy<Value = Policy> {
                 let mut pool =
                     pool(&format!("p{nth}")).labels(&labels).sized(min_idle.min(max), max).priority(priority);
                 pool.has_scale_set = has_scale_set;
+                pool.trim = nth % 2 == 0;
                 if !can_launch {
                     pool.offerings.clear();
                 }
@@ -162,7 +163,7 @@ fn carried_out(mut world: Snapshot, plan: &ghascale::engine::Plan) -> Snapshot {
                     instance.state = InstanceState::Terminated;
                 }
             }
-            Step::Mark { instance_id, mark, set } => {
+            Step::Mark { instance_id, mark, set, .. } => {
                 for instance in world.instances.items.iter_mut().filter(|instance| instance.id == *instance_id) {
                     instance.marks.set(*mark, set.then(noon));
                 }

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! pool NAME labels=A,B [max=N] [min_idle=N] [priority=N] [subnets=A,B] [markets=spot,on-demand]
-//! job N labels=A,B            a pending job            job N on NAME      a runner has it
+//! job N labels=A,B            a pending job            job N on NAME|ID   a runner has it
 //! job N waits                 for an approval          job N done         it is completed, and leaves the list
 //! time 5m                     time passes
 //! NAME online|offline|busy|idle                        what GitHub says of a runner
@@ -13,6 +13,7 @@
 //! NAME instance STATE         running, shutting-down, terminated, stopped
 //! NAME invisible|visible      EC2's lists lag
 //! fail CALL WORD [after] [xN] the next calls fail; `after`: they take effect, and only the answer is lost
+//! slow CALL 5m                the next call takes so long
 //! plan [lost jobs|runners|instances]                   shows the plan; something could not be read whole
 //! apply                       plans and carries it out
 //! show                        shows instances and records
@@ -24,8 +25,8 @@ use std::time::Duration;
 
 use ghascale::engine::build::{job, pool};
 use ghascale::engine::{
-    Connection, CountKind, InstanceState, JobState, Label, Market, Offering, Plan, Runner, Snapshot, WaitReason, check,
-    plan,
+    Connection, CountKind, InstanceState, JobState, Label, Market, Offering, Plan, Runner, RunnerId, Snapshot,
+    WaitReason, check, plan,
 };
 use ghascale::report::{ActionResult, Look, PlanReport};
 use ghascale::services::Clock;
@@ -56,12 +57,15 @@ macro_rules! stories {
 
 stories! {
     a_job_comes_and_goes
+    a_look_grows_old
     a_lost_answer_from_ec2
     a_lost_answer_from_github
     a_peer_takes_the_slot
     a_runner_disconnects_for_a_moment
     a_runner_expires
+    a_runner_connects_as_it_is_given_up
     a_runner_is_lost
+    a_send_is_never_late
     an_instance_is_not_listed_yet
     an_instance_never_boots
     an_orphan_record_is_reaped
@@ -69,6 +73,7 @@ stories! {
     busy_false_in_the_middle_of_a_job
     capacity_runs_out_zone_by_zone
     credentials_are_refused
+    credentials_end_after_a_lost_answer
     jobs_beyond_max
     labels_compete
     min_idle_keeps_a_spare
@@ -124,6 +129,10 @@ impl Story {
             ["job", id, rest @ ..] => self.job(id.parse().unwrap(), rest),
             ["time", time] => self.world.pass(humantime::parse_duration(time).unwrap()),
             ["fail", call, word, rest @ ..] => self.fail(call, word, rest),
+            ["slow", call, time] => {
+                let time = humantime::parse_duration(time).unwrap();
+                self.world.delays.borrow_mut().entry((*call).to_owned()).or_default().push_back(time);
+            }
             ["plan"] => self.plan(&self.world.observe()),
             ["plan", "lost", what] => {
                 let mut seen = self.world.observe();
@@ -178,11 +187,14 @@ impl Story {
                     job.state = JobState::Waiting(WaitReason::Approval);
                 }
             }
-            ["on", name] => {
-                let runner = self.world.record(name).unwrap();
+            ["on", runner] => {
+                let (runner_id, runner_name) = match (runner.parse(), self.world.record(runner)) {
+                    (Ok(id), _) => (RunnerId(id), None),
+                    (Err(_), runner) => runner.map(|runner| (runner.id, Some(runner.name))).unwrap(),
+                };
                 for job in jobs.iter_mut().filter(|job| job.id.0 == id) {
                     job.state = JobState::InProgress;
-                    (job.runner_id, job.runner_name) = (Some(runner.id), Some(runner.name.clone()));
+                    (job.runner_id, job.runner_name) = (Some(runner_id), runner_name.clone());
                 }
             }
             [labels] => {

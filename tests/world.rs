@@ -36,6 +36,8 @@ pub(crate) struct World {
     pub(crate) invisible: RefCell<Vec<InstanceId>>,
     /// How the next calls fail, by the call's name.
     pub(crate) faults: RefCell<BTreeMap<String, VecDeque<Fault>>>,
+    /// How long the next calls take, by the call's name.
+    pub(crate) delays: RefCell<BTreeMap<String, VecDeque<Duration>>>,
     /// Every call, in words.
     pub(crate) calls: RefCell<Vec<String>>,
 }
@@ -60,6 +62,7 @@ impl World {
             instances: RefCell::default(),
             invisible: RefCell::default(),
             faults: RefCell::default(),
+            delays: RefCell::default(),
             calls: RefCell::default(),
         }
     }
@@ -112,6 +115,9 @@ impl World {
 
     fn call(&self, name: &str, words: &str) -> Option<Fault> {
         self.calls.borrow_mut().push(format!("{name} {words}"));
+        if let Some(delay) = self.delays.borrow_mut().get_mut(name).and_then(VecDeque::pop_front) {
+            self.pass(delay);
+        }
         self.faults.borrow_mut().get_mut(name).and_then(VecDeque::pop_front)
     }
 }

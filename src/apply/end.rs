@@ -1,14 +1,18 @@
 //! Ending: a record is looked at once more before it is deleted, and an instance goes only after its record.
 //!
 //! GitHub's DELETE is the last guard, not the first: it has answered 204 for runners in the middle of a job
-//! (terraform-aws-github-runner#5085). What it deletes here was offline for minutes, or idle in two sightings.
+//! (terraform-aws-github-runner#5085). What it deletes here was offline for minutes, or idle in two sightings; and what
+//! could still be running is not ended in the same pass, but noted as without a record.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use super::{Executor, Lessons, Outcome, Result};
+use crate::ages::short;
 use crate::ec2::ErrorClass;
-use crate::engine::{Action, Connection, InstanceId, ReasonCode, Runner, RunnerId, Step};
+use crate::engine::{Action, Connection, InstanceId, JOBS_LAST, Mark, ReasonCode, Runner, RunnerId, Step};
 use crate::github;
 use crate::services::{Clock, Instances, Removed, RunnerRecords};
 
@@ -25,11 +29,11 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         }
         match &action.step {
             Step::Launch { .. } => self.failed(action, "a launch is no end"),
-            Step::Mark { instance_id, mark, set } => {
-                let at = set.then(|| self.clock.now());
-                match self.instances.mark(instance_id, *mark, at).await {
-                    Ok(request_id) => Outcome { request_id, ..self.outcome(action, Result::Done) },
-                    Err(error) => self.refused_by_ec2(action, &error, lessons),
+            Step::Mark { instance_id, mark, set, record } => {
+                match self.still_registered(action, instance_id, *record, gone, lessons).await {
+                    Some(outcome) => outcome,
+                    // The time is taken after the look: the record is gone by then.
+                    None => self.mark(action, instance_id, *mark, set.then(|| self.clock.now()), lessons).await,
                 }
             }
             Step::Deregister { runner_id, instance_id } => {
@@ -39,15 +43,45 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                 }
                 outcome
             }
-            Step::Terminate { instance_id, record } => match record.filter(|record| !gone.contains(record)) {
-                None => self.terminate(action, instance_id, lessons).await,
-                // A list of several pages can miss a record; the record itself can't be missed.
-                Some(record) => match self.runners.runner(record).await {
-                    Ok(None) => self.terminate(action, instance_id, lessons).await,
-                    Ok(Some(_)) => self.skipped(action, format!("the runner of {instance_id} is registered")),
-                    Err(error) => self.refused_by_github(action, &error, lessons),
-                },
-            },
+            Step::Terminate { instance_id, record } => {
+                match self.still_registered(action, instance_id, *record, gone, lessons).await {
+                    Some(outcome) => outcome,
+                    None => self.terminate(action, instance_id, lessons).await,
+                }
+            }
+        }
+    }
+
+    /// Returns how an action ends whose instance's record is still there, or can't be looked at.
+    ///
+    /// A list of several pages can miss a record; the record itself can't be missed.
+    async fn still_registered(
+        &self,
+        action: &Action,
+        instance: &InstanceId,
+        record: Option<RunnerId>,
+        gone: &BTreeSet<RunnerId>,
+        lessons: &RefCell<Lessons>,
+    ) -> Option<Outcome> {
+        let record = record.filter(|record| !gone.contains(record))?;
+        match self.runners.runner(record).await {
+            Ok(None) => None,
+            Ok(Some(_)) => Some(self.skipped(action, format!("the runner of {instance} is registered"))),
+            Err(error) => Some(self.refused_by_github(action, &error, lessons)),
+        }
+    }
+
+    async fn mark(
+        &self,
+        action: &Action,
+        id: &InstanceId,
+        mark: Mark,
+        at: Option<Timestamp>,
+        lessons: &RefCell<Lessons>,
+    ) -> Outcome {
+        match self.instances.mark(id, mark, at).await {
+            Ok(request_id) => Outcome { request_id, ..self.outcome(action, Result::Done) },
+            Err(error) => self.refused_by_ec2(action, &error, lessons),
         }
     }
 
@@ -63,6 +97,10 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
             Ok(None) => self.outcome(action, Result::Done),
             Ok(Some(runner)) => match still_holds(action.reason.code, &runner) {
                 Err(why) => self.skipped(action, why),
+                Ok(()) if is_idle(action) && self.since_seen(lessons) > JOBS_LAST => {
+                    let since = short(self.since_seen(lessons));
+                    self.skipped(action, format!("the jobs were read {since} ago: it may have one"))
+                }
                 Ok(()) => match self.no_instance_came(action.reason.code, id, instance).await {
                     Err(why) => self.skipped(action, why),
                     Ok(()) => self.remove(action, id, lessons).await,
@@ -127,6 +165,11 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
     }
 }
 
+/// Returns whether an action ends a runner that was connected: that it is idle is what the jobs say, too.
+fn is_idle(action: &Action) -> bool {
+    matches!(action.reason.code, ReasonCode::Expired | ReasonCode::Surplus)
+}
+
 /// Returns whether a record is still as it was when its end was decided, or what has changed.
 fn still_holds(reason: ReasonCode, runner: &Runner) -> std::result::Result<(), &'static str> {
     match reason {
@@ -139,8 +182,8 @@ fn still_holds(reason: ReasonCode, runner: &Runner) -> std::result::Result<(), &
         // `busy` of a runner that has been offline for minutes proves nothing; the DELETE itself answers 422 if it is.
         ReasonCode::Lost if runner.connection == Connection::Offline => Ok(()),
         ReasonCode::Lost => Err("it is no longer offline"),
-        ReasonCode::Expired if runner.connection == Connection::Online && !runner.busy => Ok(()),
-        ReasonCode::Expired => Err("it is no longer idle"),
+        ReasonCode::Expired | ReasonCode::Surplus if runner.connection == Connection::Online && !runner.busy => Ok(()),
+        ReasonCode::Expired | ReasonCode::Surplus => Err("it is no longer idle"),
         // Its instance has ended or is stopped: no job can be running, whatever the record says.
         _ => Ok(()),
     }

@@ -16,9 +16,11 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::{Executor, Lessons, Outcome, PoolSettings, Result};
-use crate::ages::age;
+use crate::ages::{age, short};
 use crate::ec2::{self, ErrorClass};
-use crate::engine::{Action, LAUNCH_WINDOW, Label, Market, Offering, RunnerId, RunnerName, Slot, Step, birth_label};
+use crate::engine::{
+    Action, LAUNCH_WINDOW, Label, Market, Offering, RunnerId, RunnerName, SUPPLY_LASTS, Slot, Step, birth_label,
+};
 use crate::github::{self, ErrorKind};
 use crate::services::{Clock, Instances, Launched, Place, Registered, Registration, RunInstance, RunnerRecords};
 
@@ -28,8 +30,8 @@ const OFFERINGS_TRIED: usize = 6;
 const SENDS: u32 = 5;
 /// The longest pause between two sends of one request.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
-/// A launch is never first sent later than this after its registration: its record could be reaped as an orphan.
-const LATEST_FIRST_SEND: Duration = LAUNCH_WINDOW.saturating_sub(Duration::from_mins(1));
+/// A launch is never sent later than this after its registration: its record could be reaped as an orphan.
+const LATEST_SEND: Duration = LAUNCH_WINDOW.saturating_sub(Duration::from_mins(1));
 
 /// The record that a launch holds.
 struct Held {
@@ -58,6 +60,11 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         };
         if let Some(why) = lessons.borrow().against(action) {
             return self.skipped(action, why);
+        }
+        let since_seen = self.since_seen(lessons);
+        if since_seen > SUPPLY_LASTS {
+            return self
+                .skipped(action, format!("the supply was read {} ago: its slot may be taken", short(since_seen)));
         }
         let held = match self.register(action, name, settings, lessons).await {
             Ok(held) => held,
@@ -196,7 +203,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                 offering: offering.clone(),
                 jit_config: held.jit_config.clone(),
             };
-            match self.send(&request, held.since).await? {
+            match self.send(&request, held.since, lessons).await? {
                 Ok((launched, client_token)) => {
                     return Ok(Outcome {
                         instance_id: Some(launched.instance_id),
@@ -241,13 +248,17 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         &self,
         request: &RunInstance,
         registered: Timestamp,
+        lessons: &RefCell<Lessons>,
     ) -> std::result::Result<std::result::Result<(Launched, String), ec2::Error>, GaveUp> {
         let token = self.instances.client_token(request).map_err(|error| GaveUp::Surely(error.to_string()))?;
-        if age(self.clock.now(), registered) > LATEST_FIRST_SEND {
-            return Err(GaveUp::Surely("this process was held up for too long since its registration".into()));
-        }
         let mut unanswered = None;
         for nth in 1..=SENDS {
+            if age(self.clock.now(), registered) > LATEST_SEND {
+                return match unanswered {
+                    Some(why) => self.find(&token, why).await,
+                    None => Err(GaveUp::Surely("this process was held up for too long since its registration".into())),
+                };
+            }
             match self.instances.run(request).await {
                 Ok(launched) => return Ok(Ok((launched, token))),
                 Err(error) if error.class == ErrorClass::TokenMismatch => {
@@ -272,8 +283,13 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                     }
                     self.clock.sleep(self.pause(nth)).await;
                 }
-                // EC2 answers a repetition of a token that launched with that launch: so a refusal now means that no
-                // send before it launched either.
+                // EC2 looks at who asks before it looks at the token: an unanswered send may have launched all the same.
+                Err(error) if error.class == ErrorClass::Credentials && unanswered.is_some() => {
+                    lessons.borrow_mut().halted = Some(not_tried("EC2 refused the credentials"));
+                    return Err(GaveUp::Perhaps(error.to_string()));
+                }
+                // EC2 answers a repetition of a token that launched with that launch: so any other refusal now means that
+                // no send before it launched either.
                 Err(error) => return Ok(Err(error)),
             }
         }

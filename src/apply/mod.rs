@@ -10,11 +10,14 @@ mod launch;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::time::Duration;
+
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream;
 use jiff::Timestamp;
 
+use crate::ages::age;
 use crate::engine::{Action, InstanceId, Offering, Plan, PoolName, RunnerId, Step};
 use crate::services::{Clock, Instances, Place, RunnerRecords};
 
@@ -84,9 +87,11 @@ pub struct Executor<'a, R, I, C> {
     pub listener: &'a dyn Listener,
 }
 
-/// What one run has learned so far, shared by its actions.
+/// What one run knows, and has learned so far, shared by its actions.
 #[derive(Debug, Default)]
 struct Lessons {
+    /// When the observation began that the plan was made from.
+    seen_at: Timestamp,
     /// Nothing more is tried, and why: the credentials were refused.
     halted: Option<String>,
     /// Pools in which no more is launched, and why.
@@ -101,7 +106,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
     /// Marks and ends go first, one after the other; then the pools launch beside each other: the first launch of a pool
     /// alone, to learn whether it can be done at all, then the others at once.
     pub async fn carry_out(&self, plan: &Plan) -> Vec<Outcome> {
-        let lessons = RefCell::new(Lessons::default());
+        let lessons = RefCell::new(Lessons { seen_at: plan.seen_at, ..Lessons::default() });
         let mut gone = BTreeSet::new();
         let mut outcomes: BTreeMap<usize, Outcome> = BTreeMap::new();
         let mut launches: BTreeMap<&PoolName, Vec<(usize, &Action)>> = BTreeMap::new();
@@ -131,6 +136,11 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         let rest = stream::iter(launches).map(launch).buffer_unordered(LAUNCHES_AT_ONCE);
         outcomes.extend(rest.collect::<Vec<_>>().await);
         outcomes
+    }
+
+    /// Returns how old the observation is that the plan was made from.
+    fn since_seen(&self, lessons: &RefCell<Lessons>) -> Duration {
+        age(self.clock.now(), lessons.borrow().seen_at)
     }
 
     fn outcome(&self, action: &Action, result: Result) -> Outcome {

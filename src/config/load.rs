@@ -440,10 +440,6 @@ fn warnings(pools: &[Pool]) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for pool in pools {
         let name = &pool.policy.name;
-        if pool.trim {
-            let said = "`trim` is not used by this version: idle runners end by `idle_timeout` on the host";
-            warnings.push(Warning::new(WarningCode::Degraded, name.as_str(), said));
-        }
         for other in pools.iter().filter(|other| other.policy.name != *name) {
             let has = |labels: &[Label], all: &[Label]| all.iter().all(|label| labels.contains(label));
             let (mine, theirs) = (&pool.policy.labels, &other.policy.labels);
@@ -467,13 +463,13 @@ fn digest(config: &Config) -> String {
         .pools
         .iter()
         .map(|pool| {
-            let Pool { policy, runner_group, scale_set, source, trim, launch } = pool;
+            let Pool { policy, runner_group, scale_set, source, launch } = pool;
             let labels: BTreeSet<&Label> = policy.labels.iter().collect();
             let labels: Vec<String> = labels.iter().map(|label| label.as_str().to_lowercase()).collect();
             let rest = (policy.min_idle, policy.max, policy.priority, &policy.offerings);
-            let times = (policy.boot_timeout, policy.max_lifetime, policy.idle_confirm);
+            let times = (policy.boot_timeout, policy.max_lifetime, policy.idle_confirm, policy.trim);
             format!(
-                "{} {labels:?} {rest:?} {times:?} {runner_group:?} {scale_set:?} {source:?} {trim} {launch:?}",
+                "{} {labels:?} {rest:?} {times:?} {runner_group:?} {scale_set:?} {source:?} {launch:?}",
                 policy.name
             )
         })

@@ -121,8 +121,6 @@ pub struct Pool {
     pub scale_set: Option<String>,
     /// The source asked for; `None` is `auto`.
     pub source: Option<Source>,
-    /// May the control plane end idle runners?
-    pub trim: bool,
     /// What a launch needs; `None` where the file has no image, types or subnets (enough for `status`).
     pub launch: Option<Launch>,
 }

@@ -75,12 +75,12 @@ pub(super) fn read(table: &Table<'_>, fleet: Option<&FleetName>, needs: Needs, f
             boot_timeout: times.boot_timeout,
             max_lifetime: times.max_lifetime,
             idle_confirm: times.idle_confirm,
+            trim,
             has_scale_set: scale_set.is_some(),
         },
         runner_group,
         scale_set: scale_set.as_ref().map(|name| name.value.clone()),
         source,
-        trim,
         launch,
     };
     Read { name, scale_set, pool: Some(pool) }

@@ -46,6 +46,7 @@ pub fn pool(name: &str) -> Pool {
         boot_timeout: Duration::from_mins(5),
         max_lifetime: Duration::from_hours(12),
         idle_confirm: Duration::from_mins(5),
+        trim: false,
         has_scale_set: false,
     }
 }
@@ -62,6 +63,13 @@ impl Pool {
     #[must_use]
     pub fn priority(mut self, priority: i64) -> Self {
         self.priority = priority;
+        self
+    }
+
+    /// Lets the control plane end idle runners.
+    #[must_use]
+    pub fn trimmed(mut self) -> Self {
+        self.trim = true;
         self
     }
 

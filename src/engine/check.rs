@@ -9,7 +9,7 @@ use super::fleet::{Connection, Instance, InstanceState, Runner};
 use super::job::CountKind;
 use super::names::{InstanceId, PoolName, RunnerId, RunnerName, Slot};
 use super::plan::{Action, Plan, Step};
-use super::policy::{LOST_GRACE, Policy};
+use super::policy::{DRAIN_GRACE, LOST_GRACE, Policy};
 use super::snapshot::{ScaleSetDemand, Snapshot};
 
 /// Holds a plan against the invariants.
@@ -21,6 +21,7 @@ pub fn check(snapshot: &Snapshot, policy: &Policy, plan: &Plan) -> Result<(), Ve
     let mut violations: Vec<String> = plan.actions.iter().filter_map(|action| checker.action(action).err()).collect();
     violations.extend(checker.room());
     violations.extend(checker.repetitions());
+    violations.extend(checker.spares());
     if violations.is_empty() { Ok(()) } else { Err(violations) }
 }
 
@@ -86,7 +87,8 @@ impl Checker<'_> {
             if runner.connection == Connection::Offline && runner.busy && !self.was_offline_for_long(instance) {
                 return Err(format!("deregister `{}`, which is busy", runner.name));
             }
-            if runner.connection == Connection::Online && (runner.busy || !self.outlived(instance)) {
+            let may_go = self.outlived(instance) || self.may_be_trimmed(instance);
+            if runner.connection == Connection::Online && (runner.busy || !may_go) {
                 return Err(format!("deregister `{}`, which is online", runner.name));
             }
         } else if runner.connection != Connection::Offline || runner.busy || runner.born.is_none() {
@@ -107,12 +109,16 @@ impl Checker<'_> {
                     return Err(format!("terminate {id}, which is younger than a minute"));
                 }
                 self.no_job(instance.runner_id, None)?;
+                self.no_job_of_name(instance)?;
+                if !self.was_gone_for_long(instance) {
+                    return Err(format!("terminate {id}, whose record was not found gone a while ago"));
+                }
             }
         }
         let id_of_record = instance.runner_id.or(gone_first);
         let record = id_of_record.and_then(|runner| self.record(runner));
-        if record.is_some_and(|record| can_run(instance) && record.connection != Connection::Offline) {
-            return Err(format!("terminate {id}, whose runner is connected"));
+        if record.is_some() && can_run(instance) {
+            return Err(format!("terminate {id}, whose runner is registered"));
         }
         let is_deregistered = |id| {
             let same = |step: &Step| matches!(step, Step::Deregister { runner_id, .. } if *runner_id == id);
@@ -220,6 +226,21 @@ impl Checker<'_> {
         theirs.next().map_or(Ok(()), |job| Err(format!("an end of the runner that has job {}", job.id)))
     }
 
+    fn was_gone_for_long(&self, instance: &Instance) -> bool {
+        let gone =
+            instance.marks.draining.filter(|gone| instance.launched_at.is_some_and(|launched| *gone >= launched));
+        gone.is_some_and(|gone| self.snapshot.now.duration_since(gone).as_secs() >= DRAIN_GRACE.as_secs().cast_signed())
+    }
+
+    /// The jobs list may know the runners of a scale set by other ids: then the name counts too.
+    fn no_job_of_name(&self, instance: &Instance) -> Result<(), String> {
+        let pool = self.policy.pools.iter().find(|pool| Some(&pool.name) == instance.pool.as_ref());
+        let (Some(pool), Some(slot)) = (pool.filter(|pool| pool.has_scale_set), instance.slot) else { return Ok(()) };
+        let name = Some(RunnerName::of(&self.policy.fleet, &pool.name, slot));
+        let mut theirs = self.snapshot.demand.jobs.iter().filter(|job| job.runner_name == name);
+        theirs.next().map_or(Ok(()), |job| Err(format!("an end of the runner that has job {}, by name", job.id)))
+    }
+
     fn was_offline_for_long(&self, instance: &Instance) -> bool {
         let since = instance.marks.offline_since;
         since.is_some_and(|since| {
@@ -229,14 +250,53 @@ impl Checker<'_> {
 
     /// Returns whether an instance is past its life and was seen idle before, long enough ago.
     fn outlived(&self, instance: &Instance) -> bool {
-        let Some(pool) = self.policy.pools.iter().find(|pool| Some(&pool.name) == instance.pool.as_ref()) else {
-            return false;
-        };
-        let longer = |since: Option<jiff::Timestamp>, bound: std::time::Duration| {
-            since
-                .is_some_and(|since| self.snapshot.now.duration_since(since).as_secs() >= bound.as_secs().cast_signed())
-        };
-        longer(instance.launched_at, pool.max_lifetime) && longer(instance.marks.idle_since, pool.idle_confirm)
+        let pool = self.policy.pools.iter().find(|pool| Some(&pool.name) == instance.pool.as_ref());
+        pool.is_some_and(|pool| {
+            self.is_past(instance.launched_at, pool.max_lifetime)
+                && self.is_past(instance.marks.idle_since, pool.idle_confirm)
+        })
+    }
+
+    /// Returns whether an instance is of a pool that may be trimmed, and was seen idle before, long enough ago.
+    fn may_be_trimmed(&self, instance: &Instance) -> bool {
+        let pool = self.policy.pools.iter().find(|pool| Some(&pool.name) == instance.pool.as_ref());
+        pool.is_some_and(|pool| {
+            pool.trim
+                && self.is_past(instance.launched_at, pool.boot_timeout)
+                && self.is_past(
+                    instance.marks.idle_since.filter(|_| instance.marks.idle_since >= instance.launched_at),
+                    pool.idle_confirm,
+                )
+        })
+    }
+
+    fn is_past(&self, since: Option<jiff::Timestamp>, bound: std::time::Duration) -> bool {
+        since.is_some_and(|since| self.snapshot.now.duration_since(since).as_secs() >= bound.as_secs().cast_signed())
+    }
+
+    /// What is trimmed leaves `min_idle` connected runners that don't work.
+    fn spares(&self) -> Vec<String> {
+        let mut violations = Vec::new();
+        for pool in self.policy.pools.iter().filter(|pool| pool.trim) {
+            let is_idle = |runner: &&Runner| {
+                let is_of_pool = runner.name.slot_in(&self.policy.fleet, &pool.name).is_some();
+                is_of_pool && runner.connection == Connection::Online && !runner.busy
+            };
+            let idle: Vec<RunnerId> = self.snapshot.runners.items.iter().filter(is_idle).map(|one| one.id).collect();
+            let trimmed = self.plan.actions.iter().filter(|action| match &action.step {
+                Step::Deregister { runner_id, instance_id: Some(instance) } => {
+                    let instance = self.snapshot.instances.items.iter().find(|one| one.id == *instance);
+                    idle.contains(runner_id) && instance.is_some_and(|one| can_run(one) && !self.outlived(one))
+                }
+                _ => false,
+            });
+            let trimmed = trimmed.count();
+            if trimmed > 0 && idle.len() - trimmed < pool.min_idle as usize {
+                let left = idle.len() - trimmed;
+                violations.push(format!("pool `{}` is trimmed to {left} idle runners, fewer than min_idle", pool.name));
+            }
+        }
+        violations
     }
 }
 

@@ -118,7 +118,7 @@ pub enum Mark {
     OfflineSince,
     /// First sighting of its runner idle where that could end it; cleared by any sign of work.
     IdleSince,
-    /// Its runner was deregistered by us while the instance ran.
+    /// Its runner's record was looked up and is gone, by us or not, while the instance ran.
     Draining,
 }
 

@@ -30,7 +30,9 @@ pub use names::{
 };
 pub use plan::{Action, Held, Plan, PoolPlan, Reason, ReasonCode, Step, Unschedulable};
 pub use planner::plan;
-pub use policy::{DRAIN_GRACE, LAUNCH_WINDOW, LOST_GRACE, Policy, Pool, RECORD_GRACE};
+pub use policy::{
+    BOOTS_IN_DOUBT, DRAIN_GRACE, JOBS_LAST, LAUNCH_WINDOW, LOST_GRACE, Policy, Pool, RECORD_GRACE, SUPPLY_LASTS,
+};
 pub use snapshot::{Listing, ScaleSetDemand, Snapshot};
 pub use states::{State, Unit};
 pub use view::{PoolView, Supply, View};

@@ -1,5 +1,6 @@
 //! The decision: actions, and a reason for each and for each job that gets no runner.
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,8 @@ use super::names::{InstanceId, JobId, Label, PoolName, RunnerId, RunnerName, Slo
 /// What to do, and why. The executor has no choice left to make but the offering.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
+    /// When the observation began that it was made from.
+    pub seen_at: Timestamp,
     /// The sums, by pool name.
     pub pools: Vec<PoolPlan>,
     /// In the order in which they are carried out: marks, ends, launches; by pool, then by slot.
@@ -82,6 +85,8 @@ pub enum Step {
         mark: Mark,
         /// `false` clears it.
         set: bool,
+        /// The record that must be gone first, where the note says that it is.
+        record: Option<RunnerId>,
     },
 }
 
@@ -135,6 +140,8 @@ pub enum ReasonCode {
     Lost,
     /// End: older than `max_lifetime`.
     Expired,
+    /// End: idle, beyond demand and `min_idle`, and the pool may be trimmed.
+    Surplus,
     /// End: an instance without a record, and no job has its runner.
     OrphanInstance,
     /// Deregister: the instance has ended.
@@ -151,7 +158,7 @@ pub enum ReasonCode {
     Idle,
     /// Mark cleared: its runner works.
     Working,
-    /// Mark: we are about to deregister it.
+    /// Mark: its runner is registered no more. Mark cleared: it is after all.
     Draining,
     /// Held: a job in progress names its runner.
     JobInProgress,
@@ -163,6 +170,8 @@ pub enum ReasonCode {
     WrongAccount,
     /// Held: waiting for a second sighting or a grace to pass.
     Confirming,
+    /// Held: launches, all but one, since the pool's latest instances never came online.
+    BootsFail,
     /// Unschedulable: no pool has all of the job's labels.
     NoPool,
     /// Unschedulable now: the pools that could take it are full.

@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 
-use super::fleet::{Connection, Instance, Mark, Offering};
+use super::fleet::{Connection, Instance, Mark, Market, Offering};
 use super::job::CountKind;
-use super::names::{PoolName, RunnerId, RunnerName, Slot};
+use super::names::{InstanceId, PoolName, RunnerId, RunnerName, Slot};
 use super::plan::{Action, Held, Plan, PoolPlan, Reason, ReasonCode, Step};
-use super::policy::{LAUNCH_WINDOW, LOST_GRACE, Policy, Pool};
+use super::policy::{BOOTS_IN_DOUBT, LAUNCH_WINDOW, LOST_GRACE, Policy, Pool, RECORD_GRACE};
 use super::snapshot::{ScaleSetDemand, Snapshot};
 use super::states::{State, Unit};
 use super::view::{PoolView, View};
@@ -22,20 +22,29 @@ pub fn plan(snapshot: &Snapshot, policy: &Policy) -> Plan {
     let supply_is_whole = snapshot.instances.whole && snapshot.runners.whole;
     let guards = Guards::of(snapshot, &view);
 
-    let mut plan = Plan { unschedulable: view.assignment.unschedulable.clone(), ..Plan::default() };
+    let mut plan =
+        Plan { seen_at: snapshot.now, unschedulable: view.assignment.unschedulable.clone(), ..Plan::default() };
     for pool in &view.pools {
         let demand = pool_demand(pool, &view);
         let mut actions = Vec::new();
         if supply_is_whole {
+            let surplus = demand.map_or(0, |demand| surplus(pool, demand));
+            let trimmed = trimmed(pool, surplus, &guards, snapshot.now);
             for unit in &pool.units {
-                actions.extend(mark(unit, &guards));
-                match end(unit, &guards, snapshot.now) {
+                actions.extend(mark(unit, surplus > 0, &guards, snapshot.now));
+                match end(unit, &trimmed, &guards, snapshot.now) {
                     Ending::Nothing => {}
                     Ending::Steps(steps) => actions.extend(steps),
                     Ending::Held(reason) => plan.held.push(held(unit, reason)),
                 }
             }
-            actions.extend(demand.into_iter().flat_map(|demand| launches(pool, demand, policy)));
+            let mut launches: Vec<Action> =
+                demand.into_iter().flat_map(|demand| launches(pool, demand, policy)).collect();
+            if let Some(doubt) = boots_in_doubt(pool).filter(|_| launches.len() > 1) {
+                launches.truncate(1);
+                plan.held.push(Held { pool: pool.pool.name.clone(), runner: None, instance_id: None, reason: doubt });
+            }
+            actions.extend(launches);
         }
         drop_repeated_deregistrations(&mut actions);
         plan.pools.push(sums(pool, demand, &actions));
@@ -123,6 +132,33 @@ fn launches(view: &PoolView<'_>, demand: PoolDemand, policy: &Policy) -> Vec<Act
         .collect()
 }
 
+/// Returns why a pool must not launch many at once: its latest instances never came online.
+///
+/// EC2 shows what has ended for an hour, with its tags: so every host knows, and forgets when they do.
+fn boots_in_doubt(view: &PoolView<'_>) -> Option<Reason> {
+    let launched = |unit: &Unit<'_>| unit.instance().and_then(|instance| instance.launched_at);
+    let came_online = |unit: &&Unit<'_>| {
+        unit.is_online() || unit.instance().is_some_and(|instance| instance.mark(Mark::SeenOnline).is_some())
+    };
+    let last_good = view.units.iter().filter(came_online).filter_map(launched).max();
+    let failed = view.units.iter().filter(|unit| launched(unit) > last_good && never_came(unit)).count();
+    let failed = u32::try_from(failed).unwrap_or(u32::MAX);
+    (failed >= BOOTS_IN_DOUBT).then(|| {
+        let message = format!("{failed} instances in a row never came online: one launch a pass until one does");
+        Reason::new(ReasonCode::BootsFail, message)
+    })
+}
+
+/// Returns whether an instance is known to have failed before its runner was online. One that did a short job between two
+/// passes was not seen online either, but GitHub has deleted its record.
+fn never_came(unit: &Unit<'_>) -> bool {
+    let Some(instance) = unit.instance() else { return false };
+    let was_given_up = unit.state == State::BootFailed || instance.mark(Mark::Draining).is_some();
+    let died = unit.state == State::Ending && unit.runner().is_some() && !unit.works();
+    let was_taken_back = instance.state_reason.as_deref() == Some("Server.SpotInstanceTermination");
+    instance.mark(Mark::SeenOnline).is_none() && !unit.is_online() && (was_given_up || died) && !was_taken_back
+}
+
 fn jobs(count: u32) -> String {
     format!("{count} {}", if count == 1 { "job" } else { "jobs" })
 }
@@ -139,16 +175,53 @@ fn offerings_for(slot: Slot, offerings: &[Offering]) -> Vec<Offering> {
         .collect()
 }
 
+// --- trimming -------------------------------------------------------------------------------------------------------
+
+/// Returns how many runners are idle beyond what the pool is asked for and keeps. One that is on its way may never come: it
+/// makes no idle one superfluous.
+fn surplus(view: &PoolView<'_>, demand: PoolDemand) -> u32 {
+    let (pool, supply) = (view.pool, view.supply());
+    let wanted = demand.pending.saturating_add(pool.min_idle);
+    if pool.trim { supply.idle.saturating_sub(wanted) } else { 0 }
+}
+
+/// Returns the idle runners that are ended in this pass: at most half the surplus, and one at least.
+///
+/// On-demand goes before spot where spot was wanted: it is what is left of a shortage. Then the oldest, and the name of
+/// the instance decides between equals, so that hosts that plan at once agree.
+fn trimmed<'a>(view: &PoolView<'a>, surplus: u32, guards: &Guards, now: Timestamp) -> BTreeSet<&'a InstanceId> {
+    let may_go = |unit: &&Unit<'_>| {
+        let has_booted = unit.instance().and_then(|instance| instance.launched_at);
+        unit.state == State::Idle
+            && has_booted.is_some_and(|launched| age(now, launched) >= unit.pool.boot_timeout)
+            && hindrance(unit, guards, now).is_none()
+    };
+    let is_fallback = |instance: &Instance| {
+        let wants_spot = view.pool.offerings.first().is_some_and(|offering| offering.market == Market::Spot);
+        wants_spot && instance.market == Market::OnDemand
+    };
+    let mut idle: Vec<&Instance> = view.units.iter().filter(may_go).filter_map(Unit::instance).collect();
+    idle.sort_by_key(|instance| (!is_fallback(instance), instance.launched_at, &instance.id));
+    let most = if surplus == 0 { 0 } else { (surplus / 2).max(1) };
+    idle.into_iter().take(most as usize).map(|instance| &instance.id).collect()
+}
+
 // --- marking --------------------------------------------------------------------------------------------------------
 
 /// Returns the notes that the next observation needs on an instance.
-fn mark(unit: &Unit<'_>, guards: &Guards) -> Vec<Action> {
-    let (Some(instance), Some(runner)) = (unit.instance(), unit.runner()) else { return Vec::new() };
+fn mark(unit: &Unit<'_>, is_surplus: bool, guards: &Guards, now: Timestamp) -> Vec<Action> {
+    let Some(instance) = unit.instance() else { return Vec::new() };
     // Without a launch time no mark can be told from one that was copied.
     if matches!(unit.state, State::Ending | State::Stopped | State::Foreign) || instance.launched_at.is_none() {
         return Vec::new();
     }
     let marked = |mark| instance.mark(mark).is_some();
+    let Some(runner) = unit.runner() else {
+        // A young one has most likely done its job and powers itself off.
+        let is_old = instance.launched_at.is_some_and(|launched| age(now, launched) >= RECORD_GRACE);
+        let is_news = is_old && !unit.works() && !marked(Mark::Draining);
+        return is_news.then(|| mark_gone(unit, instance, instance.runner_id)).into_iter().collect();
+    };
     let mut notes = Vec::new();
     if unit.is_online() && !marked(Mark::SeenOnline) {
         notes.push((Mark::SeenOnline, true, Reason::new(ReasonCode::SeenOnline, "its runner is online")));
@@ -160,8 +233,16 @@ fn mark(unit: &Unit<'_>, guards: &Guards) -> Vec<Action> {
     if went_offline && !marked(Mark::OfflineSince) {
         notes.push((Mark::OfflineSince, true, Reason::new(ReasonCode::Offline, "its runner is offline")));
     }
-    if unit.state == State::Expired && !marked(Mark::IdleSince) && guards.against(unit).is_none() {
-        notes.push((Mark::IdleSince, true, Reason::new(ReasonCode::Idle, "its runner is idle, and its life is over")));
+    let why_idle = match unit.state {
+        State::Expired => Some("its runner is idle, and its life is over"),
+        State::Idle if is_surplus => Some("its runner is idle, and more are than needed"),
+        _ => None,
+    };
+    if let Some(why) = why_idle.filter(|_| !marked(Mark::IdleSince) && guards.against(unit).is_none()) {
+        notes.push((Mark::IdleSince, true, Reason::new(ReasonCode::Idle, why)));
+    }
+    if marked(Mark::Draining) {
+        notes.push((Mark::Draining, false, Reason::new(ReasonCode::Draining, "its runner is registered after all")));
     }
     if unit.works() && marked(Mark::IdleSince) {
         notes.push((Mark::IdleSince, false, Reason::new(ReasonCode::Working, "its runner works")));
@@ -170,7 +251,13 @@ fn mark(unit: &Unit<'_>, guards: &Guards) -> Vec<Action> {
 }
 
 fn mark_action(unit: &Unit<'_>, instance: &Instance, mark: Mark, set: bool, reason: Reason) -> Action {
-    action(unit, Step::Mark { instance_id: instance.id.clone(), mark, set }, reason)
+    action(unit, Step::Mark { instance_id: instance.id.clone(), mark, set, record: None }, reason)
+}
+
+/// Returns the note that a record is gone: made only once it is, and then true for ever.
+fn mark_gone(unit: &Unit<'_>, instance: &Instance, record: Option<RunnerId>) -> Action {
+    let reason = Reason::new(ReasonCode::Draining, "its runner is registered no more");
+    action(unit, Step::Mark { instance_id: instance.id.clone(), mark: Mark::Draining, set: true, record }, reason)
 }
 
 // --- ending ---------------------------------------------------------------------------------------------------------
@@ -183,11 +270,15 @@ enum Ending {
 }
 
 /// Returns how a unit is ended, or the guard that holds it back.
-fn end(unit: &Unit<'_>, guards: &Guards, now: Timestamp) -> Ending {
+fn end(unit: &Unit<'_>, trimmed: &BTreeSet<&InstanceId>, guards: &Guards, now: Timestamp) -> Ending {
     let reason = match unit.state {
-        State::Launching | State::Foreign | State::Booting | State::Idle | State::Disconnected | State::Settling => {
-            return Ending::Nothing;
-        }
+        State::Launching | State::Foreign | State::Booting | State::Disconnected => return Ending::Nothing,
+        State::Idle if unit.instance().is_some_and(|instance| trimmed.contains(&instance.id)) => Reason::new(
+            ReasonCode::Surplus,
+            format!("idle for {}, and more are idle than needed (min_idle {})", idle(unit, now), unit.pool.min_idle),
+        ),
+        State::Idle => return Ending::Nothing,
+        State::Settling => return at_work(unit).map_or(Ending::Nothing, Ending::Held),
         State::Busy => return past_its_life(unit, now).map_or(Ending::Nothing, Ending::Held),
         State::Ending if unit.runner().is_none() => return Ending::Nothing,
         State::Ending => Reason::new(ReasonCode::Ended, "its instance has ended"),
@@ -215,30 +306,32 @@ fn end(unit: &Unit<'_>, guards: &Guards, now: Timestamp) -> Ending {
             format!("launched {} ago and idle (max_lifetime {})", launched(unit, now), short(unit.pool.max_lifetime)),
         ),
     };
-    if let Some(held) = guards.against(unit).or_else(|| at_work(unit)).or_else(|| unconfirmed(unit, now)) {
-        return Ending::Held(held);
-    }
-    Ending::Steps(steps(unit, &reason))
+    hindrance(unit, guards, now).map_or_else(|| Ending::Steps(steps(unit, &reason)), Ending::Held)
 }
 
-/// Returns the steps of an end, in order: the record first, the instance last.
+/// Returns the first thing that stands against an end.
+fn hindrance(unit: &Unit<'_>, guards: &Guards, now: Timestamp) -> Option<Reason> {
+    guards.against(unit).or_else(|| at_work(unit)).or_else(|| unconfirmed(unit, now))
+}
+
+/// Returns the steps of an end: of a record, or of an instance whose record has been gone for long.
 ///
-/// An expired runner was connected a moment ago: only its record goes now. Its instance follows as an orphan in a later
-/// pass, after [`super::DRAIN_GRACE`] and another look at the jobs, unless it has powered itself off by then.
+/// No instance that can run goes in one pass with its record. GitHub gives a job to a runner that connects between our
+/// last look and our DELETE, calls the runner idle for a minute more, and grants the DELETE all the same
+/// (terraform-aws-github-runner#5085): so the instance follows as an orphan in a later pass, after
+/// [`super::DRAIN_GRACE`] and another look at the jobs, unless it has powered itself off by then.
 fn steps(unit: &Unit<'_>, reason: &Reason) -> Vec<Action> {
-    let live = unit.instance().filter(|_| unit.state != State::Ending);
     let mut steps = Vec::new();
-    if let (State::Expired, Some(instance)) = (unit.state, live) {
-        let reason = Reason::new(ReasonCode::Draining, "its runner is about to be deregistered");
-        steps.push(mark_action(unit, instance, Mark::Draining, true, reason));
-    }
     if let Some(runner) = unit.runner() {
         let instance_id = unit.instance().map(|instance| instance.id.clone());
         steps.push(action(unit, Step::Deregister { runner_id: runner.id, instance_id }, reason.clone()));
     }
-    if let Some(instance) = live.filter(|_| unit.state != State::Expired) {
-        let record = unit.runner().map(|runner| runner.id).or(instance.runner_id);
+    let Some(instance) = unit.instance().filter(|_| unit.state != State::Ending) else { return steps };
+    let record = unit.runner().map(|runner| runner.id).or(instance.runner_id);
+    if unit.runner().is_none() || unit.state == State::Stopped {
         steps.push(action(unit, Step::Terminate { instance_id: instance.id.clone(), record }, reason.clone()));
+    } else if instance.launched_at.is_some() {
+        steps.push(mark_gone(unit, instance, record));
     }
     steps
 }
@@ -300,7 +393,7 @@ impl Guards {
     /// Returns why a unit must not be ended, whatever else is known of it.
     fn against(&self, unit: &Unit<'_>) -> Option<Reason> {
         let by_jobs = match unit.state {
-            State::Lost | State::OrphanInstance | State::Expired => self.connected.clone(),
+            State::Lost | State::OrphanInstance | State::Expired | State::Idle => self.connected.clone(),
             _ => None,
         };
         self.every.clone().or(by_jobs)
@@ -325,9 +418,16 @@ fn at_work(unit: &Unit<'_>) -> Option<Reason> {
     busy.then(|| Reason::new(ReasonCode::RunnerBusy, "GitHub says that its runner is busy"))
 }
 
-/// Returns what an expired runner still has to wait for: two sightings, and `idle_confirm` between them.
+/// Returns what an end still has to wait for.
+///
+/// An idle runner: two sightings, and `idle_confirm` between them. Any: that the note of its record's absence, which was
+/// wrong, is taken away.
 fn unconfirmed(unit: &Unit<'_>, now: Timestamp) -> Option<Reason> {
-    if unit.state != State::Expired {
+    let was_thought_gone = unit.instance().is_some_and(|instance| instance.mark(Mark::Draining).is_some());
+    if unit.runner().is_some() && was_thought_gone && !matches!(unit.state, State::Ending | State::Stopped) {
+        return Some(Reason::new(ReasonCode::Confirming, "its runner was thought to be registered no more"));
+    }
+    if !matches!(unit.state, State::Expired | State::Idle) {
         return None;
     }
     let confirm = unit.pool.idle_confirm;
@@ -339,6 +439,11 @@ fn unconfirmed(unit: &Unit<'_>, now: Timestamp) -> Option<Reason> {
         )),
         None => Some(Reason::new(ReasonCode::Confirming, format!("idle for the first time of {}", short(confirm)))),
     }
+}
+
+fn idle(unit: &Unit<'_>, now: Timestamp) -> String {
+    let since = unit.instance().and_then(|instance| instance.mark(Mark::IdleSince));
+    since.map_or_else(|| "?".into(), |since| short(age(now, since)))
 }
 
 fn past_its_life(unit: &Unit<'_>, now: Timestamp) -> Option<Reason> {

@@ -11,9 +11,17 @@ pub const LAUNCH_WINDOW: Duration = Duration::from_mins(5);
 pub const LOST_GRACE: Duration = Duration::from_mins(10);
 /// How long an instance may run without a runner record before it is an orphan.
 pub const RECORD_GRACE: Duration = Duration::from_mins(5);
-/// How long after we deregistered a runner its instance is left to itself, so that a job which GitHub had given to it
-/// in that moment shows in the jobs list.
+/// How long after a runner's record was found gone its instance is left to itself, so that a job which GitHub had given to
+/// it in its last moment shows in the jobs list.
 pub const DRAIN_GRACE: Duration = Duration::from_mins(1);
+
+/// So many instances in a row that never came online, and a pool launches one a pass until one does.
+pub const BOOTS_IN_DOUBT: u32 = 3;
+/// How old a look at the supply may be for a launch: an instance that was launched since then can't have failed to boot
+/// yet, and so still has the record that keeps its slot.
+pub const SUPPLY_LASTS: Duration = Duration::from_mins(4);
+/// How old a look at the jobs may be for the end of an idle runner.
+pub const JOBS_LAST: Duration = Duration::from_mins(2);
 
 /// The operator's wishes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +53,8 @@ pub struct Pool {
     pub max_lifetime: Duration,
     /// How long an idle runner must have been seen idle before the control plane may end it.
     pub idle_confirm: Duration,
+    /// May the control plane end idle runners beyond demand and `min_idle`?
+    pub trim: bool,
     /// Its runners may be registered through a scale set: by the Actions Service, of whose ids it isn't proven that they
     /// are the REST API's, and without a label that tells their age.
     pub has_scale_set: bool,
@@ -64,6 +74,7 @@ impl Pool {
             boot_timeout: Duration::MAX,
             max_lifetime: Duration::MAX,
             idle_confirm: Duration::MAX,
+            trim: false,
             has_scale_set: true,
         }
     }

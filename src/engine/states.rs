@@ -32,9 +32,10 @@ pub enum State {
     Disconnected,
     /// The same for longer than the grace.
     Lost,
-    /// An instance without a record, young: its runner may have finished this moment.
+    /// An instance without a record, young or not known to be without one for long: its runner may have finished, or been
+    /// given a job, this moment.
     Settling,
-    /// An instance without a record.
+    /// An instance whose record has been gone for longer than the grace.
     OrphanInstance,
     /// Shutting down, or terminated.
     Ending,
@@ -86,7 +87,9 @@ impl<'a> Unit<'a> {
             Joined::Record(runner) | Joined::Both(_, runner) | Joined::Contradiction(_, runner) => Some(runner.id),
             Joined::Machine(instance) => instance.runner_id,
         };
-        let job = demand.job_of(id, name);
+        // The Actions Service's ids may not be the ones of the jobs list.
+        let by_name = || demand.job_of(None, name).filter(|_| pool.has_scale_set);
+        let job = demand.job_of(id, name).or_else(by_name);
         let state = classify(pool, joined, job, now);
         Self { pool, slot, joined, job, state }
     }
@@ -179,8 +182,9 @@ fn classify(pool: &Pool, joined: Joined<'_>, job: Option<&Job>, now: Timestamp) 
         Contradiction(..) => State::Foreign,
         Machine(instance) => match instance.state {
             Pending | Running => {
-                let drained =
-                    instance.mark(Mark::Draining).is_none() || old(instance.mark(Mark::Draining), DRAIN_GRACE);
+                // A record that is gone never comes back: from then on GitHub gives its runner no job, and one that it gave
+                // before shows in the jobs list by the end of the grace.
+                let drained = old(instance.mark(Mark::Draining), DRAIN_GRACE);
                 if old(instance.launched_at, RECORD_GRACE) && drained { State::OrphanInstance } else { State::Settling }
             }
             ShuttingDown | Terminated => State::Ending,
@@ -283,13 +287,15 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_without_a_record_settles_before_it_is_an_orphan() {
-        assert_eq!(state(Some(instance("linux", 0).aged(299)), None, None), State::Settling);
-        assert_eq!(state(Some(instance("linux", 0).aged(300)), None, None), State::OrphanInstance);
+    fn a_young_instance_without_a_record_settles_before_it_is_an_orphan() {
+        let aged = |seconds| instance("linux", 0).aged(seconds).marked(Mark::Draining, 100);
+        assert_eq!(state(Some(aged(299)), None, None), State::Settling);
+        assert_eq!(state(Some(aged(300)), None, None), State::OrphanInstance);
     }
 
     #[test]
-    fn an_instance_that_we_deregistered_is_left_alone_for_a_while() {
+    fn an_instance_whose_record_is_gone_is_left_alone_for_a_while() {
+        assert_eq!(state(Some(instance("linux", 0)), None, None), State::Settling, "seen without it once");
         let draining = |seconds| instance("linux", 0).marked(Mark::Draining, seconds);
         assert_eq!(state(Some(draining(59)), None, None), State::Settling);
         assert_eq!(state(Some(draining(60)), None, None), State::OrphanInstance);

@@ -75,7 +75,6 @@ impl Scene {
             runner_group: self.group.into(),
             scale_set: pool.has_scale_set.then(|| "set".into()),
             source: None,
-            trim: false,
             launch: None,
         };
         let pools: Vec<Settings> = self.pools.iter().map(settings).collect();

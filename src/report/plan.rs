@@ -222,7 +222,8 @@ impl PlanReport {
         if !self.held.is_empty() {
             let line = |held: &HeldRow| {
                 let runner = held.runner.as_ref().map(RunnerName::as_str);
-                let subject = runner.or(held.instance_id.as_ref().map(InstanceId::as_str)).unwrap_or("?");
+                let subject =
+                    runner.or(held.instance_id.as_ref().map(InstanceId::as_str)).unwrap_or(held.pool.as_str());
                 format!("  held          {subject}  # {}", held.reason.message)
             };
             sections.push(self.held.iter().map(line).collect::<Vec<_>>().join("\n"));

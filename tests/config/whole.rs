@@ -119,14 +119,15 @@ fn an_app_is_named_by_its_number_or_its_client_id() {
 }
 
 #[test]
-fn trim_is_said_to_be_unused() {
-    let warned = |source: &str| {
+fn trim_is_the_engines() {
+    let read = |source: &str| {
         let config = Desk::with(format!("{GOOD}scale_set = \"x\"\ntrim = true\nsource = \"{source}\"\n")).config();
         let codes: Vec<_> = config.warnings.iter().map(|warning| warning.code).collect();
-        (config.pools[0].source, codes)
+        (config.policy().pools[0].trim, config.pools[0].source, codes)
     };
-    assert_eq!(warned("auto"), (None, vec![WarningCode::Degraded]));
-    assert_eq!(warned("scale-set"), (Some(Source::ScaleSet), vec![WarningCode::Degraded]));
+    assert_eq!(read("auto"), (true, None, vec![]));
+    assert_eq!(read("scale-set"), (true, Some(Source::ScaleSet), vec![]));
+    assert!(!Desk::with(GOOD).config().policy().pools[0].trim, "it is off unless it is asked for");
 }
 
 #[test]

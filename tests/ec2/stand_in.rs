@@ -102,12 +102,12 @@ pub(crate) fn pool_from(image: Image, subnet: &str) -> Pool {
             boot_timeout: std::time::Duration::from_mins(5),
             max_lifetime: std::time::Duration::from_hours(12),
             idle_confirm: std::time::Duration::from_mins(5),
+            trim: false,
             has_scale_set: false,
         },
         runner_group: "Default".to_owned(),
         scale_set: None,
         source: None,
-        trim: false,
         launch: Some(Launch {
             image,
             security_groups: Vec::new(),

@@ -156,7 +156,7 @@ fn an_instance_whose_record_goes_by_another_id_is_left_alone() {
     assert!(planned(&world, &pools).actions.is_empty());
     // One that was renewed under the same name is another's: its instance claims it.
     let renewed = snapshot()
-        .instance(instance("linux", 0))
+        .instance(instance("linux", 0).marked(Mark::Draining, 60))
         .instance(ghascale::engine::Instance {
             runner_id: Some(renamed.id),
             id: "i-new".into(),

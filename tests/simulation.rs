@@ -1,0 +1,126 @@
+//! The simulated world: GitHub and EC2 at their worst, from a seed, and the real engine and executor in it.
+//!
+//! A history says who runs when and what goes wrong when. It is played on a virtual clock, step by step; after every
+//! step the world is held against what must never be. One that fails is shrunk, and shown.
+//!
+//! ```text
+//! cargo test simulation                                     the ordinary run
+//! GHASCALE_HISTORIES=100000 cargo test simulation           many more
+//! GHASCALE_SEED=4711 cargo test simulation -- --nocapture   one, step by step
+//! ```
+
+mod chance;
+mod guards;
+mod history;
+mod operator;
+mod play;
+mod report;
+mod services;
+mod world;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use guards::Guard;
+use history::History;
+use play::{play, shrink};
+
+/// Histories in the ordinary run.
+const HISTORIES: u64 = 2000;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap())
+}
+
+/// Shows a failing history: shrunk, then step by step.
+fn show(seed: u64, broken: Option<Guard>) -> String {
+    let history = shrink(&History::of(seed), broken);
+    let verdict = play(&history, broken, true);
+    format!(
+        "seed {seed} fails: {}\n\n{history}\n{}\n\nreplay it with GHASCALE_SEED={seed} cargo test simulation",
+        verdict.violation.unwrap_or_default(),
+        verdict.trace.join("\n"),
+    )
+}
+
+#[test]
+fn no_history_goes_wrong() {
+    if let Some(seed) = number("GHASCALE_SEED") {
+        let history = History::of(seed);
+        let verdict = play(&history, None, true);
+        println!("{history}\n{}", verdict.trace.join("\n"));
+        assert!(verdict.violation.is_none(), "{}", show(seed, None));
+        return;
+    }
+    let count = number("GHASCALE_HISTORIES").unwrap_or(HISTORIES);
+    let (next, failed, passes) = (AtomicU64::new(0), AtomicU64::new(u64::MAX), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= count.min(failed.load(Ordering::Relaxed)) {
+                        return;
+                    }
+                    let verdict = play(&History::of(seed), None, false);
+                    passes.fetch_add(verdict.passes, Ordering::Relaxed);
+                    if verdict.violation.is_some() {
+                        failed.fetch_min(seed, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner();
+    assert!(failed == u64::MAX, "{}", show(failed, None));
+    println!("{count} histories, {} passes", passes.into_inner());
+}
+
+/// Returns the seeds below a number whose histories fail without a guard.
+fn caught(guard: Guard, seeds: u64) -> impl Iterator<Item = u64> {
+    (0..seeds).filter(move |seed| play(&History::of(*seed), Some(guard), false).violation.is_some())
+}
+
+#[test]
+fn without_any_one_guard_some_history_goes_wrong() {
+    // The counts for the documentation: GHASCALE_SURVEY=1000.
+    if let Some(seeds) = number("GHASCALE_SURVEY") {
+        for guard in Guard::ALL {
+            let caught: Vec<u64> = caught(guard, seeds).collect();
+            println!("{guard:?}: {} of {seeds}, the first is {:?}", caught.len(), caught.first());
+        }
+        return;
+    }
+    std::thread::scope(|scope| {
+        for half in Guard::ALL.chunks(Guard::ALL.len().div_ceil(2)) {
+            scope.spawn(move || {
+                for guard in half {
+                    assert!(caught(*guard, HISTORIES).next().is_some(), "{guard:?} can go, and nothing happens");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn no_history_needs_githubs_refusal_to_delete_a_busy_runner() {
+    for seed in 0..200 {
+        let verdict = play(&History::of(seed), Some(Guard::GITHUBS), false);
+        assert_eq!(verdict.violation, None, "{seed}");
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_history() {
+    for seed in 0..5 {
+        let trace = || play(&History::of(seed), None, true).trace;
+        assert_eq!(trace(), trace());
+    }
+}
+
+#[test]
+fn a_failing_history_is_shrunk_to_what_it_needs_to_fail() {
+    let seed = caught(Guard::SlotName, HISTORIES).next().unwrap();
+    let (whole, shrunk) = (History::of(seed), shrink(&History::of(seed), Some(Guard::SlotName)));
+    assert!(play(&shrunk, Some(Guard::SlotName), false).violation.is_some());
+    assert!(shrunk.events.len() < whole.events.len() && shrunk.events.len() <= 3, "{shrunk}");
+}

@@ -1,0 +1,129 @@
+//! Guards, each of which can be taken out: a build of ghascale without it must fail in some history.
+//!
+//! Production code has no switch. A guard is taken out from outside: what the engine sees, what the executor is told, or
+//! what leaves it, is changed as if the guard were not there.
+
+use std::time::Duration;
+
+use ghascale::engine::{Connection, CountKind, Mark, Plan, Policy, Runner, Snapshot, Step};
+
+/// What keeps a history from going wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Guard {
+    /// A runner is idle only if it was in two sightings, far enough apart.
+    IdleWindow,
+    /// A job in progress outweighs whatever the runner's record says.
+    JobCheck,
+    /// GitHub refuses a taken name.
+    SlotName,
+    /// A repeated request carries its first token.
+    Token,
+    /// Another request carries another token.
+    TokenOfRequest,
+    /// What was not read whole ends nothing.
+    PartialObservation,
+    /// Only instances with our tag are ours.
+    FleetTag,
+    /// An instance goes only after its record is gone.
+    RecordGone,
+    /// A record is looked at once more before it is deleted.
+    LookAgain,
+    /// GitHub refuses to delete a busy runner: its own guard, which is not to be relied on.
+    GitHubsRefusal,
+    /// After its record is gone an instance is left alone until the jobs list must show its job.
+    DrainGrace,
+    /// A disconnected runner has time to come back.
+    LostGrace,
+    /// An instance has time to boot.
+    BootTimeout,
+    /// A registration has time to get its instance.
+    LaunchWindow,
+}
+
+impl Guard {
+    /// GitHub's own.
+    pub(crate) const GITHUBS: Self = Self::GitHubsRefusal;
+    /// Ours.
+    pub(crate) const ALL: [Self; 13] = [
+        Self::IdleWindow,
+        Self::JobCheck,
+        Self::SlotName,
+        Self::Token,
+        Self::TokenOfRequest,
+        Self::PartialObservation,
+        Self::FleetTag,
+        Self::RecordGone,
+        Self::LookAgain,
+        Self::DrainGrace,
+        Self::LostGrace,
+        Self::BootTimeout,
+        Self::LaunchWindow,
+    ];
+
+    /// Changes what the engine is given as if the guard were not there.
+    pub(crate) fn distort(self, seen: &mut Snapshot, policy: &mut Policy) {
+        let now = seen.now;
+        match self {
+            Self::IdleWindow => {
+                for instance in &mut seen.instances.items {
+                    if instance.marks.idle_since.is_none() {
+                        instance.marks.idle_since = Some(now);
+                    }
+                }
+                for pool in &mut policy.pools {
+                    pool.idle_confirm = Duration::ZERO;
+                }
+            }
+            Self::JobCheck => seen.demand.jobs.retain(|job| job.runner_id.is_none()),
+            Self::PartialObservation => {
+                (seen.instances.whole, seen.runners.whole) = (true, true);
+                seen.demand.kind = CountKind::Exact;
+            }
+            Self::FleetTag => {
+                for instance in &mut seen.instances.items {
+                    instance.fleet = policy.fleet.clone();
+                }
+            }
+            Self::DrainGrace => {
+                for instance in &mut seen.instances.items {
+                    instance.marks.set(Mark::Draining, instance.launched_at);
+                }
+            }
+            Self::LostGrace => {
+                for instance in &mut seen.instances.items {
+                    instance.marks.set(Mark::OfflineSince, instance.launched_at);
+                }
+            }
+            Self::BootTimeout => {
+                for pool in &mut policy.pools {
+                    pool.boot_timeout = Duration::ZERO;
+                }
+            }
+            Self::LaunchWindow => {
+                for runner in &mut seen.runners.items {
+                    runner.born = runner.born.map(|born| born - Duration::from_hours(1));
+                }
+            }
+            Self::SlotName
+            | Self::Token
+            | Self::TokenOfRequest
+            | Self::RecordGone
+            | Self::LookAgain
+            | Self::GitHubsRefusal => {}
+        }
+    }
+
+    /// Changes what the executor is given as if the guard were not there.
+    pub(crate) fn distort_plan(self, plan: &mut Plan) {
+        if self == Self::RecordGone {
+            plan.actions.retain(|action| !matches!(action.step, Step::Deregister { .. }));
+        }
+    }
+
+    /// Changes what the executor sees of a record as if the guard were not there.
+    pub(crate) fn distort_runner(broken: Option<Self>, runner: &mut Runner) {
+        if broken == Some(Self::LookAgain) {
+            (runner.connection, runner.busy) = (Connection::Offline, false);
+        }
+    }
+}

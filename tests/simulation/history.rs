@@ -1,0 +1,361 @@
+//! A history: who runs when, and what goes wrong when. Made from a seed, and readable without it.
+//!
+//! Nothing in a history depends on another part of it, so that any event can be left out: that is how a failing history
+//! is shrunk.
+
+use std::fmt;
+
+use super::chance::Chance;
+
+/// Milliseconds since the world began.
+pub(crate) type Ms = u64;
+pub(crate) const SECOND: Ms = 1000;
+pub(crate) const MINUTE: Ms = 60 * SECOND;
+
+/// When an instance that has not booted is given up.
+const BOOT_TIMEOUT: Ms = 5 * MINUTE;
+
+/// What is played.
+#[derive(Clone, Debug)]
+pub(crate) struct History {
+    pub(crate) seed: u64,
+    pub(crate) pools: Vec<PoolSetup>,
+    pub(crate) operators: Vec<OperatorSetup>,
+    pub(crate) events: Vec<Event>,
+    /// From here on nothing goes wrong any more.
+    pub(crate) calm_from: Ms,
+    /// From here on no operator runs any more: what is there must end by itself.
+    pub(crate) abandoned_from: Option<Ms>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct PoolSetup {
+    pub(crate) name: &'static str,
+    pub(crate) labels: &'static str,
+    pub(crate) min_idle: u32,
+    pub(crate) max: u32,
+    pub(crate) max_lifetime: Ms,
+    /// On the host; 0 where the operator's own user data has no timers.
+    pub(crate) idle_timeout: Ms,
+    pub(crate) spot: bool,
+    pub(crate) trim: bool,
+}
+
+/// A host that runs `apply` by cron, or a listener that also does when a job arrives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OperatorSetup {
+    pub(crate) every: Ms,
+    pub(crate) offset: Ms,
+    pub(crate) listens: bool,
+    /// How far its clock is ahead or behind.
+    pub(crate) skew: i64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    pub(crate) at: Ms,
+    pub(crate) what: What,
+}
+
+/// What happens. "The next" of something is the next one after the event's time.
+#[derive(Clone, Debug)]
+pub(crate) enum What {
+    /// Jobs are queued.
+    Jobs { count: u64, labels: &'static str, lasts: Ms },
+    /// The oldest job that is not done is cancelled.
+    Cancel,
+    /// The job that ended last is run again.
+    Rerun,
+    /// The next calls of a kind fail.
+    Fail { call: Call, how: Failure, times: u32 },
+    /// An operator's process dies, so many steps from now.
+    Crash { operator: usize, steps: u32 },
+    /// An operator's next step takes this long: a suspended machine, a call that hangs.
+    Pause { operator: usize, steps: u32, lasts: Ms },
+    /// The next instance has this fate.
+    Boot(Fate),
+    /// The next instance isn't shown for this long.
+    Unlisted { lasts: Ms },
+    /// The next job's runner is called busy only after this long.
+    BusyLate { lasts: Ms },
+    /// A busy runner is called idle for this long.
+    BusyFlips { lasts: Ms },
+    /// The next jobs list misses changes of this age and less.
+    JobsLate { lasts: Ms },
+    /// A connected runner is offline for this long.
+    Disconnect { lasts: Ms },
+    /// Some market and subnet have no capacity.
+    NoCapacity { spot: bool, subnet: usize, lasts: Ms },
+    /// EC2 takes its oldest spot instance back.
+    Interruption,
+    /// Somebody stops an instance of ours by hand.
+    Stop,
+    /// Somebody deletes a record of ours by hand.
+    DeleteRecord,
+    /// A list that claims to be whole misses one of our runners, for this long.
+    MissRunner { lasts: Ms },
+}
+
+/// The outward calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Call {
+    ListInstances,
+    ListRunners,
+    ListJobs,
+    Register,
+    Runner,
+    RunnerNamed,
+    Remove,
+    Run,
+    LaunchedFor,
+    LaunchedWith,
+    Terminate,
+    Mark,
+}
+
+/// How a call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// It has no effect, and says why: an EC2 code, or a status of GitHub's.
+    Refused(&'static str),
+    /// It has its effect, and the answer is lost.
+    AnswerLost,
+    /// For lists: a part is missing, and it is known.
+    Part,
+    /// For lists: empty, and nothing says that it should not be.
+    Empty,
+}
+
+/// How an instance boots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Its runner connects after this long.
+    After(Ms),
+    /// Its runner never connects, and nothing on the host runs either.
+    Never,
+    /// EC2 ends it itself after this long.
+    Dies(Ms),
+}
+
+const SUBNETS: u64 = 2;
+const LABELS: [&str; 3] = ["linux", "linux x64", "linux gpu"];
+
+impl History {
+    /// Returns the history of a seed.
+    pub(crate) fn of(seed: u64) -> Self {
+        let mut chance = Chance::new(seed);
+        let pools = pools(&mut chance);
+        let operators = operators(&mut chance);
+        let calm_from = chance.within(8, 18) * MINUTE;
+        let mut events = jobs(&mut chance, &pools, calm_from);
+        for _ in 0..chance.within(4, 16) {
+            let at = chance.below(calm_from);
+            let what = trouble(&mut chance, operators.len());
+            events.push(Event { at, what });
+        }
+        events.sort_by_key(|event| event.at);
+        let abandoned_from = chance.one_in(8).then(|| chance.within(calm_from / 2, calm_from));
+        Self { seed, pools, operators, events, calm_from, abandoned_from }
+    }
+}
+
+fn pools(chance: &mut Chance) -> Vec<PoolSetup> {
+    let names: &[(&str, &str)] = match chance.below(3) {
+        0 => &[("linux", "linux x64")],
+        1 => &[("gpu", "linux gpu")],
+        _ => &[("gpu", "linux gpu"), ("linux", "linux x64")],
+    };
+    let setup = |&(name, labels)| PoolSetup {
+        name,
+        labels,
+        min_idle: chance.pick(&[0, 0, 1, 2]),
+        max: u32::try_from(chance.within(1, 4)).unwrap(),
+        max_lifetime: chance.pick(&[8, 12, 45]) * MINUTE,
+        idle_timeout: chance.pick(&[5, 10, 40, 0]) * MINUTE,
+        spot: chance.one_in(2),
+        trim: chance.one_in(2),
+    };
+    names.iter().map(setup).collect()
+}
+
+fn operators(chance: &mut Chance) -> Vec<OperatorSetup> {
+    let count = chance.pick(&[1, 1, 2, 2, 3, 4]);
+    let setup = |_| OperatorSetup {
+        every: chance.pick(&[45, 60, 60, 120]) * SECOND,
+        offset: chance.pick(&[0, 0, 0, 7, 31]) * SECOND,
+        listens: chance.one_in(4),
+        skew: i64::try_from(chance.below(7)).unwrap() - 3,
+    };
+    (0..count).map(setup).collect()
+}
+
+fn jobs(chance: &mut Chance, pools: &[PoolSetup], until: Ms) -> Vec<Event> {
+    let mut left = 3 * pools.iter().map(|pool| u64::from(pool.max)).sum::<u64>().min(4);
+    let mut events = Vec::new();
+    while left > 0 {
+        let count = chance.within(1, 4).min(left);
+        left -= count;
+        let what = What::Jobs { count, labels: chance.pick(&LABELS), lasts: chance.pick(&[5, 30, 90, 180]) * SECOND };
+        events.push(Event { at: chance.below(until), what });
+    }
+    events
+}
+
+fn trouble(chance: &mut Chance, operators: usize) -> What {
+    let operator = usize::try_from(chance.below(operators as u64)).unwrap();
+    let steps = u32::try_from(chance.within(1, 14)).unwrap();
+    match chance.below(28) {
+        25..=27 => What::Fail {
+            call: chance.pick(&[Call::ListInstances, Call::ListRunners, Call::ListRunners, Call::ListJobs]),
+            how: Failure::Part,
+            times: u32::try_from(chance.within(1, 6)).unwrap(),
+        },
+        22..=24 => What::Boot(Fate::After(BOOT_TIMEOUT + chance.below(60_000))),
+        0..=4 => fault(chance),
+        5 | 6 => What::Crash { operator, steps },
+        7 => What::Pause { operator, steps, lasts: chance.pick(&[20, 90, 200, 280, 400]) * SECOND },
+        8 => What::Boot(match chance.below(5) {
+            0 => Fate::Never,
+            1 => Fate::Dies(chance.within(5, 300) * SECOND),
+            // In the very moment in which it is given up.
+            2 | 3 => Fate::After(BOOT_TIMEOUT + chance.below(30_000)),
+            _ => Fate::After(chance.within(10, 400) * SECOND),
+        }),
+        9 => What::Unlisted { lasts: chance.within(5, 60) * SECOND },
+        10 => What::BusyLate { lasts: chance.within(5, 60) * SECOND },
+        11 => What::BusyFlips { lasts: chance.within(20, 200) * SECOND },
+        12 => What::JobsLate { lasts: chance.within(5, 45) * SECOND },
+        13 => What::Disconnect { lasts: chance.pick(&[20, 100, 650, 900]) * SECOND },
+        14 => What::NoCapacity {
+            spot: chance.one_in(2),
+            subnet: usize::try_from(chance.below(SUBNETS)).unwrap(),
+            lasts: chance.within(60, 400) * SECOND,
+        },
+        15 => What::Interruption,
+        16 => What::Stop,
+        17 => What::DeleteRecord,
+        18 => What::MissRunner { lasts: chance.within(10, 150) * SECOND },
+        19 => What::Cancel,
+        20 => What::Rerun,
+        _ => What::Fail {
+            call: chance.pick(&[Call::ListInstances, Call::ListRunners, Call::ListJobs]),
+            how: chance.pick(&[Failure::Part, Failure::Part, Failure::Empty]),
+            times: u32::try_from(chance.within(1, 4)).unwrap(),
+        },
+    }
+}
+
+fn fault(chance: &mut Chance) -> What {
+    const GITHUB: [&str; 6] = ["502", "reset", "403", "429", "404", "401"];
+    const EC2: [&str; 9] = [
+        "RequestLimitExceeded",
+        "InternalError",
+        "InsufficientInstanceCapacity",
+        "InsufficientFreeAddressesInSubnet",
+        "MaxSpotInstanceCountExceeded",
+        "VcpuLimitExceeded",
+        "InvalidAMIID.NotFound",
+        "UnauthorizedOperation",
+        "RequestTimeout",
+    ];
+    let call = chance.pick(&[
+        Call::Register,
+        Call::Register,
+        Call::Runner,
+        Call::RunnerNamed,
+        Call::Remove,
+        Call::Run,
+        Call::Run,
+        Call::Run,
+        Call::LaunchedFor,
+        Call::LaunchedWith,
+        Call::Terminate,
+        Call::Mark,
+        Call::ListInstances,
+        Call::ListRunners,
+        Call::ListJobs,
+    ]);
+    let how = match call {
+        _ if chance.one_in(3) => Failure::AnswerLost,
+        Call::Register | Call::Runner | Call::RunnerNamed | Call::Remove | Call::ListRunners | Call::ListJobs => {
+            Failure::Refused(chance.pick(&GITHUB))
+        }
+        Call::Terminate | Call::Mark => {
+            Failure::Refused(chance.pick(&["RequestLimitExceeded", "InternalError", "UnauthorizedOperation"]))
+        }
+        Call::Run | Call::LaunchedFor | Call::LaunchedWith | Call::ListInstances => Failure::Refused(chance.pick(&EC2)),
+    };
+    What::Fail { call, how, times: chance.pick(&[1, 1, 2, 5, 6]) }
+}
+
+// --- for people -----------------------------------------------------------------------------------------------------
+
+/// Writes a time as people do: `7m03.250s`.
+pub(crate) fn clock(at: Ms) -> String {
+    format!("{}m{:02}.{:03}s", at / MINUTE, at / SECOND % 60, at % SECOND)
+}
+
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for pool in &self.pools {
+            writeln!(
+                f,
+                "pool {} [{}] min_idle {} max {} max_lifetime {} idle_timeout {}{}{}",
+                pool.name,
+                pool.labels,
+                pool.min_idle,
+                pool.max,
+                clock(pool.max_lifetime),
+                clock(pool.idle_timeout),
+                if pool.spot { ", spot first" } else { "" },
+                if pool.trim { ", trimmed" } else { "" },
+            )?;
+        }
+        for (nth, operator) in self.operators.iter().enumerate() {
+            let listens = if operator.listens { ", and when a job arrives" } else { "" };
+            let (every, offset, skew) = (clock(operator.every), clock(operator.offset), operator.skew);
+            writeln!(f, "operator {nth} every {every} after {offset}{listens}, clock {skew:+}s")?;
+        }
+        for event in &self.events {
+            writeln!(f, "at {}  {}", clock(event.at), event.what)?;
+        }
+        writeln!(f, "calm from {}", clock(self.calm_from))?;
+        match self.abandoned_from {
+            Some(at) => writeln!(f, "abandoned from {}", clock(at)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Jobs { count, labels, lasts } => {
+                write!(f, "{count} jobs [{labels}] are queued, {} of work each", clock(*lasts))
+            }
+            Self::Cancel => f.pad("the oldest job is cancelled"),
+            Self::Rerun => f.pad("the job that ended last is run again"),
+            Self::Fail { call, how, times } => write!(f, "the next {times} {call:?} fail: {how:?}"),
+            Self::Crash { operator, steps } => write!(f, "operator {operator} dies, {steps} steps on"),
+            Self::Pause { operator, steps, lasts } => {
+                write!(f, "operator {operator} stands still for {}, {steps} steps on", clock(*lasts))
+            }
+            Self::Boot(Fate::After(time)) => write!(f, "the next instance boots in {}", clock(*time)),
+            Self::Boot(Fate::Never) => f.pad("the next instance never boots"),
+            Self::Boot(Fate::Dies(time)) => write!(f, "the next instance is ended by EC2 after {}", clock(*time)),
+            Self::Unlisted { lasts } => write!(f, "the next instance is not listed for {}", clock(*lasts)),
+            Self::BusyLate { lasts } => write!(f, "the next job's runner is called idle for {}", clock(*lasts)),
+            Self::BusyFlips { lasts } => write!(f, "a busy runner is called idle for {}", clock(*lasts)),
+            Self::JobsLate { lasts } => write!(f, "the next job's start is not listed for {}", clock(*lasts)),
+            Self::Disconnect { lasts } => write!(f, "a runner is disconnected for {}", clock(*lasts)),
+            Self::NoCapacity { spot, subnet, lasts } => {
+                let market = if *spot { "spot" } else { "on-demand" };
+                write!(f, "no {market} capacity in subnet {subnet} for {}", clock(*lasts))
+            }
+            Self::Interruption => f.pad("EC2 takes its oldest spot instance back"),
+            Self::Stop => f.pad("somebody stops an instance"),
+            Self::DeleteRecord => f.pad("somebody deletes a runner's record"),
+            Self::MissRunner { lasts } => write!(f, "the list of runners misses one for {}", clock(*lasts)),
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! An operator: one host on which the real engine and the real executor run, over and over.
+//!
+//! Every outward call takes two steps, the request's way and the answer's. At each step another operator may run, the
+//! process may stand still, and it may die: then its future is dropped where it stands.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ghascale::ages::age;
+use ghascale::apply::{Executor, Listener, Outcome, PoolSettings};
+use ghascale::engine::build::{fleet, pool};
+use ghascale::engine::{
+    Connection, CountKind, Demand, Instance, InstanceState, Job, JobId, JobState, Label, Listing, Policy, Pool,
+    PoolName, RunId, Runner, SUPPLY_LASTS, Snapshot, check, plan,
+};
+use ghascale::services::{Clock, Place};
+use jiff::Timestamp;
+
+use super::guards::Guard;
+use super::history::{Call, Failure, Ms, OperatorSetup, PoolSetup, SECOND};
+use super::world::{Record, World};
+
+/// One operator's access to the world: its calls, its clock.
+pub(crate) struct Hand {
+    pub(crate) world: Rc<RefCell<World>>,
+    pub(crate) nth: usize,
+    pub(crate) setup: OperatorSetup,
+    /// The guard that this build of ghascale lacks.
+    pub(crate) broken: Option<Guard>,
+    steps: Cell<u64>,
+}
+
+impl Hand {
+    pub(crate) fn new(world: &Rc<RefCell<World>>, nth: usize, setup: OperatorSetup, broken: Option<Guard>) -> Self {
+        Self { world: Rc::clone(world), nth, setup, broken, steps: Cell::new(0) }
+    }
+
+    pub(crate) fn lacks(&self, guard: Guard) -> bool {
+        self.broken == Some(guard)
+    }
+
+    /// Runs as a process does: at its times, until it dies.
+    pub(crate) async fn run(self, policy: Rc<Policy>, pools: Rc<BTreeMap<PoolName, PoolSettings>>) {
+        loop {
+            let now = self.world.borrow().now;
+            let (every, offset) = (self.setup.every, self.setup.offset);
+            let next = (now.saturating_sub(offset) / every + 1) * every + offset;
+            Turn { hand: &self, until: next, is_listening: self.setup.listens, has_begun: false }.await;
+            self.world.borrow_mut().processes[self.nth].passes += 1;
+            self.pass(&policy, &pools).await;
+        }
+    }
+
+    async fn pass(&self, policy: &Policy, pools: &BTreeMap<PoolName, PoolSettings>) {
+        let Some(mut seen) = self.observe().await else { return };
+        let mut policy = policy.clone();
+        if let Some(guard) = self.broken {
+            guard.distort(&mut seen, &mut policy);
+        }
+        let mut plan = plan(&seen, &policy);
+        if let Err(violations) = check(&seen, &policy, &plan) {
+            self.world.borrow_mut().violated(format!("the check: {}", violations.join("; ")));
+            return;
+        }
+        if let Some(guard) = self.broken {
+            guard.distort_plan(&mut plan);
+        }
+        self.world.borrow_mut().say(|| format!("operator {}: {}", self.nth, super::report::short(&plan)));
+        let nonce = || {
+            self.steps.set(self.steps.get() + 1);
+            self.world.borrow().chance(&[5, self.nth as u64, self.steps.get()], u64::MAX)
+        };
+        let executor = Executor { runners: self, instances: self, clock: self, pools, nonce: &nonce, listener: self };
+        executor.carry_out(&plan).await;
+    }
+
+    // --- steps ------------------------------------------------------------------------------------------------------
+
+    /// Goes one step: time passes, others run, the process may die.
+    pub(crate) async fn step(&self) {
+        let nth = self.steps.get();
+        self.steps.set(nth + 1);
+        let until = {
+            let mut world = self.world.borrow_mut();
+            let mut takes = 20 + world.chance(&[6, self.nth as u64, nth], 400);
+            let process = &mut world.processes[self.nth];
+            if let Some((left, lasts)) = process.stands_still {
+                process.stands_still = (left > 1).then(|| (left - 1, lasts));
+                if left <= 1 {
+                    takes += lasts;
+                }
+            }
+            if let Some(left) = process.dies_in {
+                process.dies_in = (left > 1).then(|| left - 1);
+                process.dead |= left <= 1;
+            }
+            if world.processes[self.nth].dead { Ms::MAX } else { world.now + takes }
+        };
+        Turn { hand: self, until, is_listening: false, has_begun: false }.await;
+    }
+
+    /// Makes a call: there, its effect, and back. The error is how it failed.
+    pub(crate) async fn call<T>(
+        &self,
+        call: Call,
+        what: impl FnOnce() -> String,
+        effect: impl FnOnce(&mut World) -> T,
+    ) -> Result<T, Failure> {
+        self.call_unless(call, what, |_, _| false, effect).await
+    }
+
+    /// The same, for a call that can't fail in every way at every time.
+    pub(crate) async fn call_unless<T>(
+        &self,
+        call: Call,
+        what: impl FnOnce() -> String,
+        never: impl FnOnce(&World, Failure) -> bool,
+        effect: impl FnOnce(&mut World) -> T,
+    ) -> Result<T, Failure> {
+        self.step().await;
+        let answer = {
+            let mut world = self.world.borrow_mut();
+            let fault = world.fault(call).filter(|fault| !never(&world, *fault));
+            match fault {
+                Some(failure @ Failure::Refused(_)) => {
+                    world.say(|| format!("operator {}: {call:?} {} -> {failure:?}", self.nth, what()));
+                    Err(failure)
+                }
+                fault => {
+                    world.say(|| {
+                        let fault = fault.map_or(String::new(), |fault| format!(" -> {fault:?}"));
+                        format!("operator {}: {call:?} {}{fault}", self.nth, what())
+                    });
+                    let answer = effect(&mut world);
+                    fault.map_or(Ok(answer), Err)
+                }
+            }
+        };
+        self.step().await;
+        answer
+    }
+
+    // --- observing --------------------------------------------------------------------------------------------------
+
+    /// Reads what is shown, in the order in which ghascale reads it; `None` where nothing usable came.
+    async fn observe(&self) -> Option<Snapshot> {
+        let now = self.now();
+        let instances = self.call(Call::ListInstances, String::new, |world| shown_instances(world)).await;
+        let mut instances = self.listing(Call::ListInstances, instances, shown_instances);
+        let runners = self.call(Call::ListRunners, String::new, |world| shown_runners(world)).await;
+        if runners.as_ref().is_err_and(|failure| *failure == Failure::Refused("401")) {
+            return None;
+        }
+        let runners = self.listing(Call::ListRunners, runners, shown_runners);
+        instances.whole &= age(self.now(), now) <= SUPPLY_LASTS;
+        let jobs = match self.call(Call::ListJobs, String::new, |world| shown_jobs(world)).await {
+            Ok(jobs) => Listing::whole(jobs),
+            Err(Failure::Part) => Listing::partial(shown_jobs(&self.world.borrow()).into_iter().skip(1).collect()),
+            // An empty page that claims to be whole can't be had of jobs: the run says that it has some.
+            Err(_) => return None,
+        };
+        let kind = if jobs.whole { CountKind::Exact } else { CountKind::AtLeast };
+        let demand = Demand { jobs: jobs.items, kind, ..Demand::none() };
+        Some(Snapshot { now, instances, runners, demand, scale_sets: BTreeMap::new() })
+    }
+
+    fn listing<T>(&self, call: Call, answer: Result<Vec<T>, Failure>, shown: fn(&World) -> Vec<T>) -> Listing<T> {
+        match answer {
+            Ok(items) => Listing::whole(items),
+            // EC2 in trouble shows nothing and says that this is all.
+            Err(Failure::Empty) if call == Call::ListInstances => {
+                self.world.borrow_mut().out_of_sight();
+                Listing::whole(Vec::new())
+            }
+            Err(Failure::Part) => {
+                let items = shown(&self.world.borrow());
+                let kept = items.len() / 2;
+                Listing::partial(items.into_iter().take(kept).collect())
+            }
+            Err(_) => Listing::partial(Vec::new()),
+        }
+    }
+}
+
+fn shown_instances(world: &World) -> Vec<Instance> {
+    let shown = world.machines.iter().filter(|machine| {
+        machine.listed_from <= world.now && machine.ended.is_none_or(|ended| ended + 3600 * SECOND > world.now)
+    });
+    shown
+        .map(|machine| Instance {
+            id: machine.id.clone(),
+            fleet: if machine.pool.is_some() { fleet() } else { "another".into() },
+            pool: Some(PoolName::new(machine.pool.map_or("linux", |pool| world.pools[pool].name))),
+            slot: Some(machine.slot),
+            runner_id: Some(machine.runner_id),
+            state: if machine.state == InstanceState::Running && machine.launched + 10 * SECOND > world.now {
+                InstanceState::Pending
+            } else {
+                machine.state
+            },
+            launched_at: Some(world.at(machine.launched)),
+            market: machine.offering.market,
+            instance_type: machine.offering.instance_type.clone(),
+            subnet: machine.ended.is_none().then(|| machine.offering.subnet.clone()),
+            state_reason: machine.reason.map(str::to_owned),
+            marks: machine.marks,
+        })
+        .collect()
+}
+
+fn shown_runners(world: &World) -> Vec<Runner> {
+    let missed = world.missed.filter(|(_, until)| world.now < *until).map(|(id, _)| id);
+    world.records.iter().filter(|record| Some(record.id) != missed).map(|record| shown_runner(world, record)).collect()
+}
+
+/// Returns a record as GitHub shows it.
+pub(crate) fn shown_runner(world: &World, record: &Record) -> Runner {
+    let is_online = record.online && record.offline_until <= world.now;
+    Runner {
+        id: record.id,
+        name: record.name.clone(),
+        connection: if is_online { Connection::Online } else { Connection::Offline },
+        busy: record.job.is_some() && record.busy_from <= world.now && record.flipped_until <= world.now,
+        labels: record.labels.clone(),
+        born: World::born(record),
+    }
+}
+
+fn shown_jobs(world: &World) -> Vec<Job> {
+    let open = world.jobs.iter().filter(|job| job.ended.is_none_or(|ended| ended + 2 * SECOND > world.now));
+    open.filter(|job| job.queued + SECOND <= world.now)
+        .map(|job| {
+            let runner = job.runner.clone().filter(|_| job.start_listed <= world.now);
+            Job {
+                id: JobId(job.id),
+                run_id: RunId(job.id * 10),
+                attempt: 1,
+                repository: "acme/api".into(),
+                name: String::new(),
+                labels: job.labels.clone(),
+                state: if runner.is_some() { JobState::InProgress } else { JobState::Pending },
+                queued_at: Some(world.at(job.queued)),
+                runner_id: runner.as_ref().map(|(id, _)| *id),
+                runner_name: runner.map(|(_, name)| name),
+                url: String::new(),
+            }
+        })
+        .collect()
+}
+
+/// Returns the policy that all operators of a history have.
+pub(crate) fn policy(world: &World, setups: &[PoolSetup]) -> Policy {
+    let pools = setups.iter().enumerate().map(|(nth, setup)| Pool {
+        offerings: world.offerings(nth),
+        max_lifetime: Duration::from_millis(setup.max_lifetime),
+        idle_confirm: Duration::from_secs(120),
+        trim: setup.trim,
+        ..pool(setup.name).labels(setup.labels).sized(setup.min_idle, setup.max)
+    });
+    Policy { fleet: fleet(), pools: pools.collect() }
+}
+
+/// Returns what launches need beside the plan.
+pub(crate) fn settings(policy: &Policy) -> BTreeMap<PoolName, PoolSettings> {
+    let settings =
+        |labels: &[Label]| PoolSettings { place: Place::Group { name: "Default".into(), labels: labels.to_vec() } };
+    policy.pools.iter().map(|pool| (pool.name.clone(), settings(&pool.labels))).collect()
+}
+
+// --- time -----------------------------------------------------------------------------------------------------------
+
+/// Waits for a time, or for a call of the listener's.
+struct Turn<'a> {
+    hand: &'a Hand,
+    until: Ms,
+    is_listening: bool,
+    has_begun: bool,
+}
+
+impl Future for Turn<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let mut world = self.hand.world.borrow_mut();
+        let was_called = self.is_listening && self.has_begun && world.processes[self.hand.nth].called.is_none();
+        if world.now >= self.until || was_called {
+            world.processes[self.hand.nth].called = None;
+            return Poll::Ready(());
+        }
+        if self.is_listening {
+            world.processes[self.hand.nth].called = Some(context.waker().clone());
+        }
+        if self.until != Ms::MAX && !self.has_begun {
+            world.wake_at(self.until, context.waker().clone());
+        }
+        drop(world);
+        self.has_begun = true;
+        Poll::Pending
+    }
+}
+
+impl Clock for Hand {
+    fn now(&self) -> Timestamp {
+        let world = self.world.borrow();
+        world.at(world.now) + Duration::from_secs(3)
+            - Duration::from_secs(u64::try_from(3 - self.setup.skew).unwrap_or(0))
+    }
+
+    async fn sleep(&self, time: Duration) {
+        let until = self.world.borrow().now + u64::try_from(time.as_millis()).unwrap_or(0);
+        Turn { hand: self, until, is_listening: false, has_begun: false }.await;
+    }
+}
+
+impl Listener for Hand {
+    fn ended(&self, outcome: &Outcome) {
+        if let Some(error) = &outcome.error {
+            self.world.borrow_mut().say(|| format!("operator {}: {:?}: {error}", self.nth, outcome.result));
+        }
+    }
+}

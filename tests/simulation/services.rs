@@ -1,0 +1,187 @@
+//! GitHub and EC2 as the executor calls them: the same traits as production, another world behind them.
+
+use ghascale::engine::{InstanceId, Mark, Runner, RunnerId, RunnerName};
+use ghascale::services::{Instances, Launched, Place, Registered, Registration, Removed, RunInstance, RunnerRecords};
+use ghascale::{ec2, github};
+use jiff::Timestamp;
+use secrecy::ExposeSecret as _;
+
+use super::guards::Guard;
+use super::history::{Call, Failure};
+use super::operator::{Hand, shown_runner};
+use super::world::{By, World};
+
+/// What EC2 refuses before it looks whether the token is known.
+const BEFORE_THE_TOKEN: [&str; 4] =
+    ["RequestLimitExceeded", "InternalError", "RequestTimeout", "UnauthorizedOperation"];
+
+fn github_error(failure: Failure) -> github::Error {
+    use github::ErrorKind::{Forbidden, NotFound, RateLimited, Server, Transport, Unauthorized};
+    let kind = match failure {
+        Failure::Refused("401") => Unauthorized,
+        Failure::Refused("403") => Forbidden,
+        Failure::Refused("404") => NotFound,
+        Failure::Refused("429") => RateLimited { until: None },
+        Failure::Refused("502") => Server,
+        _ => Transport,
+    };
+    github::Error { kind, request: "GitHub".into(), status: None, message: format!("{failure:?}"), request_id: None }
+}
+
+fn ec2_error(action: &'static str, failure: Failure) -> ec2::Error {
+    let code = if let Failure::Refused(code) = failure { code } else { "Timeout" };
+    let class = ec2::ErrorClass::of(code, "", None);
+    ec2::Error { class, action, code: code.to_owned(), message: "injected".into(), request_id: None }
+}
+
+impl RunnerRecords for Hand {
+    async fn register(&self, registration: &Registration) -> Result<Registered, github::Error> {
+        let effect = |world: &mut World| {
+            let mut name = registration.name.clone();
+            if world.records.iter().any(|record| record.name == name) {
+                if !self.lacks(Guard::SlotName) {
+                    return Registered::NameTaken;
+                }
+                name = RunnerName::new(format!("{name}-again-{}", world.now));
+            }
+            let Place::Group { labels, .. } = &registration.place else { unreachable!("no pool here has a scale set") };
+            let runner_id = world.enroll(&name, labels);
+            Registered::New { runner_id, jit_config: format!("jit {runner_id}").into() }
+        };
+        self.call(Call::Register, || registration.name.to_string(), effect).await.map_err(github_error)
+    }
+
+    async fn runner(&self, id: RunnerId) -> Result<Option<Runner>, github::Error> {
+        let effect = |world: &mut World| {
+            world.looked.insert((self.nth, id), world.now);
+            let record = world.records.iter().find(|record| record.id == id)?;
+            let mut shown = shown_runner(world, record);
+            Guard::distort_runner(self.broken, &mut shown);
+            Some(shown)
+        };
+        let answer = self.call(Call::Runner, || id.to_string(), effect).await.map_err(github_error);
+        if self.lacks(Guard::RecordGone) { answer.map(|_| None) } else { answer }
+    }
+
+    async fn runner_named(&self, name: &RunnerName) -> Result<Option<Runner>, github::Error> {
+        let effect = |world: &mut World| {
+            let record = world.records.iter().find(|record| record.name == *name)?;
+            Some(shown_runner(world, record))
+        };
+        self.call(Call::RunnerNamed, || name.to_string(), effect).await.map_err(github_error)
+    }
+
+    async fn remove(&self, id: RunnerId) -> Result<Removed, github::Error> {
+        let effect = |world: &mut World| {
+            let Some(record) = world.records.iter().find(|record| record.id == id) else {
+                return Removed::Absent { request_id: None };
+            };
+            // What GitHub shows of it is what it decides by: a busy runner that is called idle is deleted.
+            if shown_runner(world, record).busy && !self.lacks(Guard::GitHubsRefusal) {
+                return Removed::Busy { request_id: None };
+            }
+            world.deleted_by_us(id, self.nth);
+            Removed::Gone { request_id: None }
+        };
+        self.call(Call::Remove, || id.to_string(), effect).await.map_err(github_error)
+    }
+}
+
+impl Instances for Hand {
+    fn client_token(&self, request: &RunInstance) -> Result<String, ec2::Error> {
+        Ok(if self.lacks(Guard::TokenOfRequest) {
+            format!("{} {}", request.name, request.runner_id)
+        } else {
+            format!("{} {}", request.runner_id, request.offering)
+        })
+    }
+
+    async fn run(&self, request: &RunInstance) -> Result<Launched, ec2::Error> {
+        let token = self.client_token(request)?;
+        let known = token.clone();
+        let effect = |world: &mut World| {
+            let token = if self.lacks(Guard::Token) { format!("{token} {}", world.now) } else { token };
+            let whole = format!(
+                "{} {} {} {} {} {}",
+                request.pool,
+                request.slot,
+                request.name,
+                request.runner_id,
+                request.offering,
+                request.jit_config.expose_secret()
+            );
+            let first = world.tokens.entry(token.clone()).or_insert_with(|| whole.clone()).clone();
+            if first != whole {
+                world.violated(format!("the client token of `{first}` was sent with `{whole}`"));
+                return Err("IdempotentParameterMismatch");
+            }
+            if let Some(machine) = world.machines.iter().find(|machine| machine.token == token) {
+                let is_gone = machine.ended.is_some();
+                return if is_gone { Err("IdempotentInstanceTerminated") } else { Ok(machine.id.clone()) };
+            }
+            if !world.has_capacity(&request.offering) {
+                return Err("InsufficientInstanceCapacity");
+            }
+            Ok(world.launch(&request.pool, request.slot, request.runner_id, &request.offering, &token))
+        };
+        let what = || format!("{} {}", request.name, request.offering);
+        // EC2 answers the repetition of a launch with that launch, before it looks for capacity or at the request.
+        let never = |world: &World, failure: Failure| {
+            let is_launched = world.machines.iter().any(|machine| machine.token == known);
+            is_launched && matches!(failure, Failure::Refused(code) if !BEFORE_THE_TOKEN.contains(&code))
+        };
+        let answer = self.call_unless(Call::Run, what, never, effect).await;
+        let answer = answer.and_then(|answer| answer.map_err(Failure::Refused));
+        answer
+            .map(|instance_id| Launched { instance_id, request_id: None })
+            .map_err(|failure| ec2_error("RunInstances", failure))
+    }
+
+    async fn launched_for(&self, id: RunnerId) -> Result<Option<InstanceId>, ec2::Error> {
+        let effect = |world: &mut World| {
+            let listed = world.machines.iter().filter(|machine| machine.listed_from <= world.now && machine.is_live());
+            listed.filter(|machine| machine.runner_id == id).map(|machine| machine.id.clone()).next()
+        };
+        let answer = self.call(Call::LaunchedFor, || id.to_string(), effect).await;
+        answer.map_err(|failure| ec2_error("DescribeInstances", failure))
+    }
+
+    async fn launched_with(&self, token: &str) -> Result<Option<InstanceId>, ec2::Error> {
+        let effect = |world: &mut World| {
+            let listed = world.machines.iter().filter(|machine| machine.listed_from <= world.now);
+            listed.filter(|machine| machine.token == token).map(|machine| machine.id.clone()).next()
+        };
+        let answer = self.call(Call::LaunchedWith, || token.to_owned(), effect).await;
+        answer.map_err(|failure| ec2_error("DescribeInstances", failure))
+    }
+
+    async fn terminate(&self, id: &InstanceId) -> Result<Option<String>, ec2::Error> {
+        let effect = |world: &mut World| {
+            let listed = |machine: &super::world::Machine| machine.id == *id && machine.listed_from <= world.now;
+            let nth = world.machines.iter().position(listed).ok_or("InvalidInstanceID.NotFound")?;
+            world.end(nth, By::Us);
+            Ok(None)
+        };
+        let answer = self.call(Call::Terminate, || id.to_string(), effect).await;
+        answer
+            .and_then(|answer| answer.map_err(Failure::Refused))
+            .map_err(|failure| ec2_error("TerminateInstances", failure))
+    }
+
+    async fn mark(&self, id: &InstanceId, mark: Mark, at: Option<Timestamp>) -> Result<Option<String>, ec2::Error> {
+        let effect = |world: &mut World| {
+            let nth =
+                world.machines.iter().position(|machine| machine.id == *id).ok_or("InvalidInstanceID.NotFound")?;
+            if world.machines[nth].pool.is_none() {
+                world.violated(format!("{id} was marked, and it is not ours"));
+            }
+            // A tag's value is whole seconds.
+            let at = at.and_then(|at| Timestamp::from_second(at.as_second()).ok());
+            world.machines[nth].marks.set(mark, at);
+            Ok(None)
+        };
+        let what = || format!("{id} {mark:?} {}", if at.is_some() { "set" } else { "cleared" });
+        let answer = self.call(Call::Mark, what, effect).await;
+        answer.and_then(|answer| answer.map_err(Failure::Refused)).map_err(|failure| ec2_error("CreateTags", failure))
+    }
+}

@@ -1,0 +1,758 @@
+//! What is true: machines, records, jobs, and what happens to them by itself. What others are *shown* of it is in
+//! [`super::services`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::task::Waker;
+
+use ghascale::engine::build::{fleet, noon};
+use ghascale::engine::{
+    InstanceId, InstanceState, Label, Marks, Offering, PoolName, RunnerId, RunnerName, Signature, Slot, born,
+};
+use jiff::Timestamp;
+
+use super::chance;
+use super::history::{Call, Failure, Fate, History, MINUTE, Ms, PoolSetup, SECOND, What, clock};
+
+/// How long an instance needs to boot where a history says nothing else.
+const BOOT: Ms = 40 * SECOND;
+/// How long GitHub takes to notice that a runner died with its job.
+const GIVES_UP: Ms = 9 * MINUTE;
+/// How long a host without a registration tries before it powers off.
+const DEAD_REGISTRATION: Ms = 90 * SECOND;
+/// The latest that GitHub's `busy` and its jobs list have caught up with a job's start.
+const ALL_KNOW: Ms = 2 * MINUTE;
+
+/// The earliest that a disconnected runner is lost, clocks apart.
+const LOST_AT_THE_EARLIEST: Ms = 9 * MINUTE + 30 * SECOND;
+/// The earliest that a connected runner is known to be idle, clocks apart.
+const IDLE_AT_THE_EARLIEST: Ms = 110 * SECOND;
+
+pub(crate) struct Machine {
+    pub(crate) id: InstanceId,
+    /// `None`: not of our fleet.
+    pub(crate) pool: Option<usize>,
+    pub(crate) slot: Slot,
+    pub(crate) runner_id: RunnerId,
+    pub(crate) offering: Offering,
+    pub(crate) token: String,
+    pub(crate) state: InstanceState,
+    pub(crate) launched: Ms,
+    pub(crate) listed_from: Ms,
+    pub(crate) ended: Option<Ms>,
+    pub(crate) reason: Option<&'static str>,
+    pub(crate) marks: Marks,
+    /// The job it runs.
+    pub(crate) job: Option<usize>,
+    pub(crate) had_job: bool,
+    /// Its registration ended by itself, or somebody else ended it, or it was gone before the launch: it ends by itself.
+    pub(crate) excused: bool,
+    /// Something runs on it that powers it off in time.
+    pub(crate) has_host: bool,
+}
+
+impl Machine {
+    pub(crate) fn is_live(&self) -> bool {
+        !matches!(self.state, InstanceState::ShuttingDown | InstanceState::Terminated)
+    }
+}
+
+pub(crate) struct Record {
+    pub(crate) id: RunnerId,
+    pub(crate) name: RunnerName,
+    pub(crate) labels: Vec<Label>,
+    /// `None`: nobody of ours.
+    pub(crate) pool: Option<usize>,
+    /// The machine whose listener is connected as it.
+    pub(crate) machine: Option<usize>,
+    pub(crate) online: bool,
+    pub(crate) online_from: Ms,
+    pub(crate) offline_from: Ms,
+    pub(crate) offline_until: Ms,
+    /// The job it was given; it stays after the machine has died, until GitHub gives up.
+    pub(crate) job: Option<usize>,
+    pub(crate) busy_from: Ms,
+    pub(crate) flipped_until: Ms,
+}
+
+pub(crate) struct Job {
+    pub(crate) id: u64,
+    pub(crate) labels: Vec<Label>,
+    pub(crate) lasts: Ms,
+    pub(crate) queued: Ms,
+    pub(crate) runner: Option<(RunnerId, RunnerName)>,
+    pub(crate) started: Ms,
+    pub(crate) start_listed: Ms,
+    pub(crate) ended: Option<Ms>,
+}
+
+/// What is due at a time.
+enum Due {
+    /// A step of an operator.
+    Step(Waker),
+    /// Something of the history.
+    Event(What),
+    /// Something of the world.
+    Happening(Happening),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Happening {
+    Booted(usize),
+    HostIdle(usize),
+    LifeOver(usize),
+    EndedByEc2(usize),
+    PoweredOff(usize),
+    Terminated(usize),
+    Assign,
+    JobDone(usize),
+    RecordEnds(RunnerId),
+    GitHubGivesUp(usize),
+}
+
+/// Who ends a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    Us,
+    Host,
+    Ec2,
+}
+
+/// One operator's process, as the world treats it.
+#[derive(Default)]
+pub(crate) struct Process {
+    pub(crate) dies_in: Option<u32>,
+    pub(crate) stands_still: Option<(u32, Ms)>,
+    pub(crate) dead: bool,
+    /// A job has arrived that its listener wants to hear of.
+    pub(crate) called: Option<Waker>,
+    pub(crate) passes: u64,
+}
+
+/// Everything.
+pub(crate) struct World {
+    pub(crate) now: Ms,
+    seed: u64,
+    queue: BTreeMap<(Ms, u64), Due>,
+    serial: u64,
+    pub(crate) pools: Vec<PoolSetup>,
+    pub(crate) machines: Vec<Machine>,
+    pub(crate) records: Vec<Record>,
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) processes: Vec<Process>,
+    faults: BTreeMap<Call, VecDeque<Failure>>,
+    boots: VecDeque<Fate>,
+    unlisted: VecDeque<Ms>,
+    busy_late: VecDeque<Ms>,
+    jobs_late: VecDeque<Ms>,
+    no_capacity: Vec<(bool, usize, Ms)>,
+    pub(crate) missed: Option<(RunnerId, Ms)>,
+    /// When an operator looked at a record last.
+    pub(crate) looked: BTreeMap<(usize, RunnerId), Ms>,
+    /// What each client token was sent with first.
+    pub(crate) tokens: BTreeMap<String, String>,
+    pub(crate) calls: BTreeMap<Call, u64>,
+    pub(crate) violation: Option<String>,
+    pub(crate) trace: Option<Vec<String>>,
+}
+
+impl World {
+    pub(crate) fn new(history: &History, traced: bool) -> Self {
+        let mut world = Self {
+            now: 0,
+            seed: history.seed,
+            queue: BTreeMap::new(),
+            serial: 0,
+            pools: history.pools.clone(),
+            machines: Vec::new(),
+            records: Vec::new(),
+            jobs: Vec::new(),
+            processes: history.operators.iter().map(|_| Process::default()).collect(),
+            faults: BTreeMap::new(),
+            boots: VecDeque::new(),
+            unlisted: VecDeque::new(),
+            busy_late: VecDeque::new(),
+            jobs_late: VecDeque::new(),
+            no_capacity: Vec::new(),
+            missed: None,
+            looked: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            violation: None,
+            trace: traced.then(Vec::new),
+        };
+        for event in &history.events {
+            world.due(event.at, Due::Event(event.what.clone()));
+        }
+        world.strangers();
+        world
+    }
+
+    /// Puts things into the world that look a little like ours, and are not.
+    fn strangers(&mut self) {
+        let offering = self.offerings(0).remove(0);
+        let stranger = Machine {
+            id: InstanceId::new("i-stranger"),
+            pool: None,
+            slot: Slot(0),
+            runner_id: RunnerId(7),
+            offering,
+            token: String::new(),
+            state: InstanceState::Running,
+            launched: 0,
+            listed_from: 0,
+            ended: None,
+            reason: None,
+            marks: Marks::default(),
+            job: None,
+            had_job: false,
+            excused: true,
+            has_host: false,
+        };
+        self.machines.push(stranger);
+        for (id, name) in [(7, "acme-linux-x"), (8, "elsewhere-linux-000")] {
+            self.records.push(Record {
+                id: RunnerId(id),
+                name: RunnerName::new(name),
+                labels: vec![Label::new("theirs")],
+                pool: None,
+                machine: None,
+                online: false,
+                online_from: 0,
+                offline_from: 0,
+                offline_until: 0,
+                job: None,
+                busy_from: 0,
+                flipped_until: 0,
+            });
+        }
+    }
+
+    // --- time -------------------------------------------------------------------------------------------------------
+
+    fn due(&mut self, at: Ms, due: Due) {
+        self.serial += 1;
+        self.queue.insert((at.max(self.now), self.serial), due);
+    }
+
+    fn later(&mut self, after: Ms, happening: Happening) {
+        self.due(self.now + after, Due::Happening(happening));
+    }
+
+    pub(crate) fn wake_at(&mut self, at: Ms, waker: Waker) {
+        self.due(at, Due::Step(waker));
+    }
+
+    /// Lets the next thing happen, if it is due before `until`; returns whether there was one.
+    pub(crate) fn step(&mut self, until: Ms) -> bool {
+        let Some((&(at, serial), _)) = self.queue.first_key_value() else { return false };
+        if at > until {
+            return false;
+        }
+        let due = self.queue.remove(&(at, serial));
+        self.now = at;
+        match due {
+            Some(Due::Step(waker)) => waker.wake(),
+            Some(Due::Event(what)) => self.event(what),
+            Some(Due::Happening(happening)) => self.happen(happening),
+            None => {}
+        }
+        true
+    }
+
+    /// From here on nothing goes wrong any more.
+    pub(crate) fn calm(&mut self) {
+        self.say(|| "--- calm from here on".to_owned());
+        self.faults.clear();
+        for process in &mut self.processes {
+            (process.dies_in, process.stands_still) = (None, None);
+        }
+    }
+
+    pub(crate) fn at(&self, at: Ms) -> Timestamp {
+        noon() + std::time::Duration::from_millis(at)
+    }
+
+    pub(crate) fn say(&mut self, what: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{:>11}  {}", clock(self.now), what()));
+        }
+    }
+
+    pub(crate) fn violated(&mut self, what: impl Into<String>) {
+        let what = what.into();
+        self.say(|| format!("VIOLATED: {what}"));
+        self.violation.get_or_insert(what);
+    }
+
+    /// Returns a number below `bound` that depends on `parts` and the seed alone.
+    pub(crate) fn chance(&self, parts: &[u64], bound: u64) -> u64 {
+        let mut all = vec![self.seed];
+        all.extend(parts);
+        chance::of(&all) % bound
+    }
+
+    // --- the history's events ---------------------------------------------------------------------------------------
+
+    fn event(&mut self, what: What) {
+        self.say(|| format!("* {what}"));
+        match what {
+            What::Jobs { count, labels, lasts } => {
+                for _ in 0..count {
+                    self.queue_job(labels.split_whitespace().map(Label::new).collect(), lasts);
+                }
+            }
+            What::Cancel => self.cancel(),
+            What::Rerun => {
+                let last = self.jobs.iter().filter(|job| job.ended.is_some()).max_by_key(|job| (job.ended, job.id));
+                if let Some((labels, lasts)) = last.map(|job| (job.labels.clone(), job.lasts)) {
+                    self.queue_job(labels, lasts);
+                }
+            }
+            What::Fail { call, how, times } => {
+                self.faults.entry(call).or_default().extend(vec![how; times as usize]);
+            }
+            What::Crash { operator, steps } => {
+                if let Some(process) = self.processes.get_mut(operator) {
+                    process.dies_in = Some(steps);
+                }
+            }
+            What::Pause { operator, steps, lasts } => {
+                if let Some(process) = self.processes.get_mut(operator) {
+                    process.stands_still = Some((steps, lasts));
+                }
+            }
+            What::Boot(fate) => self.boots.push_back(fate),
+            What::Unlisted { lasts } => self.unlisted.push_back(lasts),
+            What::BusyLate { lasts } => self.busy_late.push_back(lasts),
+            What::JobsLate { lasts } => self.jobs_late.push_back(lasts),
+            What::BusyFlips { lasts } => {
+                let until = self.now + lasts;
+                if let Some(record) = self.records.iter_mut().find(|record| record.job.is_some()) {
+                    record.flipped_until = until;
+                }
+            }
+            What::Disconnect { lasts } => {
+                let until = self.now + lasts;
+                let now = self.now;
+                let connected = |record: &&mut Record| record.online && record.offline_until <= now;
+                if let Some(record) = self.records.iter_mut().find(connected) {
+                    (record.offline_from, record.offline_until) = (until - lasts, until);
+                    self.due(until, Due::Happening(Happening::Assign));
+                }
+            }
+            What::NoCapacity { spot, subnet, lasts } => self.no_capacity.push((spot, subnet, self.now + lasts)),
+            What::Interruption => {
+                let spot = |machine: &Machine| {
+                    machine.is_live() && machine.offering.market == ghascale::engine::Market::Spot && machine.has_host
+                };
+                if let Some(nth) = self.machines.iter().position(spot) {
+                    self.machines[nth].reason = Some("Server.SpotInstanceTermination");
+                    self.end(nth, By::Ec2);
+                }
+            }
+            What::Stop => {
+                let ours = |machine: &Machine| machine.pool.is_some() && machine.is_live();
+                if let Some(nth) = self.machines.iter().position(ours) {
+                    self.stop_work(nth);
+                    self.machines[nth].state = InstanceState::Stopped;
+                    self.machines[nth].has_host = false;
+                }
+            }
+            What::DeleteRecord => {
+                let ours = |record: &Record| record.pool.is_some() && record.machine.is_some();
+                if let Some(id) = self.records.iter().find(|record| ours(record)).map(|record| record.id) {
+                    self.excuse(id);
+                    self.forget(id);
+                }
+            }
+            What::MissRunner { lasts } => {
+                let until = self.now + lasts;
+                let ours = self.records.iter().find(|record| record.pool.is_some());
+                self.missed = ours.map(|record| (record.id, until));
+            }
+        }
+    }
+
+    fn queue_job(&mut self, labels: Vec<Label>, lasts: Ms) {
+        let id = self.jobs.len() as u64 + 1;
+        let job = Job { id, labels, lasts, queued: self.now, runner: None, started: 0, start_listed: 0, ended: None };
+        self.jobs.push(job);
+        self.later(SECOND, Happening::Assign);
+        for process in &mut self.processes {
+            if let Some(listener) = process.called.take() {
+                listener.wake();
+            }
+        }
+    }
+
+    fn cancel(&mut self) {
+        let Some(nth) = self.jobs.iter().position(|job| job.ended.is_none()) else { return };
+        if self.jobs[nth].runner.is_none() {
+            self.jobs[nth].ended = Some(self.now);
+        } else {
+            self.later(5 * SECOND, Happening::JobDone(nth));
+        }
+    }
+
+    /// Takes the next way in which a call goes wrong.
+    pub(crate) fn fault(&mut self, call: Call) -> Option<Failure> {
+        *self.calls.entry(call).or_default() += 1;
+        self.faults.get_mut(&call).and_then(VecDeque::pop_front)
+    }
+
+    pub(crate) fn has_capacity(&self, offering: &Offering) -> bool {
+        let spot = offering.market == ghascale::engine::Market::Spot;
+        !self
+            .no_capacity
+            .iter()
+            .any(|&(of, subnet, until)| of == spot && offering.subnet == subnet_name(subnet) && self.now < until)
+    }
+
+    // --- the world's own course -------------------------------------------------------------------------------------
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Assign => self.assign(),
+            Happening::Booted(nth) => self.booted(nth),
+            Happening::HostIdle(nth) => {
+                if !self.machines[nth].had_job {
+                    self.end(nth, By::Host);
+                }
+            }
+            Happening::LifeOver(nth) | Happening::PoweredOff(nth) => self.end(nth, By::Host),
+            Happening::EndedByEc2(nth) => self.end(nth, By::Ec2),
+            Happening::Terminated(nth) => {
+                self.machines[nth].state = InstanceState::Terminated;
+                self.machines[nth].ended = Some(self.now);
+            }
+            Happening::JobDone(nth) => self.job_done(nth),
+            Happening::RecordEnds(id) => {
+                self.excuse(id);
+                self.records.retain(|record| record.id != id);
+            }
+            Happening::GitHubGivesUp(nth) => {
+                let now = self.now;
+                self.jobs[nth].ended.get_or_insert(now);
+                for record in self.records.iter_mut().filter(|record| record.job == Some(nth)) {
+                    record.job = None;
+                }
+            }
+        }
+    }
+
+    fn booted(&mut self, nth: usize) {
+        let machine = &self.machines[nth];
+        if !machine.is_live() || machine.state == InstanceState::Stopped {
+            return;
+        }
+        let Some(pool) = machine.pool else { return };
+        let id = machine.runner_id;
+        let record = self.records.iter_mut().find(|record| record.id == id && record.machine.is_none());
+        if let Some(record) = record {
+            (record.online, record.online_from, record.machine) = (true, self.now, Some(nth));
+            self.say(|| format!("runner {id} is online"));
+            self.later(SECOND / 10, Happening::Assign);
+            if self.pools[pool].idle_timeout > 0 {
+                self.later(self.pools[pool].idle_timeout, Happening::HostIdle(nth));
+            }
+        } else {
+            self.say(|| format!("runner {id} has no registration any more"));
+            self.later(DEAD_REGISTRATION, Happening::PoweredOff(nth));
+        }
+        if self.pools[pool].idle_timeout > 0 {
+            self.later(self.pools[pool].max_lifetime, Happening::LifeOver(nth));
+        }
+    }
+
+    /// GitHub gives waiting jobs to connected runners.
+    fn assign(&mut self) {
+        for nth in 0..self.jobs.len() {
+            let job = &self.jobs[nth];
+            if job.ended.is_some() || job.runner.is_some() {
+                continue;
+            }
+            let fits = |record: &Record| job.labels.iter().all(|label| record.labels.contains(label));
+            let free = |record: &&usize| {
+                let record = &self.records[**record];
+                record.online && record.offline_until <= self.now && record.job.is_none() && fits(record)
+            };
+            let all: Vec<usize> = (0..self.records.len()).collect();
+            let free: Vec<usize> = all.iter().filter(free).copied().collect();
+            if free.is_empty() {
+                continue;
+            }
+            let at = usize::try_from(self.chance(&[1, job.id], free.len() as u64)).unwrap_or(0);
+            self.give(nth, free[at]);
+        }
+    }
+
+    fn give(&mut self, nth: usize, to: usize) {
+        let job = self.jobs[nth].id;
+        let late = self.busy_late.pop_front().unwrap_or_else(|| self.chance(&[7, job], 40 * SECOND));
+        let listed = self.jobs_late.pop_front().unwrap_or_else(|| self.chance(&[8, job], 8 * SECOND));
+        let record = &mut self.records[to];
+        (record.job, record.busy_from) = (Some(nth), self.now + late);
+        let (id, name, machine) = (record.id, record.name.clone(), record.machine);
+        let job = &mut self.jobs[nth];
+        (job.started, job.start_listed) = (self.now, self.now + listed);
+        job.runner = Some((id, name));
+        let (job_id, lasts) = (job.id, job.lasts);
+        if let Some(machine) = machine {
+            (self.machines[machine].job, self.machines[machine].had_job) = (Some(nth), true);
+        }
+        self.say(|| format!("runner {id} starts job {job_id}"));
+        self.later(lasts, Happening::JobDone(nth));
+    }
+
+    fn job_done(&mut self, nth: usize) {
+        if self.jobs[nth].ended.is_some() {
+            return;
+        }
+        let Some(machine) = self.machines.iter().position(|machine| machine.job == Some(nth)) else { return };
+        let (id, now) = (self.machines[machine].runner_id, self.now);
+        self.jobs[nth].ended = Some(now);
+        self.machines[machine].job = None;
+        let job = self.jobs[nth].id;
+        self.say(|| format!("job {job} is done"));
+        self.later(3 * SECOND, Happening::RecordEnds(id));
+        self.later(5 * SECOND, Happening::PoweredOff(machine));
+    }
+
+    /// Ends a machine, whoever does it.
+    pub(crate) fn end(&mut self, nth: usize, by: By) {
+        if !self.machines[nth].is_live() {
+            return;
+        }
+        if by == By::Us
+            && let Some(job) = self.machines[nth].job
+        {
+            let (id, job) = (self.machines[nth].id.clone(), self.jobs[job].id);
+            self.violated(format!("{id} was terminated while its job {job} ran"));
+        }
+        if by == By::Us && self.machines[nth].pool.is_none() {
+            self.violated(format!("{} was terminated, and it is not ours", self.machines[nth].id));
+        }
+        let id = self.machines[nth].id.clone();
+        self.say(|| format!("{id} is ended by {by:?}"));
+        self.stop_work(nth);
+        self.machines[nth].state = InstanceState::ShuttingDown;
+        let after = (20 + self.chance(&[2, nth as u64], 20)) * SECOND;
+        self.later(after, Happening::Terminated(nth));
+    }
+
+    fn stop_work(&mut self, nth: usize) {
+        for record in self.records.iter_mut().filter(|record| record.machine == Some(nth)) {
+            record.online = false;
+        }
+        if let Some(job) = self.machines[nth].job.take() {
+            self.later(GIVES_UP, Happening::GitHubGivesUp(job));
+        }
+    }
+
+    /// EC2 shows none of its instances: what has no registration any more is out of everybody's sight.
+    pub(crate) fn out_of_sight(&mut self) {
+        let records: Vec<RunnerId> = self.records.iter().map(|record| record.id).collect();
+        for machine in self.machines.iter_mut().filter(|machine| !records.contains(&machine.runner_id)) {
+            machine.excused = true;
+        }
+    }
+
+    /// A record ends otherwise than by us: what its machine still does is not our doing.
+    fn excuse(&mut self, id: RunnerId) {
+        for machine in self.machines.iter_mut().filter(|machine| machine.runner_id == id) {
+            machine.excused = true;
+        }
+    }
+
+    /// A record goes; its host notices sooner or later.
+    pub(crate) fn forget(&mut self, id: RunnerId) {
+        let Some(at) = self.records.iter().position(|record| record.id == id) else { return };
+        let record = self.records.remove(at);
+        if let (Some(machine), None) = (record.machine, record.job) {
+            let after = MINUTE + self.chance(&[3, id.0], 4 * MINUTE);
+            self.later(after, Happening::PoweredOff(machine));
+        }
+    }
+
+    // --- what calls do ----------------------------------------------------------------------------------------------
+
+    pub(crate) fn launch(
+        &mut self,
+        pool: &PoolName,
+        slot: Slot,
+        runner_id: RunnerId,
+        offering: &Offering,
+        token: &str,
+    ) -> InstanceId {
+        let nth = self.machines.len();
+        let id = InstanceId::new(format!("i-{nth}"));
+        let fate = self.boots.pop_front().unwrap_or(Fate::After(BOOT + self.chance(&[4, runner_id.0], 20) * SECOND));
+        let unlisted = self.unlisted.pop_front().unwrap_or(SECOND);
+        let is_registered = self.records.iter().any(|record| record.id == runner_id);
+        self.machines.push(Machine {
+            id: id.clone(),
+            pool: self.pools.iter().position(|setup| setup.name == pool.as_str()),
+            slot,
+            runner_id,
+            offering: offering.clone(),
+            token: token.to_owned(),
+            state: InstanceState::Running,
+            launched: self.now,
+            listed_from: self.now + unlisted,
+            ended: None,
+            reason: None,
+            marks: Marks::default(),
+            job: None,
+            had_job: false,
+            excused: !is_registered,
+            has_host: fate != Fate::Never,
+        });
+        match fate {
+            Fate::After(time) => self.later(time, Happening::Booted(nth)),
+            Fate::Never => {}
+            Fate::Dies(time) => self.later(time, Happening::EndedByEc2(nth)),
+        }
+        id
+    }
+
+    pub(crate) fn enroll(&mut self, name: &RunnerName, labels: &[Label]) -> RunnerId {
+        let id = RunnerId(1000 + self.serial);
+        self.serial += 1;
+        let of_pool = |setup: &PoolSetup| name.slot_in(&fleet(), &PoolName::new(setup.name)).is_some();
+        let pool = self.pools.iter().position(of_pool);
+        self.records.push(Record {
+            id,
+            name: name.clone(),
+            labels: labels.to_vec(),
+            pool: pool.or(Some(0)),
+            machine: None,
+            online: false,
+            online_from: 0,
+            offline_from: 0,
+            offline_until: 0,
+            job: None,
+            busy_from: 0,
+            flipped_until: 0,
+        });
+        id
+    }
+
+    /// A record is deleted on our demand, and GitHub lets it happen.
+    pub(crate) fn deleted_by_us(&mut self, id: RunnerId, operator: usize) {
+        let Some(record) = self.records.iter().find(|record| record.id == id) else { return };
+        let working = record.machine.and_then(|machine| self.machines[machine].job);
+        let (is_ours, name) = (record.pool.is_some(), record.name.clone());
+        if !is_ours {
+            self.violated(format!("the record `{name}` was deleted, and it is not ours"));
+        }
+        if let Some(job) = working.filter(|job| self.now > self.jobs[*job].started + ALL_KNOW) {
+            let (id, since) = (self.jobs[job].id, clock(self.now - self.jobs[job].started));
+            self.violated(format!("the record `{name}` was deleted {since} into its job {id}"));
+        }
+        if let Some(why) = self.is_healthy(id, operator) {
+            self.violated(format!("the record `{name}` was deleted, and its runner is {why}"));
+        }
+        self.forget(id);
+    }
+
+    /// Returns what speaks for a runner whose record must not be deleted by an operator that has looked at it.
+    ///
+    /// What happens between its look and its DELETE it can't know.
+    fn is_healthy(&self, id: RunnerId, operator: usize) -> Option<String> {
+        let record = self.records.iter().find(|record| record.id == id)?;
+        let pool = &self.pools[record.pool?];
+        let looked = self.looked.get(&(operator, id)).copied().unwrap_or(0);
+        if !record.online || record.online_from >= looked {
+            return None;
+        }
+        let is_away = record.offline_until > looked;
+        if is_away && (looked - record.offline_from.min(looked)) > LOST_AT_THE_EARLIEST {
+            return None;
+        }
+        // No pass saw it while it was connected: to all that can be known, it never was. Without a job that is a pity, no harm.
+        let was_seen = record.machine.is_some_and(|machine| self.machines[machine].marks.seen_online.is_some());
+        if is_away && !was_seen && record.job.is_none() {
+            return None;
+        }
+        if is_away {
+            return Some(format!("disconnected for {} only", clock(looked - record.offline_from)));
+        }
+        let connected = looked - record.online_from;
+        let launched = self.machines[record.machine?].launched;
+        let may_go = pool.trim || self.now >= launched + pool.max_lifetime;
+        (!may_go || connected < IDLE_AT_THE_EARLIEST).then(|| format!("connected for {}", clock(connected)))
+    }
+
+    // --- what must always hold --------------------------------------------------------------------------------------
+
+    /// Looks at what is standing: never more than `max`, never two in a slot.
+    pub(crate) fn look(&mut self) {
+        for nth in 0..self.pools.len() {
+            let (name, max) = (self.pools[nth].name, self.pools[nth].max as usize);
+            let mut slots = [0_u32; 16];
+            let mut live = 0;
+            for machine in self.machines.iter().filter(|one| one.pool == Some(nth) && one.is_live() && !one.excused) {
+                live += 1;
+                slots[machine.slot.0 as usize % 16] += 1;
+            }
+            let registered = self.records.iter().filter(|record| record.pool == Some(nth)).count();
+            if live > max {
+                self.violated(format!("pool {name} has {live} live instances, and its max is {max}"));
+            }
+            if registered > max {
+                self.violated(format!("pool {name} has {registered} registered runners, and its max is {max}"));
+            }
+            if let Some(slot) = slots.iter().position(|count| *count > 1) {
+                self.violated(format!("slot {slot} of pool {name} has two live instances"));
+            }
+        }
+    }
+
+    /// Returns what is not as it should be in the end: a job that waits though a pool takes it, an orphan on either side.
+    pub(crate) fn unsettled(&self) -> Option<String> {
+        if let Some(job) = self.jobs.iter().find(|job| job.ended.is_none() && self.is_takeable(job)) {
+            let what = if job.runner.is_some() { "is still running" } else { "still waits" };
+            return Some(format!("job {} {what}, queued at {}", job.id, clock(job.queued)));
+        }
+        for machine in self.machines.iter().filter(|machine| machine.pool.is_some() && machine.is_live()) {
+            if !self.records.iter().any(|record| record.id == machine.runner_id) {
+                return Some(format!("{} is live and has no record", machine.id));
+            }
+            if machine.state == InstanceState::Stopped {
+                return Some(format!("{} is stopped", machine.id));
+            }
+        }
+        for record in self.records.iter().filter(|record| record.pool.is_some()) {
+            if !self.machines.iter().any(|machine| machine.runner_id == record.id && machine.is_live()) {
+                return Some(format!("record `{}` has no live instance", record.name));
+            }
+        }
+        let never =
+            self.machines.iter().find(|machine| machine.pool.is_some() && machine.is_live() && !machine.has_host);
+        never.map(|machine| format!("{} never boots, and is still there", machine.id))
+    }
+
+    fn is_takeable(&self, job: &Job) -> bool {
+        let signature = Signature::of(&job.labels);
+        self.pools.iter().any(|pool| {
+            let pool = ghascale::engine::build::pool(pool.name).labels(pool.labels);
+            signature.unneeded_on(&pool).is_some()
+        })
+    }
+
+    pub(crate) fn offerings(&self, pool: usize) -> Vec<Offering> {
+        use ghascale::engine::Market::{OnDemand, Spot};
+        let markets: &[_] = if self.pools[pool].spot { &[Spot, OnDemand] } else { &[OnDemand] };
+        let offering = |market, subnet| Offering { market, instance_type: "m7a.large".into(), subnet };
+        markets.iter().flat_map(|market| (0..2).map(|nth| offering(*market, subnet_name(nth)))).collect()
+    }
+
+    /// Reads what the birth label of a record says.
+    pub(crate) fn born(record: &Record) -> Option<Timestamp> {
+        born(&record.labels)
+    }
+}
+
+fn subnet_name(nth: usize) -> String {
+    format!("subnet-{nth}")
+}
