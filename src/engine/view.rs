@@ -304,7 +304,7 @@ mod tests {
         let (snapshot, policy) = (snapshot().instance(instance("linux", 0)).runner(renewed), policy([pool("linux")]));
         let view = View::of(&snapshot, &policy);
         let states: Vec<_> = view.pools[0].units.iter().map(|unit| unit.state).collect();
-        assert_eq!(states, [State::Foreign, State::OrphanInstance]);
+        assert_eq!(states, [State::Foreign, State::Settling]);
     }
 
     #[test]
