@@ -80,7 +80,10 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                 Err(error) => self.failed(action, format!("{why}; its registration is left, since {error}")),
             },
         };
-        Outcome { runner_id: Some(held.id), ..outcome }
+        let better = offerings.iter().take_while(|offering| Some(*offering) != outcome.offering.as_ref());
+        let exhausted = &lessons.borrow().exhausted;
+        let no_capacity = better.filter(|offering| exhausted.contains(*offering)).cloned().collect();
+        Outcome { runner_id: Some(held.id), no_capacity, ..outcome }
     }
 
     // --- GitHub ----------------------------------------------------------------------------------------------------

@@ -39,6 +39,8 @@ pub struct Outcome {
     pub runner_id: Option<RunnerId>,
     /// What was bought.
     pub offering: Option<Offering>,
+    /// What would have been bought before it, and had no capacity.
+    pub no_capacity: Vec<Offering>,
     /// The client token of the launch, for the audit log.
     pub client_token: Option<String>,
     /// EC2's id of the request for launch, terminate and mark, GitHub's for deregister.
@@ -85,6 +87,15 @@ pub struct Executor<'a, R, I, C> {
     pub nonce: &'a dyn Fn() -> u64,
     /// Hears of each action as it ends.
     pub listener: &'a dyn Listener,
+}
+
+/// Moves offerings that are known to have no capacity behind those that are not: they are tried last.
+pub fn put_last(plan: &mut Plan, without_capacity: &BTreeSet<Offering>) {
+    for action in &mut plan.actions {
+        if let Step::Launch { offerings } = &mut action.step {
+            offerings.sort_by_key(|offering| without_capacity.contains(offering));
+        }
+    }
 }
 
 /// What one run knows, and has learned so far, shared by its actions.
@@ -151,6 +162,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
             instance_id: action.instance_id().cloned(),
             runner_id: None,
             offering: None,
+            no_capacity: Vec::new(),
             client_token: None,
             request_id: None,
             at: self.clock.now(),

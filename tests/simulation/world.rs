@@ -691,7 +691,9 @@ impl World {
             let (name, max) = (self.pools[nth].name, self.pools[nth].max as usize);
             let mut slots = [0_u32; 16];
             let mut live = 0;
-            for machine in self.machines.iter().filter(|one| one.pool == Some(nth) && one.is_live() && !one.excused) {
+            // One that somebody stopped runs nothing, and is ended by whoever sees it next.
+            let counts = |one: &&Machine| one.is_live() && !one.excused && one.state != InstanceState::Stopped;
+            for machine in self.machines.iter().filter(|one| one.pool == Some(nth)).filter(counts) {
                 live += 1;
                 slots[machine.slot.0 as usize % 16] += 1;
             }
