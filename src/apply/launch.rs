@@ -256,6 +256,8 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         let token = self.instances.client_token(request).map_err(|error| GaveUp::Surely(error.to_string()))?;
         let mut unanswered = None;
         for nth in 1..=SENDS {
+            let wait = lessons.borrow_mut().launching.take(self.clock.now());
+            self.keep_pace(wait).await;
             if age(self.clock.now(), registered) > LATEST_SEND {
                 return match unanswered {
                     Some(why) => self.find(&token, why).await,
@@ -275,7 +277,9 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                 }
                 Err(error) if error.class == ErrorClass::Retry => {
                     // A throttled call did nothing; after any other of this class EC2 may have launched and not said so.
-                    if !error.is_throttle() {
+                    if error.is_throttle() {
+                        lessons.borrow_mut().launching.throttled();
+                    } else {
                         unanswered = Some(error.to_string());
                     }
                     if nth == SENDS {
