@@ -25,6 +25,9 @@ _ghascale() {
             ghascale,completions)
                 cmd="ghascale__subcmd__completions"
                 ;;
+            ghascale,explain)
+                cmd="ghascale__subcmd__explain"
+                ;;
             ghascale,plan)
                 cmd="ghascale__subcmd__plan"
                 ;;
@@ -62,7 +65,7 @@ _ghascale() {
 
     case "${cmd}" in
         ghascale)
-            opts="-c -o -v -q -h -V --config --url --output --color --verbose --quiet --help --version status compare scale-set plan apply sandbox completions"
+            opts="-c -o -v -q -h -V --config --url --output --color --verbose --quiet --help --version status compare scale-set plan apply explain sandbox completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -189,6 +192,44 @@ _ghascale() {
             ;;
         ghascale__subcmd__completions)
             opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --help bash elvish fish powershell zsh"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        ghascale__subcmd__explain)
+            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -37,6 +37,7 @@ set edit:completion:arg-completer[ghascale] = {|@words|
             cand scale-set 'List, show, create, update and delete runner scale sets'
             cand plan 'Show what apply would do, and why'
             cand apply 'Do it'
+            cand explain 'Show why a job is being run, or is not'
             cand sandbox 'Try every command in an embedded world, without an account'
             cand completions 'Print a shell''s completion script'
         }
@@ -194,6 +195,20 @@ set edit:completion:arg-completer[ghascale] = {|@words|
             cand --color 'Whether colours are used; `NO_COLOR` is honoured by `auto`'
             cand -y 'Don''t ask'
             cand --yes 'Don''t ask'
+            cand -v 'Log what is called to stderr; again for more'
+            cand --verbose 'Log what is called to stderr; again for more'
+            cand -q 'No progress and no warnings on stderr'
+            cand --quiet 'No progress and no warnings on stderr'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
+        &'ghascale;explain'= {
+            cand -c 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`'
+            cand --config 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`'
+            cand --url 'The organization or repository on GitHub, `https://github.com/acme`; beats the file''s `github.url`'
+            cand -o 'How results are printed'
+            cand --output 'How results are printed'
+            cand --color 'Whether colours are used; `NO_COLOR` is honoured by `auto`'
             cand -v 'Log what is called to stderr; again for more'
             cand --verbose 'Log what is called to stderr; again for more'
             cand -q 'No progress and no warnings on stderr'

@@ -40,6 +40,7 @@ complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "compare" -d 'Show
 complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "scale-set" -d 'List, show, create, update and delete runner scale sets'
 complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "plan" -d 'Show what apply would do, and why'
 complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "apply" -d 'Do it'
+complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "explain" -d 'Show why a job is being run, or is not'
 complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "sandbox" -d 'Try every command in an embedded world, without an account'
 complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "completions" -d 'Print a shell\'s completion script'
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l source -d 'Where demand is read: `auto` is a pool\'s scale set if it has one that answers, else REST' -r -f -a "auto\t'The scale set where there is one, else REST'
@@ -167,6 +168,16 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s y -l yes -d 
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s q -l quiet -d 'No progress and no warnings on stderr'
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
+complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
+json\t'One JSON object, for scripts'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -s v -l verbose -d 'Log what is called to stderr; again for more'
+complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'

@@ -116,6 +116,17 @@ pub enum Command {
   ghascale apply --yes
   ghascale apply today.plan --yes -o json")]
     Apply(ApplyArgs),
+    /// Show why a job is being run, or is not
+    ///
+    /// Follows the job from GitHub's list to a runner: visible, status, labels, runner group, scale set, cap, supply, launch,
+    /// registration, assignment. Each step shows its evidence; the first that fails is named, with what to do about it.
+    /// Nothing is changed. Needs no file: with `--url` and a token, the job is held against the runners of the scope.
+    #[command(after_long_help = "Examples:
+  ghascale explain https://github.com/acme/api/actions/runs/19000000001/job/53000000002
+  ghascale explain https://github.com/acme/api/actions/runs/19000000001
+  ghascale explain 53000000002 -o json | jq -r .verdict
+  GITHUB_TOKEN=… ghascale --url https://github.com/acme explain 53000000002")]
+    Explain(ExplainArgs),
     /// Try every command in an embedded world, without an account
     ///
     /// Without a subcommand: a guided tour. GitHub and EC2 are played on loopback; nothing outside is called.
@@ -236,6 +247,16 @@ pub struct ApplyArgs {
     /// Don't ask
     #[arg(short, long)]
     pub yes: bool,
+}
+
+/// `explain`
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The address of a job or of a run, as a browser or the API has it; or the id of one that is not completed
+    ///
+    /// Of a run the job is explained that has waited longest, and the others are named.
+    #[arg(value_name = "JOB")]
+    pub job: String,
 }
 
 /// What a command looks at.

@@ -12,6 +12,7 @@ pub mod config;
 pub mod ec2;
 pub mod engine;
 pub mod exit;
+pub mod explanation;
 pub mod github;
 pub mod observe;
 pub mod registrar;

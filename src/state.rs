@@ -230,6 +230,31 @@ mod tests {
     }
 
     #[test]
+    fn a_record_is_as_old_as_its_first_sighting() {
+        let home = tempfile::tempdir().unwrap();
+        let state = StateDirectory::new(home.path().join("state"));
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        let seen = |ids: &[u64], now: i64| {
+            let ids = ids.iter().copied().map(RunnerId).collect();
+            let seen = state.first_seen("acme", &ids, at(now)).unwrap();
+            seen.into_iter().map(|(id, at)| (id.0, at.as_second())).collect::<Vec<_>>()
+        };
+        assert_eq!(seen(&[1], 100), [(1, 100)]);
+        assert_eq!(seen(&[1, 2], 200), [(1, 100), (2, 200)]);
+        // One that is gone is forgotten, and another fleet's are its own.
+        assert_eq!(seen(&[2], 300), [(2, 200)]);
+        assert_eq!(seen(&[1, 2], 400), [(1, 400), (2, 200)]);
+        assert_eq!(state.first_seen("other", &BTreeSet::from([RunnerId(2)]), at(500)).unwrap()[&RunnerId(2)], at(500));
+        // A clock that was ahead makes nothing younger than now.
+        assert_eq!(seen(&[1, 2], 150), [(1, 150), (2, 150)]);
+        // A damaged file only makes records younger.
+        std::fs::write(home.path().join("state/acme.sightings.json"), "{\"1\":").unwrap();
+        assert_eq!(seen(&[1], 600), [(1, 600)]);
+        let kept = std::fs::metadata(home.path().join("state/acme.sightings.json")).unwrap();
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&kept.permissions()) & 0o777, 0o600);
+    }
+
+    #[test]
     fn a_place_that_cannot_be_written_is_said() {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("file");
@@ -237,5 +262,6 @@ mod tests {
         let state = StateDirectory::new(file.join("below"));
         assert!(matches!(state.lock("acme"), Err(LockError::Unwritable(..))));
         assert!(state.audit("x").is_err());
+        assert!(state.first_seen("acme", &BTreeSet::from([RunnerId(1)]), Timestamp::now()).is_err());
     }
 }

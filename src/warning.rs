@@ -65,6 +65,8 @@ codes! {
     RunnersFailed => "runners_failed", true;
     /// The instances could not be read whole: nothing is planned.
     InstancesFailed => "instances_failed", true;
+    /// The runner groups could not be read: whether a pool's group admits a repository is unknown.
+    GroupsFailed => "groups_failed", true;
     /// The rate limit ended before the scan did.
     RateLimited => "rate_limited", true;
     /// A run should have jobs, but GitHub shows none yet.

@@ -1,6 +1,7 @@
 //! The binary itself, as a process, against the embedded world: what it prints, and how it ends.
 
 mod apply;
+mod explain;
 mod faults;
 mod plan;
 mod sandbox;
@@ -42,7 +43,7 @@ impl Desk {
         Self::on(Sandbox::start(Scenario::Empty, 0).await.unwrap())
     }
 
-    fn on(sandbox: Sandbox) -> Self {
+    pub(crate) fn on(sandbox: Sandbox) -> Self {
         sandbox.world().settings.boot = Duration::from_hours(1);
         let home = tempfile::tempdir().unwrap();
         let mut environment: BTreeMap<String, String> =

@@ -19,16 +19,19 @@ fn some_labels() -> impl Strategy<Value = String> {
 }
 
 fn some_policy() -> impl Strategy<Value = Policy> {
-    let one = (some_labels(), 0..3_u32, 1..6_u32, 0..3_i64, any::<bool>());
+    let one = (some_labels(), 0..3_u32, 1..6_u32, 0..3_i64, any::<bool>(), any::<bool>());
     proptest::collection::vec(one, 1..4).prop_map(|pools| {
-        policy(pools.into_iter().enumerate().map(|(nth, (labels, min_idle, max, priority, can_launch))| {
-            let mut pool = pool(&format!("p{nth}")).labels(&labels).sized(min_idle.min(max), max).priority(priority);
-            pool.trim = nth % 2 == 0;
-            if !can_launch {
-                pool.offerings.clear();
-            }
-            pool
-        }))
+        policy(pools.into_iter().enumerate().map(
+            |(nth, (labels, min_idle, max, priority, can_launch, has_scale_set))| {
+                let mut pool =
+                    pool(&format!("p{nth}")).labels(&labels).sized(min_idle.min(max), max).priority(priority);
+                (pool.has_scale_set, pool.trim) = (has_scale_set, nth % 2 == 0);
+                if !can_launch {
+                    pool.offerings.clear();
+                }
+                pool
+            },
+        ))
     })
 }
 

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use ghascale::sandbox::{Sandbox, Scenario};
+
 use crate::commands::{Desk, X64, redacted};
 
 fn readme() -> String {
@@ -83,6 +85,17 @@ async fn compare_shows_what_it_is_said_to_show() {
         }
     }
     shown_without_a_file(&desk, "compare").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_explanation_is_the_one_that_is_shown() {
+    let desk = Desk::on(Sandbox::start(Scenario::Acme, 0).await.unwrap());
+    let shown = block("console", "$ ghascale explain").replace("https://github.com", &desk.sandbox.endpoint());
+    let (line, shown) = shown.trim_start().split_once('\n').unwrap();
+    let ran = desk.run(line.strip_prefix("$ ghascale ").unwrap()).await;
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    hold(shown, &ran.stdout);
+    assert!(shown.contains("cure:"), "the end of it is shown");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use ghascale::report::{ApplyReport, CompareReport, PlanReport, Report, ScaleSetsReport, StatusReport};
+use ghascale::report::{ApplyReport, CompareReport, ExplainReport, PlanReport, Report, ScaleSetsReport, StatusReport};
 use schemars::JsonSchema;
 
 fn hold<T: JsonSchema>(name: &str) {
@@ -41,6 +41,11 @@ fn plan_is_as_its_schema_says() {
 #[test]
 fn apply_is_as_its_schema_says() {
     hold::<ApplyReport>("ghascale.apply-1");
+}
+
+#[test]
+fn explain_is_as_its_schema_says() {
+    hold::<ExplainReport>("ghascale.explain-1");
 }
 
 #[test]

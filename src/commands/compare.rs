@@ -90,9 +90,9 @@ async fn by_scale_set(
     listed: Vec<ScaleSet>,
     only: &[PoolName],
 ) -> Result<(Policy, Targets), Failure> {
-    let names: Vec<&str> = listed.iter().map(|set| set.name.as_str()).collect();
+    let all: Vec<&str> = listed.iter().map(|set| set.name.as_str()).collect();
     let name_of = |set: &ScaleSet| {
-        let is_shared = names.iter().filter(|name| **name == set.name).count() > 1;
+        let is_shared = all.iter().filter(|name| **name == set.name).count() > 1;
         PoolName::new(if is_shared { format!("{}/{}", set.group.name, set.name) } else { set.name.clone() })
     };
     let named: Vec<(PoolName, ScaleSet)> = listed.iter().map(|set| (name_of(set), set.clone())).collect();

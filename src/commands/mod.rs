@@ -2,6 +2,7 @@
 
 mod apply;
 mod compare;
+mod explain;
 mod failure;
 mod plan;
 #[cfg(feature = "sandbox")]
@@ -25,6 +26,7 @@ pub async fn run(cli: Cli) -> u8 {
         Command::ScaleSet(command) => scale_set::run(&cli, command, &ui).await,
         Command::Plan(args) => plan::run(&cli, args, &ui).await,
         Command::Apply(args) => apply::run(&cli, args, &ui).await,
+        Command::Explain(args) => explain::run(&cli, args, &ui).await,
         #[cfg(feature = "sandbox")]
         Command::Sandbox(args) => sandbox::run(args, &ui).await,
         Command::Completions(args) => {

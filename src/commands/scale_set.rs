@@ -195,8 +195,8 @@ fn consequences(set: &ScaleSet) -> String {
 async fn named_set(service: &Client, name: &str) -> Result<ScaleSet, Failure> {
     let all = service.list(None).await?;
     let is_it = |set: &&ScaleSet| set.name == name || format!("{}/{}", set.group.name, set.name) == name;
-    let named: Vec<&ScaleSet> = all.iter().filter(is_it).collect();
-    match named[..] {
+    let found: Vec<&ScaleSet> = all.iter().filter(is_it).collect();
+    match found[..] {
         [one] => Ok(one.clone()),
         [] => {
             let names: Vec<String> = all.iter().map(|set| format!("`{}`", set.name)).collect();
@@ -204,8 +204,8 @@ async fn named_set(service: &Client, name: &str) -> Result<ScaleSet, Failure> {
             Err(if names.is_empty() { failure } else { failure.hint(format!("there is {}", names.join(", "))) })
         }
         [..] => {
-            let names: Vec<String> = named.iter().map(|set| format!("`{}/{}`", set.group.name, set.name)).collect();
-            let message = format!("there are {} scale sets `{name}`", named.len());
+            let names: Vec<String> = found.iter().map(|set| format!("`{}/{}`", set.group.name, set.name)).collect();
+            let message = format!("there are {} scale sets `{name}`", found.len());
             Err(Failure::new(exit::FAILED, message).hint(format!("name its runner group too: {}", names.join(", "))))
         }
     }

@@ -19,6 +19,7 @@ pub(crate) use address::is_loopback;
 pub use environment::{Environment, Needs, Request};
 pub use load::load;
 pub use problem::Problems;
+pub(crate) use problem::nearest;
 
 use crate::engine::{FleetName, Label, Policy, PoolName, Scope, Source};
 use crate::warning::Warning;

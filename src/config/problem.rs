@@ -104,7 +104,7 @@ fn shown(text: &str) -> String {
 }
 
 /// Returns the known word that is nearest to another, if one is near.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Jaro-Winkler looks no letter ahead in the shortest words: `mx` would not be near `max`.
     let score = |candidate: &str| match strsim::osa_distance(word, candidate) {
         0 | 1 => 1.0,

@@ -145,10 +145,15 @@ impl Checker<'_> {
             let alone = self.snapshot.runners.items.iter().filter(|runner| {
                 runner.name.slot_in(&self.policy.fleet, &pool.name).is_some() && !with_record(runner.id)
             });
-            // A record whose instance lost its tag stands for that instance, by name.
+            // A record whose instance lost its tag stands for that instance, by name; and so does one that may go by
+            // another id with the Actions Service.
             let alone = alone.filter(|runner| {
                 !mine.iter().any(|instance| {
-                    instance.runner_id.is_none() && instance.slot == runner.name.slot_in(&self.policy.fleet, &pool.name)
+                    let is_nameless = match instance.runner_id {
+                        None => true,
+                        Some(id) => pool.has_scale_set && can_run(instance) && self.record(id).is_none(),
+                    };
+                    is_nameless && instance.slot == runner.name.slot_in(&self.policy.fleet, &pool.name)
                 })
             });
             let launches = self.launches().filter(|(name, _)| **name == pool.name).count();

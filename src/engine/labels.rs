@@ -73,7 +73,7 @@ impl fmt::Display for Signature {
 }
 
 /// Returns whether a label is of the form that GitHub's own runners have: `ubuntu-24.04`, `windows-latest`, `macos-15`.
-fn is_hosted(label: &Label) -> bool {
+pub(crate) fn is_hosted(label: &Label) -> bool {
     let folded = label.as_str().to_lowercase();
     ["ubuntu-", "windows-", "macos-"].iter().any(|prefix| {
         folded

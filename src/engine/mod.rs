@@ -24,6 +24,7 @@ pub use check::check;
 pub use fleet::{Connection, Instance, InstanceState, Mark, Market, Marks, Offering, Runner, birth_label, born};
 pub use job::{CountKind, Demand, HiddenRun, Job, JobState, SkippedRepository, Source, Statistics, WaitReason};
 pub use labels::Signature;
+pub(crate) use labels::is_hosted;
 pub use names::{
     FleetName, InstanceId, JobId, Label, PoolName, RepositoryName, RunId, RunnerId, RunnerName, Scope, Slot,
 };

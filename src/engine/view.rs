@@ -109,16 +109,16 @@ impl<'a> PoolView<'a> {
 
     /// Returns how many runners of its scale set are not ours, working and idle: another system listens there too.
     ///
-    /// They are taken for others only as far as the set has more runners registered than we hold: the counts of the two
-    /// services are of different moments.
+    /// The counts of the two services are of different moments, so what could be one of ours is: a runner that works by
+    /// the set's count and is idle by REST's, and one that is idle by the set's count and still boots by ours.
     #[must_use]
     pub fn runners_of_others(&self) -> (u64, u64) {
         let Some(ScaleSetDemand::Counted(counts)) = self.scale_set else { return (0, 0) };
-        let supply = self.supply();
-        let ours = self.units.iter().filter(|unit| unit.runner().is_some()).count() as u64 + self.lent.len() as u64;
-        let others = counts.registered.saturating_sub(ours);
-        let running = counts.running.saturating_sub(supply.busy.into()).min(others);
-        let idle = counts.idle.saturating_sub(supply.idle.into()).min(others - running);
+        let Supply { busy, idle, starting, .. } = self.supply();
+        let online = counts.busy.max(counts.running).saturating_add(counts.idle);
+        let others = online.saturating_sub(u64::from(busy) + u64::from(idle));
+        let running = counts.running.saturating_sub(busy.into()).min(others);
+        let idle = counts.idle.saturating_sub(u64::from(idle) + u64::from(starting)).min(others - running);
         (running, idle)
     }
 

@@ -10,7 +10,7 @@ use crate::engine::{Job, JobId, JobState, Label, RepositoryName, RunId, RunnerId
 
 /// A job as GitHub lists it: everything but its id can be missing or null.
 #[derive(Debug, Deserialize)]
-struct Listed {
+pub(super) struct Listed {
     id: JobId,
     status: Option<String>,
     name: Option<String>,
@@ -68,7 +68,7 @@ pub(super) async fn of_run(client: &Client, repository: &RepositoryName, run: Ru
 }
 
 /// Reads a job; `None` if it is completed.
-fn job(listed: Listed, repository: &RepositoryName, run_id: RunId) -> Option<Job> {
+pub(super) fn job(listed: Listed, repository: &RepositoryName, run_id: RunId) -> Option<Job> {
     let runner_id = listed.runner_id.and_then(|id| u64::try_from(id).ok()).filter(|id| *id > 0).map(RunnerId);
     let runner_name = listed.runner_name.filter(|name| !name.is_empty()).map(RunnerName::new);
     let has_runner = runner_id.is_some() || runner_name.is_some();

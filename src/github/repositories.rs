@@ -119,7 +119,7 @@ fn is_wanted(name: &RepositoryName, settings: &Scan) -> bool {
 }
 
 /// Returns whether a name can stand in an address as it is: two segments of the characters that GitHub allows.
-fn is_path(name: &str) -> bool {
+pub(super) fn is_path(name: &str) -> bool {
     let is_segment = |segment: &str| {
         !segment.is_empty()
             && segment != ".."

@@ -40,11 +40,15 @@ pub(super) enum Wish {
 impl Wish {
     /// Returns what a pool's configuration and the command line together ask for; the command line goes first.
     pub(super) fn of(pool: &Pool, choice: SourceChoice) -> Self {
-        match (choice, pool.source) {
-            (SourceChoice::Rest, _) | (SourceChoice::Auto, Some(Source::Rest)) => Self::Rest,
-            (SourceChoice::ScaleSet, _) | (SourceChoice::Auto, Some(Source::ScaleSet)) => Self::ScaleSet,
-            (SourceChoice::Auto, None) if pool.scale_set.is_some() => Self::Either,
-            (SourceChoice::Auto, None) => Self::Rest,
+        let asked = match choice {
+            SourceChoice::Rest => Some(Source::Rest),
+            SourceChoice::ScaleSet => Some(Source::ScaleSet),
+            SourceChoice::Auto => pool.source,
+        };
+        match asked {
+            Some(Source::ScaleSet) => Self::ScaleSet,
+            None if pool.scale_set.is_some() => Self::Either,
+            None | Some(Source::Rest) => Self::Rest,
         }
     }
 }

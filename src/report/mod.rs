@@ -2,6 +2,7 @@
 
 mod apply;
 mod compare;
+mod explain;
 mod plan;
 mod scale_sets;
 mod status;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use apply::{ActionResult, ApplyReport, ResultWord, Summary};
 pub use compare::{CompareReport, PoolComparison, RestCounts, ScaleSetCounts};
+pub use explain::{ExplainReport, OtherJob};
 pub use plan::{ActionKind, ActionRow, HeldRow, MarkRow, PlanReport};
 pub use scale_sets::{GroupRow, ScaleSetResult, ScaleSetRow, ScaleSetsReport};
 pub use status::{

@@ -1,6 +1,7 @@
 //! `scale-set`, and the scale set as the source of demand in `status`, `plan` and `apply`.
 
 mod compare;
+mod explain;
 mod manage;
 mod sources;
 

@@ -96,6 +96,21 @@ fn our_own_runners_are_not_taken_for_others_while_the_two_services_disagree() {
 }
 
 #[test]
+fn a_runner_of_ours_that_came_online_between_two_looks_is_not_taken_for_anothers() {
+    let counts = Statistics { assigned: 2, registered: 1, idle: 1, ..Statistics::default() };
+    let world = counted(snapshot().instance(instance("linux", 0).aged(40)).runner(runner("linux", 0)), counts);
+    assert_eq!(numbers(&planned(&world, &linux())), (Some(2), 1, Some(2), 1));
+}
+
+#[test]
+fn a_count_that_does_not_know_our_new_runners_yet_does_not_launch_for_jobs_of_others() {
+    let counts = Statistics { assigned: 4, running: 4, registered: 4, busy: 4, ..Statistics::default() };
+    let world = counted(snapshot().instance(instance("linux", 0).aged(9)).runner(runner("linux", 0)), counts);
+    let plan = planned(&world, &policy([pool("linux").with_scale_set().sized(1, 9)]));
+    assert_eq!(numbers(&plan), (Some(0), 1, Some(1), 0));
+}
+
+#[test]
 fn an_unknown_demand_launches_nothing_and_is_no_zero() {
     let mut world = snapshot().job(job(1));
     world.scale_sets.insert("linux".into(), ScaleSetDemand::Unknown);

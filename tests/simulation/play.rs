@@ -22,7 +22,6 @@ pub(crate) struct Verdict {
     pub(crate) violation: Option<String>,
     pub(crate) trace: Vec<String>,
     pub(crate) passes: u64,
-    pub(crate) took: Ms,
 }
 
 struct Flag(AtomicBool);
@@ -70,7 +69,6 @@ pub(crate) fn play(history: &History, broken: Option<Guard>, traced: bool) -> Ve
         violation: world.violation.take(),
         trace: world.trace.take().unwrap_or_default(),
         passes: world.processes.iter().map(|process| process.passes).sum(),
-        took: world.now,
     }
 }
 

@@ -59,6 +59,17 @@ async fn a_set_that_does_not_exist_is_a_reason_to_fall_back_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_runner_group_that_does_not_exist_is_named() {
+    let desk = listened(9).await;
+    desk.jobs(2, X64);
+    desk.reconfigure(super::SET, &format!("{}runner_group = \"none\"\n", super::SET));
+    let (code, report) = status(&desk, "").await;
+    assert_eq!((code, &report["pools"][0]["source"], &report["pools"][0]["queued"]), (0, &json!("rest"), &json!(2)));
+    assert!(report["warnings"][0]["message"].as_str().unwrap().starts_with("there is no runner group `none`"));
+    assert_eq!(status(&desk, "--source scale-set").await.0, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_set_that_was_made_anew_is_found_again_by_its_name() {
     let desk = listened(9).await;
     desk.jobs(2, X64);
