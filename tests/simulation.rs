@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! cargo test simulation                                     the ordinary run
-//! GHASCALE_HISTORIES=100000 cargo test simulation           many more
+//! GHASCALE_HISTORIES=100000 cargo test simulation           many more (GHASCALE_FROM=50000: from that seed on)
 //! GHASCALE_SEED=4711 cargo test simulation -- --nocapture   one, step by step
 //! ```
 
@@ -52,7 +52,8 @@ fn no_history_goes_wrong() {
         return;
     }
     let count = number("GHASCALE_HISTORIES").unwrap_or(HISTORIES);
-    let (next, failed, passes) = (AtomicU64::new(0), AtomicU64::new(u64::MAX), AtomicU64::new(0));
+    let first = number("GHASCALE_FROM").unwrap_or(0);
+    let (next, failed, passes) = (AtomicU64::new(first), AtomicU64::new(u64::MAX), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -72,7 +73,7 @@ fn no_history_goes_wrong() {
     });
     let failed = failed.into_inner();
     assert!(failed == u64::MAX, "{}", show(failed, None));
-    println!("{count} histories, {} passes", passes.into_inner());
+    println!("seeds {first} to {count}, {} passes", passes.into_inner());
 }
 
 /// Returns the seeds below a number whose histories fail without a guard.

@@ -669,9 +669,10 @@ impl World {
         if is_away && (looked - record.offline_from.min(looked)) > LOST_AT_THE_EARLIEST {
             return None;
         }
-        // No pass saw it while it was connected: to all that can be known, it never was. Without a job that is a pity, no harm.
+        // No pass saw it while it was connected: to all that can be known, it never was. If it was given a job in this moment,
+        // its instance is left to do it.
         let was_seen = record.machine.is_some_and(|machine| self.machines[machine].marks.seen_online.is_some());
-        if is_away && !was_seen && record.job.is_none() {
+        if is_away && !was_seen {
             return None;
         }
         if is_away {
