@@ -82,8 +82,7 @@ fn run(
 ) {
     let mut look_at = world.borrow().now + 2 * MINUTE;
     loop {
-        for nth in 0..operators.len() {
-            let one = &mut operators[nth];
+        for (nth, one) in operators.iter_mut().enumerate() {
             if one.flag.0.swap(false, Ordering::Relaxed) {
                 let waker = Waker::from(Arc::clone(&one.flag));
                 // An operator never ends by itself.
@@ -91,7 +90,7 @@ fn run(
             }
             if world.borrow().processes[nth].dead {
                 world.borrow_mut().say(|| format!("operator {nth} dies"));
-                operators[nth] = start(nth);
+                *one = start(nth);
                 world.borrow_mut().processes[nth].dead = false;
             }
         }

@@ -181,7 +181,7 @@ impl World {
             trace: traced.then(Vec::new),
         };
         for event in &history.events {
-            world.due(event.at, Due::Event(event.what.clone()));
+            world.due(event.at, Due::Event(event.what));
         }
         world.strangers();
         world
@@ -268,7 +268,7 @@ impl World {
         }
     }
 
-    pub(crate) fn at(&self, at: Ms) -> Timestamp {
+    pub(crate) fn at(at: Ms) -> Timestamp {
         noon() + std::time::Duration::from_millis(at)
     }
 
