@@ -21,7 +21,7 @@ mod world;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use guards::Guard;
-use history::History;
+use history::{Call, Event, History, What};
 use play::{play, shrink};
 
 /// Histories in the ordinary run.
@@ -107,6 +107,29 @@ fn no_history_needs_githubs_refusal_to_delete_a_busy_runner() {
     for seed in 0..200 {
         let verdict = play(&History::of(seed), Some(Guard::GITHUBS), false);
         assert_eq!(verdict.violation, None, "{seed}");
+    }
+}
+
+#[test]
+fn calls_are_bounded_where_ec2_has_no_capacity_at_all() {
+    for seed in 0..20 {
+        let mut history = History::of(seed);
+        history.events.retain(|event| matches!(event.what, What::Jobs { .. }));
+        let never = |spot, subnet| Event { at: 0, what: What::NoCapacity { spot, subnet, lasts: u64::MAX / 2 } };
+        history.events.extend([never(false, 0), never(false, 1), never(true, 0), never(true, 1)]);
+        history.abandoned_from = Some(history.calm_from);
+        let verdict = play(&history, None, false);
+        assert_eq!(verdict.violation, None, "{seed}");
+        let made = |call| verdict.calls.get(&call).copied().unwrap_or(0);
+        // A pool's first launch of a pass goes through all four offerings; the others know.
+        let pools = history.pools.len() as u64;
+        assert!(made(Call::Run) <= verdict.passes * pools * 4, "{seed}: {:?}", verdict.calls);
+        // What was registered for nothing goes at once; a taken name was a look only.
+        assert!(
+            made(Call::Remove) + made(Call::RunnerNamed) + 1 >= made(Call::Register),
+            "{seed}: {:?}",
+            verdict.calls
+        );
     }
 }
 

@@ -331,6 +331,11 @@ fn not_tried(why: &str) -> String {
 impl Lessons {
     /// Returns why a launch needn't be tried.
     fn against(&self, action: &Action) -> Option<String> {
-        self.halted.clone().or_else(|| self.closed.get(&action.pool).cloned())
+        let knows_all = || match &action.step {
+            Step::Launch { offerings } => offerings.iter().all(|offering| self.exhausted.contains(offering)),
+            Step::Deregister { .. } | Step::Terminate { .. } | Step::Mark { .. } => false,
+        };
+        let no_capacity = || knows_all().then(|| not_tried("no offering has capacity"));
+        self.halted.clone().or_else(|| self.closed.get(&action.pool).cloned()).or_else(no_capacity)
     }
 }
