@@ -6,13 +6,18 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::ages::age;
 use crate::apply::{Listener, Outcome};
-use crate::engine::RunnerId;
+use crate::engine::{Offering, RunnerId};
 use crate::report::ActionResult;
+
+/// How long a lack of capacity is remembered: as long as Karpenter does.
+const CAPACITY_FORGOTTEN: Duration = Duration::from_mins(3);
 
 /// The state directory of one host, `$XDG_STATE_HOME/ghascale`.
 #[derive(Clone, Debug)]
@@ -96,6 +101,41 @@ impl StateDirectory {
         Ok(seen)
     }
 
+    /// Returns the offerings that had no capacity a moment ago: [`CAPACITY_FORGOTTEN`] at most.
+    #[must_use]
+    pub fn without_capacity(&self, fleet: &str, now: Timestamp) -> BTreeSet<Offering> {
+        let known = self.shortages(fleet).into_iter();
+        let is_fresh = |at: &Timestamp| *at <= now && age(now, *at) < CAPACITY_FORGOTTEN;
+        known.filter(|(_, at)| is_fresh(at)).map(|(offering, _)| offering).collect()
+    }
+
+    /// Remembers the offerings that had no capacity in a run, and forgets those that have had time to recover.
+    ///
+    /// # Errors
+    /// The directory or the file can't be written. Nothing is lost with it but a few calls.
+    pub fn remember_shortages(&self, fleet: &str, outcomes: &[Outcome], now: Timestamp) -> io::Result<()> {
+        let seen: BTreeSet<Offering> =
+            outcomes.iter().flat_map(|outcome| outcome.no_capacity.iter().cloned()).collect();
+        let known = self.shortages(fleet);
+        if seen.is_empty() && known.is_empty() {
+            return Ok(());
+        }
+        let old = known
+            .into_iter()
+            .filter(|(offering, at)| !seen.contains(offering) && *at <= now && age(now, *at) < CAPACITY_FORGOTTEN);
+        let kept: Vec<(Offering, Timestamp)> = old.chain(seen.iter().map(|offering| (offering.clone(), now))).collect();
+        let path = self.path.join(format!("{fleet}.shortages.json"));
+        let beside = self.path.join(format!("{fleet}.shortages.{}.tmp", std::process::id()));
+        let mut file = self.open(&beside, OpenOptions::new().write(true).create(true).truncate(true))?;
+        file.write_all(&serde_json::to_vec(&kept)?)?;
+        std::fs::rename(&beside, &path)
+    }
+
+    fn shortages(&self, fleet: &str) -> Vec<(Offering, Timestamp)> {
+        let text = std::fs::read(self.path.join(format!("{fleet}.shortages.json"))).ok();
+        text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+    }
+
     fn open(&self, path: &PathBuf, options: &mut OpenOptions) -> io::Result<File> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
         options.mode(0o600).open(path)
@@ -150,6 +190,43 @@ mod tests {
         state.lock("other").unwrap();
         drop(held);
         state.lock("acme").unwrap();
+    }
+
+    fn launch_without(offering: &Offering) -> Outcome {
+        let plan = crate::engine::plan(
+            &crate::engine::build::snapshot().job(crate::engine::build::job(1)),
+            &crate::engine::build::policy([crate::engine::build::pool("linux")]),
+        );
+        Outcome {
+            action: plan.actions[0].clone(),
+            result: crate::apply::Result::Failed,
+            error: None,
+            instance_id: None,
+            runner_id: None,
+            offering: None,
+            no_capacity: vec![offering.clone()],
+            client_token: None,
+            request_id: None,
+            at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_lack_of_capacity_is_remembered_for_three_minutes_and_another_fleet_has_its_own() {
+        let home = tempfile::tempdir().unwrap();
+        let state = StateDirectory::new(home.path().join("ghascale"));
+        let offering = crate::engine::build::pool("linux").offerings.remove(0);
+        let at = |seconds: i64| Timestamp::from_second(10_000 + seconds).unwrap();
+        assert!(state.without_capacity("acme", at(0)).is_empty());
+        state.remember_shortages("acme", &[launch_without(&offering)], at(0)).unwrap();
+        assert!(state.without_capacity("acme", at(179)).contains(&offering));
+        assert!(state.without_capacity("other", at(1)).is_empty());
+        assert!(state.without_capacity("acme", at(180)).is_empty());
+        assert!(state.without_capacity("acme", at(-1)).is_empty(), "a clock that was set back proves nothing");
+        state.remember_shortages("acme", &[], at(200)).unwrap();
+        assert!(state.shortages("acme").is_empty(), "what is old is forgotten in the file too");
+        std::fs::write(home.path().join("ghascale/acme.shortages.json"), "{").unwrap();
+        assert!(state.without_capacity("acme", at(0)).is_empty(), "a torn file is no knowledge");
     }
 
     #[test]

@@ -25,8 +25,7 @@ fn some_policy() -> impl Strategy<Value = Policy> {
             |(nth, (labels, min_idle, max, priority, can_launch, has_scale_set))| {
                 let mut pool =
                     pool(&format!("p{nth}")).labels(&labels).sized(min_idle.min(max), max).priority(priority);
-                pool.has_scale_set = has_scale_set;
-                pool.trim = nth % 2 == 0;
+                (pool.has_scale_set, pool.trim) = (has_scale_set, nth % 2 == 0);
                 if !can_launch {
                     pool.offerings.clear();
                 }

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! cargo test simulation                                     the ordinary run
-//! GHASCALE_HISTORIES=100000 cargo test simulation           many more
+//! GHASCALE_HISTORIES=100000 cargo test simulation           many more (GHASCALE_FROM=50000: from that seed on)
 //! GHASCALE_SEED=4711 cargo test simulation -- --nocapture   one, step by step
 //! ```
 
@@ -21,7 +21,7 @@ mod world;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use guards::Guard;
-use history::History;
+use history::{Call, Event, History, What};
 use play::{play, shrink};
 
 /// Histories in the ordinary run.
@@ -52,7 +52,8 @@ fn no_history_goes_wrong() {
         return;
     }
     let count = number("GHASCALE_HISTORIES").unwrap_or(HISTORIES);
-    let (next, failed, passes) = (AtomicU64::new(0), AtomicU64::new(u64::MAX), AtomicU64::new(0));
+    let first = number("GHASCALE_FROM").unwrap_or(0);
+    let (next, failed, passes) = (AtomicU64::new(first), AtomicU64::new(u64::MAX), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -72,7 +73,7 @@ fn no_history_goes_wrong() {
     });
     let failed = failed.into_inner();
     assert!(failed == u64::MAX, "{}", show(failed, None));
-    println!("{count} histories, {} passes", passes.into_inner());
+    println!("seeds {first} to {count}, {} passes", passes.into_inner());
 }
 
 /// Returns the seeds below a number whose histories fail without a guard.
@@ -106,6 +107,29 @@ fn no_history_needs_githubs_refusal_to_delete_a_busy_runner() {
     for seed in 0..200 {
         let verdict = play(&History::of(seed), Some(Guard::GITHUBS), false);
         assert_eq!(verdict.violation, None, "{seed}");
+    }
+}
+
+#[test]
+fn calls_are_bounded_where_ec2_has_no_capacity_at_all() {
+    for seed in 0..20 {
+        let mut history = History::of(seed);
+        history.events.retain(|event| matches!(event.what, What::Jobs { .. }));
+        let never = |spot, subnet| Event { at: 0, what: What::NoCapacity { spot, subnet, lasts: u64::MAX / 2 } };
+        history.events.extend([never(false, 0), never(false, 1), never(true, 0), never(true, 1)]);
+        history.abandoned_from = Some(history.calm_from);
+        let verdict = play(&history, None, false);
+        assert_eq!(verdict.violation, None, "{seed}");
+        let made = |call| verdict.calls.get(&call).copied().unwrap_or(0);
+        // A pool's first launch of a pass goes through all four offerings; the others know.
+        let pools = history.pools.len() as u64;
+        assert!(made(Call::Run) <= verdict.passes * pools * 4, "{seed}: {:?}", verdict.calls);
+        // What was registered for nothing goes at once; a taken name was a look only.
+        assert!(
+            made(Call::Remove) + made(Call::RunnerNamed) + 1 >= made(Call::Register),
+            "{seed}: {:?}",
+            verdict.calls
+        );
     }
 }
 

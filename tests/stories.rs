@@ -76,6 +76,7 @@ stories! {
     credentials_end_after_a_lost_answer
     jobs_beyond_max
     labels_compete
+    many_launches_keep_ec2s_pace
     min_idle_keeps_a_spare
     nothing_is_ended_on_half_a_look
     spot_takes_an_instance_back

@@ -141,6 +141,8 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
     }
 
     async fn terminate(&self, action: &Action, id: &InstanceId, lessons: &RefCell<Lessons>) -> Outcome {
+        let wait = lessons.borrow_mut().ending.take(self.clock.now());
+        self.keep_pace(wait).await;
         match self.instances.terminate(id).await {
             Ok(request_id) => Outcome { request_id, ..self.outcome(action, Result::Done) },
             Err(error) if error.class == ErrorClass::InstanceMissing => {

@@ -80,7 +80,10 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                 Err(error) => self.failed(action, format!("{why}; its registration is left, since {error}")),
             },
         };
-        Outcome { runner_id: Some(held.id), ..outcome }
+        let better = offerings.iter().take_while(|offering| Some(*offering) != outcome.offering.as_ref());
+        let exhausted = &lessons.borrow().exhausted;
+        let no_capacity = better.filter(|offering| exhausted.contains(*offering)).cloned().collect();
+        Outcome { runner_id: Some(held.id), no_capacity, ..outcome }
     }
 
     // --- GitHub ----------------------------------------------------------------------------------------------------
@@ -253,6 +256,8 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         let token = self.instances.client_token(request).map_err(|error| GaveUp::Surely(error.to_string()))?;
         let mut unanswered = None;
         for nth in 1..=SENDS {
+            let wait = lessons.borrow_mut().launching.take(self.clock.now());
+            self.keep_pace(wait).await;
             if age(self.clock.now(), registered) > LATEST_SEND {
                 return match unanswered {
                     Some(why) => self.find(&token, why).await,
@@ -272,7 +277,9 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                 }
                 Err(error) if error.class == ErrorClass::Retry => {
                     // A throttled call did nothing; after any other of this class EC2 may have launched and not said so.
-                    if !error.is_throttle() {
+                    if error.is_throttle() {
+                        lessons.borrow_mut().launching.throttled();
+                    } else {
                         unanswered = Some(error.to_string());
                     }
                     if nth == SENDS {
@@ -324,6 +331,11 @@ fn not_tried(why: &str) -> String {
 impl Lessons {
     /// Returns why a launch needn't be tried.
     fn against(&self, action: &Action) -> Option<String> {
-        self.halted.clone().or_else(|| self.closed.get(&action.pool).cloned())
+        let knows_all = || match &action.step {
+            Step::Launch { offerings } => offerings.iter().all(|offering| self.exhausted.contains(offering)),
+            Step::Deregister { .. } | Step::Terminate { .. } | Step::Mark { .. } => false,
+        };
+        let no_capacity = || knows_all().then(|| not_tried("no offering has capacity"));
+        self.halted.clone().or_else(|| self.closed.get(&action.pool).cloned()).or_else(no_capacity)
     }
 }

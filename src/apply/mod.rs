@@ -6,10 +6,10 @@
 
 mod end;
 mod launch;
+mod pace;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -17,6 +17,7 @@ use futures::future::join_all;
 use futures::stream;
 use jiff::Timestamp;
 
+use self::pace::Pace;
 use crate::ages::age;
 use crate::engine::{Action, InstanceId, Offering, Plan, PoolName, RunnerId, Step};
 use crate::services::{Clock, Instances, Place, RunnerRecords};
@@ -39,6 +40,8 @@ pub struct Outcome {
     pub runner_id: Option<RunnerId>,
     /// What was bought.
     pub offering: Option<Offering>,
+    /// What would have been bought before it, and had no capacity.
+    pub no_capacity: Vec<Offering>,
     /// The client token of the launch, for the audit log.
     pub client_token: Option<String>,
     /// EC2's id of the request for launch, terminate and mark, GitHub's for deregister.
@@ -87,11 +90,24 @@ pub struct Executor<'a, R, I, C> {
     pub listener: &'a dyn Listener,
 }
 
+/// Moves offerings that are known to have no capacity behind those that are not: they are tried last.
+pub fn put_last(plan: &mut Plan, without_capacity: &BTreeSet<Offering>) {
+    for action in &mut plan.actions {
+        if let Step::Launch { offerings } = &mut action.step {
+            offerings.sort_by_key(|offering| without_capacity.contains(offering));
+        }
+    }
+}
+
 /// What one run knows, and has learned so far, shared by its actions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Lessons {
     /// When the observation began that the plan was made from.
     seen_at: Timestamp,
+    /// How fast may be launched.
+    launching: Pace,
+    /// How fast may be ended.
+    ending: Pace,
     /// Nothing more is tried, and why: the credentials were refused.
     halted: Option<String>,
     /// Pools in which no more is launched, and why.
@@ -100,13 +116,26 @@ struct Lessons {
     exhausted: BTreeSet<Offering>,
 }
 
+impl Lessons {
+    fn before(plan: &Plan) -> Self {
+        Self {
+            seen_at: plan.seen_at,
+            launching: Pace::of_launches(),
+            ending: Pace::of_ends(),
+            halted: None,
+            closed: BTreeMap::new(),
+            exhausted: BTreeSet::new(),
+        }
+    }
+}
+
 impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
     /// Carries out a plan that was checked, and returns what became of each of its actions, in the plan's order.
     ///
     /// Marks and ends go first, one after the other; then the pools launch beside each other: the first launch of a pool
     /// alone, to learn whether it can be done at all, then the others at once.
     pub async fn carry_out(&self, plan: &Plan) -> Vec<Outcome> {
-        let lessons = RefCell::new(Lessons { seen_at: plan.seen_at, ..Lessons::default() });
+        let lessons = RefCell::new(Lessons::before(plan));
         let mut gone = BTreeSet::new();
         let mut outcomes: BTreeMap<usize, Outcome> = BTreeMap::new();
         let mut launches: BTreeMap<&PoolName, Vec<(usize, &Action)>> = BTreeMap::new();
@@ -131,11 +160,24 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
             (nth, outcome)
         };
         let mut launches = launches.into_iter();
-        let Some(first) = launches.next() else { return Vec::new() };
-        let mut outcomes = vec![launch(first).await];
+        let mut outcomes = Vec::new();
+        // One that a peer was faster with has taught nothing of EC2.
+        for first in launches.by_ref() {
+            outcomes.push(launch(first).await);
+            if outcomes.last().is_some_and(|(_, outcome)| outcome.result != Result::Skipped) {
+                break;
+            }
+        }
         let rest = stream::iter(launches).map(launch).buffer_unordered(LAUNCHES_AT_ONCE);
         outcomes.extend(rest.collect::<Vec<_>>().await);
         outcomes
+    }
+
+    /// Waits until EC2's pace allows a call.
+    async fn keep_pace(&self, wait: Duration) {
+        if !wait.is_zero() {
+            self.clock.sleep(wait).await;
+        }
     }
 
     /// Returns how old the observation is that the plan was made from.
@@ -151,6 +193,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
             instance_id: action.instance_id().cloned(),
             runner_id: None,
             offering: None,
+            no_capacity: Vec::new(),
             client_token: None,
             request_id: None,
             at: self.clock.now(),

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::Failure;
 use super::session::{Session, about, configuration, pool_names, show, state_directory};
 use crate::ages::age;
-use crate::apply::{Executor, Listener, Outcome, PoolSettings};
+use crate::apply::{Executor, Listener, Outcome, PoolSettings, put_last};
 use crate::cli::{ApplyArgs, Cli, SourceChoice};
 use crate::config::{Config, Needs};
 use crate::engine::{Plan, PoolName, View};
@@ -62,7 +62,12 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
     warnings.append(&mut decision.warnings);
 
     let audit = audit(&state, &decision.report.plan_id, &mut warnings);
+    let fleet = session.config.policy().fleet;
+    put_last(&mut decision.plan, &state.without_capacity(fleet.as_str(), Timestamp::now()));
     let outcomes = carry_out(&session, &decision, audit.as_ref(), ui).await;
+    if let Err(error) = state.remember_shortages(fleet.as_str(), &outcomes, Timestamp::now()) {
+        tracing::warn!(%error, "what has no capacity could not be remembered");
+    }
     let mut results: Vec<ActionResult> = outcomes.iter().map(ActionResult::from).collect();
     let has_dropped = !decision.dropped.is_empty();
     results.extend(decision.dropped.into_iter().map(|action| ActionResult::skipped(action, decision.why_dropped)));

@@ -272,12 +272,13 @@ enum Ending {
 /// Returns how a unit is ended, or the guard that holds it back.
 fn end(unit: &Unit<'_>, trimmed: &BTreeSet<&InstanceId>, guards: &Guards, now: Timestamp) -> Ending {
     let reason = match unit.state {
-        State::Launching | State::Foreign | State::Booting | State::Disconnected => return Ending::Nothing,
         State::Idle if unit.instance().is_some_and(|instance| trimmed.contains(&instance.id)) => Reason::new(
             ReasonCode::Surplus,
             format!("idle for {}, and more are idle than needed (min_idle {})", idle(unit, now), unit.pool.min_idle),
         ),
-        State::Idle => return Ending::Nothing,
+        State::Launching | State::Foreign | State::Booting | State::Idle | State::Disconnected => {
+            return Ending::Nothing;
+        }
         State::Settling => return at_work(unit).map_or(Ending::Nothing, Ending::Held),
         State::Busy => return past_its_life(unit, now).map_or(Ending::Nothing, Ending::Held),
         State::Ending if unit.runner().is_none() => return Ending::Nothing,

@@ -296,12 +296,16 @@ fn can_run(instance: &Instance) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Mark;
     use crate::engine::build::{instance, policy, pool, runner, snapshot};
 
     #[test]
     fn an_instance_joins_the_record_of_its_tag_and_no_other_of_its_name() {
         let renewed = Runner { id: RunnerId(999), ..runner("linux", 0).online() };
-        let (snapshot, policy) = (snapshot().instance(instance("linux", 0)).runner(renewed), policy([pool("linux")]));
+        let (snapshot, policy) = (
+            snapshot().instance(instance("linux", 0).marked(Mark::Draining, 60)).runner(renewed),
+            policy([pool("linux")]),
+        );
         let view = View::of(&snapshot, &policy);
         let states: Vec<_> = view.pools[0].units.iter().map(|unit| unit.state).collect();
         assert_eq!(states, [State::Foreign, State::Settling]);

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::plan::{ActionRow, PlanReport};
 use super::table::{Look, Style};
 use crate::apply::{Outcome, Result};
+use crate::engine::Offering;
 
 /// The body of `ghascale.apply/1`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +35,9 @@ pub struct ActionResult {
     pub error: Option<String>,
     /// EC2's id of the request for launch, terminate and mark, GitHub's for deregister.
     pub request_id: Option<String>,
+    /// For a launch: what would have been bought before it, and had no capacity.
+    #[serde(default)]
+    pub no_capacity: Vec<Offering>,
 }
 
 /// The three ways an action ends.
@@ -74,6 +78,7 @@ impl From<&Outcome> for ActionResult {
             },
             error: outcome.error.clone(),
             request_id: outcome.request_id.clone(),
+            no_capacity: outcome.no_capacity.clone(),
         }
     }
 }
@@ -82,7 +87,8 @@ impl ActionResult {
     /// Returns an action of a plan file that no longer holds.
     #[must_use]
     pub fn skipped(action: ActionRow, why: impl Into<String>) -> Self {
-        Self { action, result: ResultWord::Skipped, error: Some(why.into()), request_id: None }
+        let (result, error) = (ResultWord::Skipped, Some(why.into()));
+        Self { action, result, error, request_id: None, no_capacity: Vec::new() }
     }
 
     /// Returns it as a line.
@@ -99,7 +105,9 @@ impl ActionResult {
             ResultWord::Failed => look.paint(Style::Bad, "failed"),
         };
         let error = self.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
-        format!("{deed}\n    {launched}{result}{error}")
+        let without: Vec<String> = self.no_capacity.iter().map(ToString::to_string).collect();
+        let without = if without.is_empty() { String::new() } else { format!(", no capacity: {}", without.join("; ")) };
+        format!("{deed}\n    {launched}{result}{error}{without}")
     }
 }
 

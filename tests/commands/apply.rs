@@ -255,6 +255,24 @@ async fn a_lost_registration_is_undone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_capacity_is_tried_last_by_the_next_run_and_said() {
+    let desk = Desk::open().await;
+    desk.jobs(1, X64);
+    desk.sandbox.fault(Fault::ec2("RunInstances").code("InsufficientInstanceCapacity").status(500));
+    let first = desk.run("apply --yes").await;
+    assert_eq!(first.code, 0, "{first:#?}");
+    assert!(first.stdout.contains("done, no capacity: "), "{}", first.stdout);
+    assert_eq!(desk.calls(Service::Ec2, "RunInstances").len(), 2);
+    // The next run knows, for three minutes, and asks elsewhere first: one call is enough.
+    desk.jobs(1, X64);
+    let ran = desk.run("apply --yes").await;
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    assert_eq!(desk.calls(Service::Ec2, "RunInstances").len(), 3);
+    let known = std::fs::read_to_string(desk.file("state/ghascale/sandbox.shortages.json")).unwrap();
+    assert!(known.contains("subnet"), "{known}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_to_buy_anywhere_leaves_no_record() {
     let desk = Desk::open().await;
     desk.jobs(2, X64);

@@ -1,6 +1,6 @@
 //! Chance, from a seed: the same seed is the same history on every machine.
 
-/// A stream of numbers (SplitMix64: two lines, and every seed is as good as another).
+/// A stream of numbers (`SplitMix64`: two lines, and every seed is as good as another).
 #[derive(Clone, Debug)]
 pub(crate) struct Chance(u64);
 

@@ -58,7 +58,7 @@ pub(crate) struct Event {
 }
 
 /// What happens. "The next" of something is the next one after the event's time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum What {
     /// Jobs are queued.
     Jobs { count: u64, labels: &'static str, lasts: Ms },

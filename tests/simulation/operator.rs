@@ -202,7 +202,7 @@ fn shown_instances(world: &World) -> Vec<Instance> {
             } else {
                 machine.state
             },
-            launched_at: Some(world.at(machine.launched)),
+            launched_at: Some(World::at(machine.launched)),
             market: machine.offering.market,
             instance_type: machine.offering.instance_type.clone(),
             subnet: machine.ended.is_none().then(|| machine.offering.subnet.clone()),
@@ -243,7 +243,7 @@ fn shown_jobs(world: &World) -> Vec<Job> {
                 name: String::new(),
                 labels: job.labels.clone(),
                 state: if runner.is_some() { JobState::InProgress } else { JobState::Pending },
-                queued_at: Some(world.at(job.queued)),
+                queued_at: Some(World::at(job.queued)),
                 runner_id: runner.as_ref().map(|(id, _)| *id),
                 runner_name: runner.map(|(_, name)| name),
                 url: String::new(),
@@ -257,7 +257,7 @@ pub(crate) fn policy(world: &World, setups: &[PoolSetup]) -> Policy {
     let pools = setups.iter().enumerate().map(|(nth, setup)| Pool {
         offerings: world.offerings(nth),
         max_lifetime: Duration::from_millis(setup.max_lifetime),
-        idle_confirm: Duration::from_secs(120),
+        idle_confirm: Duration::from_mins(2),
         trim: setup.trim,
         ..pool(setup.name).labels(setup.labels).sized(setup.min_idle, setup.max)
     });
@@ -306,7 +306,7 @@ impl Future for Turn<'_> {
 impl Clock for Hand {
     fn now(&self) -> Timestamp {
         let world = self.world.borrow();
-        world.at(world.now) + Duration::from_secs(3)
+        World::at(world.now) + Duration::from_secs(3)
             - Duration::from_secs(u64::try_from(3 - self.setup.skew).unwrap_or(0))
     }
 

@@ -1,6 +1,7 @@
 //! Plays a history to its end, and shrinks one that fails.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
 
 use super::guards::Guard;
-use super::history::{History, MINUTE, Ms, clock};
+use super::history::{Call, History, MINUTE, Ms, clock};
 use super::operator::{Hand, policy, settings};
 use super::world::World;
 
@@ -22,7 +23,7 @@ pub(crate) struct Verdict {
     pub(crate) violation: Option<String>,
     pub(crate) trace: Vec<String>,
     pub(crate) passes: u64,
-    pub(crate) took: Ms,
+    pub(crate) calls: BTreeMap<Call, u64>,
 }
 
 struct Flag(AtomicBool);
@@ -66,11 +67,12 @@ pub(crate) fn play(history: &History, broken: Option<Guard>, traced: bool) -> Ve
     fade(&world);
 
     let mut world = world.borrow_mut();
+    let calls = std::mem::take(&mut world.calls);
     Verdict {
+        calls,
         violation: world.violation.take(),
         trace: world.trace.take().unwrap_or_default(),
         passes: world.processes.iter().map(|process| process.passes).sum(),
-        took: world.now,
     }
 }
 
@@ -84,8 +86,7 @@ fn run(
 ) {
     let mut look_at = world.borrow().now + 2 * MINUTE;
     loop {
-        for nth in 0..operators.len() {
-            let one = &mut operators[nth];
+        for (nth, one) in operators.iter_mut().enumerate() {
             if one.flag.0.swap(false, Ordering::Relaxed) {
                 let waker = Waker::from(Arc::clone(&one.flag));
                 // An operator never ends by itself.
@@ -93,7 +94,7 @@ fn run(
             }
             if world.borrow().processes[nth].dead {
                 world.borrow_mut().say(|| format!("operator {nth} dies"));
-                operators[nth] = start(nth);
+                *one = start(nth);
                 world.borrow_mut().processes[nth].dead = false;
             }
         }

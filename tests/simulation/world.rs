@@ -181,7 +181,7 @@ impl World {
             trace: traced.then(Vec::new),
         };
         for event in &history.events {
-            world.due(event.at, Due::Event(event.what.clone()));
+            world.due(event.at, Due::Event(event.what));
         }
         world.strangers();
         world
@@ -268,7 +268,7 @@ impl World {
         }
     }
 
-    pub(crate) fn at(&self, at: Ms) -> Timestamp {
+    pub(crate) fn at(at: Ms) -> Timestamp {
         noon() + std::time::Duration::from_millis(at)
     }
 
@@ -669,9 +669,10 @@ impl World {
         if is_away && (looked - record.offline_from.min(looked)) > LOST_AT_THE_EARLIEST {
             return None;
         }
-        // No pass saw it while it was connected: to all that can be known, it never was. Without a job that is a pity, no harm.
+        // No pass saw it while it was connected: to all that can be known, it never was. If it was given a job in this moment,
+        // its instance is left to do it.
         let was_seen = record.machine.is_some_and(|machine| self.machines[machine].marks.seen_online.is_some());
-        if is_away && !was_seen && record.job.is_none() {
+        if is_away && !was_seen {
             return None;
         }
         if is_away {
@@ -691,7 +692,9 @@ impl World {
             let (name, max) = (self.pools[nth].name, self.pools[nth].max as usize);
             let mut slots = [0_u32; 16];
             let mut live = 0;
-            for machine in self.machines.iter().filter(|one| one.pool == Some(nth) && one.is_live() && !one.excused) {
+            // One that somebody stopped runs nothing, and is ended by whoever sees it next.
+            let counts = |one: &&Machine| one.is_live() && !one.excused && one.state != InstanceState::Stopped;
+            for machine in self.machines.iter().filter(|one| one.pool == Some(nth)).filter(counts) {
                 live += 1;
                 slots[machine.slot.0 as usize % 16] += 1;
             }
