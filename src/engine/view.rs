@@ -308,7 +308,7 @@ mod tests {
         );
         let view = View::of(&snapshot, &policy);
         let states: Vec<_> = view.pools[0].units.iter().map(|unit| unit.state).collect();
-        assert_eq!(states, [State::Foreign, State::Settling]);
+        assert_eq!(states, [State::Foreign, State::OrphanInstance]);
     }
 
     #[test]
