@@ -101,7 +101,7 @@ impl StateDirectory {
         Ok(seen)
     }
 
-    /// Returns the offerings that had no capacity a moment ago: [`CAPACITY_FORGOTTEN`] at most.
+    /// Returns the offerings that had no capacity within the last three minutes.
     #[must_use]
     pub fn without_capacity(&self, fleet: &str, now: Timestamp) -> BTreeSet<Offering> {
         let known = self.shortages(fleet).into_iter();
