@@ -41,7 +41,7 @@ _ghascale() {
 
     case "${cmd}" in
         ghascale)
-            opts="-c -o -v -q -h -V --config --url --output --color --verbose --quiet --help --version status plan apply sandbox completions"
+            opts="-c -o -v -q -h -V --config --url --output --color --verbose --quiet --no-cache --help --version status plan apply sandbox completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -79,7 +79,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__apply)
-            opts="-y -c -o -v -q -h --source --pool --yes --config --url --output --color --verbose --quiet --help"
+            opts="-y -c -o -v -q -h --source --pool --yes --config --url --output --color --verbose --quiet --no-cache --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -125,7 +125,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__completions)
-            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --help bash elvish fish powershell zsh"
+            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --no-cache --help bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -163,7 +163,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__plan)
-            opts="-c -o -v -q -h --source --pool --out --detailed-exitcode --config --url --output --color --verbose --quiet --help"
+            opts="-c -o -v -q -h --source --pool --out --detailed-exitcode --config --url --output --color --verbose --quiet --no-cache --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -213,7 +213,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__sandbox)
-            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --help serve"
+            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --no-cache --help serve"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -251,7 +251,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__sandbox__subcmd__serve)
-            opts="-c -o -v -q -h --port --scenario --config --url --output --color --verbose --quiet --help"
+            opts="-c -o -v -q -h --port --scenario --config --url --output --color --verbose --quiet --no-cache --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -297,7 +297,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__status)
-            opts="-c -o -v -q -h --source --pool --jobs --watch --config --url --output --color --verbose --quiet --help"
+            opts="-c -o -v -q -h --source --pool --jobs --watch --config --url --output --color --verbose --quiet --no-cache --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

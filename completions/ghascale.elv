@@ -28,6 +28,7 @@ set edit:completion:arg-completer[ghascale] = {|@words|
             cand --verbose 'Log what is called to stderr; again for more'
             cand -q 'No progress and no warnings on stderr'
             cand --quiet 'No progress and no warnings on stderr'
+            cand --no-cache 'Neither use nor keep what GitHub has answered to earlier runs'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
             cand -V 'Print version'
@@ -53,6 +54,7 @@ set edit:completion:arg-completer[ghascale] = {|@words|
             cand --verbose 'Log what is called to stderr; again for more'
             cand -q 'No progress and no warnings on stderr'
             cand --quiet 'No progress and no warnings on stderr'
+            cand --no-cache 'Neither use nor keep what GitHub has answered to earlier runs'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -71,6 +73,7 @@ set edit:completion:arg-completer[ghascale] = {|@words|
             cand --verbose 'Log what is called to stderr; again for more'
             cand -q 'No progress and no warnings on stderr'
             cand --quiet 'No progress and no warnings on stderr'
+            cand --no-cache 'Neither use nor keep what GitHub has answered to earlier runs'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -89,6 +92,7 @@ set edit:completion:arg-completer[ghascale] = {|@words|
             cand --verbose 'Log what is called to stderr; again for more'
             cand -q 'No progress and no warnings on stderr'
             cand --quiet 'No progress and no warnings on stderr'
+            cand --no-cache 'Neither use nor keep what GitHub has answered to earlier runs'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -103,6 +107,7 @@ set edit:completion:arg-completer[ghascale] = {|@words|
             cand --verbose 'Log what is called to stderr; again for more'
             cand -q 'No progress and no warnings on stderr'
             cand --quiet 'No progress and no warnings on stderr'
+            cand --no-cache 'Neither use nor keep what GitHub has answered to earlier runs'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
             cand serve 'Keep a world up, and print what to export'
@@ -120,6 +125,7 @@ set edit:completion:arg-completer[ghascale] = {|@words|
             cand --verbose 'Log what is called to stderr; again for more'
             cand -q 'No progress and no warnings on stderr'
             cand --quiet 'No progress and no warnings on stderr'
+            cand --no-cache 'Neither use nor keep what GitHub has answered to earlier runs'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -134,6 +140,7 @@ set edit:completion:arg-completer[ghascale] = {|@words|
             cand --verbose 'Log what is called to stderr; again for more'
             cand -q 'No progress and no warnings on stderr'
             cand --quiet 'No progress and no warnings on stderr'
+            cand --no-cache 'Neither use nor keep what GitHub has answered to earlier runs'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_ghascale_global_optspecs
-    string join \n c/config= url= o/output= color= v/verbose q/quiet h/help V/version
+    string join \n c/config= url= o/output= color= v/verbose q/quiet no-cache h/help V/version
 end
 
 function __fish_ghascale_needs_command
@@ -33,6 +33,7 @@ always\t'Always'
 never\t'Never'"
 complete -c ghascale -n "__fish_ghascale_needs_command" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_needs_command" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_needs_command" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
 complete -c ghascale -n "__fish_ghascale_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_needs_command" -s V -l version -d 'Print version'
 complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "status" -d 'Show pending jobs, runners and instances, by pool'
@@ -54,6 +55,7 @@ never\t'Never'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l jobs -d 'List each pending job'
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l source -d 'Where demand is read; in this version `auto` is `rest`' -r -f -a "auto\t'The scale set where there is one, else REST'
 rest\t'The REST API\'s runs and jobs'"
@@ -69,6 +71,7 @@ never\t'Never'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l detailed-exitcode -d 'Exit with 2 if there is something to do but notes'
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l source -d 'Where demand is read; in this version `auto` is `rest`' -r -f -a "auto\t'The scale set where there is one, else REST'
 rest\t'The REST API\'s runs and jobs'"
@@ -83,6 +86,7 @@ never\t'Never'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s y -l yes -d 'Don\'t ask'
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
@@ -93,6 +97,7 @@ always\t'Always'
 never\t'Never'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -f -a "serve" -d 'Keep a world up, and print what to export'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l port -d 'The port on 127.0.0.1; 0 takes a free one' -r
@@ -107,6 +112,7 @@ always\t'Always'
 never\t'Never'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
 complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
@@ -117,4 +123,5 @@ always\t'Always'
 never\t'Never'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
 complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'

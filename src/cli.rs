@@ -42,6 +42,9 @@ pub struct Cli {
     /// No progress and no warnings on stderr
     #[arg(short, long, conflicts_with = "verbose", global = true)]
     pub quiet: bool,
+    /// Neither use nor keep what GitHub has answered to earlier runs
+    #[arg(long, global = true)]
+    pub no_cache: bool,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,

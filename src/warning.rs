@@ -85,6 +85,8 @@ codes! {
     NoEc2 => "no_ec2", false;
     /// Something works, but not as it should: the message says what.
     Degraded => "degraded", false;
+    /// The cache could not be used, or was damaged and thrown away: everything was asked for anew.
+    CacheFailed => "cache_failed", false;
     /// An action of a plan file no longer holds and was skipped.
     ActionSkipped => "action_skipped", false;
     /// The audit log or the state directory could not be written.

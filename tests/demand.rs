@@ -38,6 +38,7 @@ fn settings(exclude: &[&str]) -> Scan {
         concurrency: 8,
         requests_per_minute: None,
         max_job_age: Duration::from_hours(24),
+        cache: true,
     }
 }
 

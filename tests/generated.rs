@@ -105,6 +105,10 @@ fn reference() -> Roff {
             word("./ghascale.toml, $XDG_CONFIG_HOME/ghascale/ghascale.toml", "the configuration"),
             word("$XDG_STATE_HOME/ghascale/audit.jsonl", "a line for each action that apply carried out"),
             word("$XDG_STATE_HOME/ghascale/FLEET.lock", "held while apply runs; neither file is ever needed"),
+            word(
+                "$XDG_CACHE_HOME/ghascale/",
+                "what GitHub answered to earlier runs, and an App's token; may be deleted at any time",
+            ),
         ],
     );
     let warnings: Vec<(String, &str)> =

@@ -12,7 +12,7 @@ use crate::config::{self, Config, Environment, Needs, Request};
 use crate::ec2::{self, Fleet};
 use crate::engine::{Plan, PoolName, check, plan};
 use crate::exit;
-use crate::github::Client;
+use crate::github::{Cache, Client};
 use crate::observe::{Observation, observe};
 use crate::report::{Api, Report};
 use crate::state::StateDirectory;
@@ -33,8 +33,9 @@ pub(super) struct Session {
 pub(super) fn configuration(cli: &Cli, needs: Needs, pools: &[PoolName], ui: &Ui) -> Result<Config, Failure> {
     let request =
         Request { file: cli.config.clone(), url: cli.url.clone(), environment: Environment::of_process(), needs };
-    let config = config::load(&request)
+    let mut config = config::load(&request)
         .map_err(|problems| Failure { drawn: true, ..Failure::usage(problems.render(ui.colors_errors())) })?;
+    config.scan.cache = !cli.no_cache;
     for pool in pools {
         if config.pool(pool).is_none() {
             let names: Vec<_> = config.pools.iter().map(|pool| format!("`{}`", pool.policy.name)).collect();
@@ -60,7 +61,13 @@ impl Session {
     ///
     /// To look, EC2 is not needed: what is wrong with it is a warning then.
     pub(super) async fn open(mut config: Config, needs: Needs) -> Result<Self, Failure> {
-        let client = Client::new(&config.github).map_err(|error| Failure::usage(error.to_string()))?;
+        let mut client = Client::new(&config.github).map_err(|error| Failure::usage(error.to_string()))?;
+        if config.scan.cache {
+            match Cache::open(&cache_directory()) {
+                Ok(cache) => client = client.with_cache(cache),
+                Err(why) => config.warnings.push(why),
+            }
+        }
         let ca = config.github.ca_pem.as_deref();
         let fleet = match &config.ec2 {
             None => None,
@@ -79,7 +86,12 @@ impl Session {
     /// Looks at everything once.
     pub(super) async fn observe(&self, ui: &Ui) -> Result<Observation, Failure> {
         let progress = ui.progress("reading repositories", 0);
-        Ok(observe(&self.config, &self.client, self.fleet.as_ref(), &progress).await?)
+        let mut seen = observe(&self.config, &self.client, self.fleet.as_ref(), &progress).await?;
+        if let Some(cache) = self.client.cache() {
+            cache.flush();
+            seen.warnings.extend(cache.warning());
+        }
+        Ok(seen)
     }
 
     /// Decides, and lets the second pair of eyes look.
@@ -134,6 +146,12 @@ pub(super) fn show<T: Serialize>(
 pub(super) fn state_directory() -> StateDirectory {
     let state = etcetera::choose_base_strategy().ok().and_then(|strategy| strategy.state_dir());
     StateDirectory::new(state.unwrap_or_else(|| PathBuf::from(".")).join("ghascale"))
+}
+
+/// Returns where this host keeps what may be thrown away.
+fn cache_directory() -> PathBuf {
+    let cache = etcetera::choose_base_strategy().map(|strategy| strategy.cache_dir());
+    cache.unwrap_or_else(|_| PathBuf::from(".")).join("ghascale")
 }
 
 /// Names pools as the flags do.

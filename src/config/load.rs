@@ -354,6 +354,7 @@ fn scan(table: Option<Table<'_>>) -> Option<Scan> {
             concurrency: 16,
             requests_per_minute: None,
             max_job_age: Duration::from_hours(24),
+            cache: true,
         });
     };
     let include = globs(&table, "include");
@@ -371,6 +372,7 @@ fn scan(table: Option<Table<'_>>) -> Option<Scan> {
         concurrency: concurrency.unwrap_or(16),
         requests_per_minute,
         max_job_age,
+        cache: true,
     })
 }
 

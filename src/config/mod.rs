@@ -98,6 +98,8 @@ pub struct Scan {
     pub requests_per_minute: Option<u32>,
     /// A run queued for longer is a ghost.
     pub max_job_age: Duration,
+    /// Whether answers are kept for the next run, and those of earlier runs used; a flag only.
+    pub cache: bool,
 }
 
 /// `[ec2]`.

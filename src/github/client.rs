@@ -8,7 +8,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, LINK, LOCATION, RETRY_AFTER};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK, LOCATION, RETRY_AFTER,
+};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use jiff::Timestamp;
@@ -16,15 +18,23 @@ use octocrab::service::middleware::base_uri::BaseUriLayer;
 use octocrab::service::middleware::reqwest_connector::ReqwestConnector;
 use octocrab::{AuthState, Octocrab, OctocrabBuilder};
 use reqwest::redirect::{Attempt, Policy};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::auth::Auth;
+use super::auth::{self, Auth};
+use super::cache::{Cache, Fresh, Identity, Known, Tag};
 use super::error::{Error, ErrorKind};
+use super::etag::{self, Foresight};
 use crate::config;
 
 /// Ours, on every request.
 const USER_AGENT: &str = concat!("ghascale/", env!("CARGO_PKG_VERSION"));
 /// The oldest version of the API that every supported server knows (GHES 3.9).
 const API_VERSION: &str = "2022-11-28";
+/// The form of every answer. It is part of what GitHub makes a tag from, and so there is only one.
+const MEDIA_TYPE: &str = "application/vnd.github+json";
+/// The name under which the cache keeps how often tags could be foreseen.
+const FORESIGHT: &str = "foresight";
 /// From sending a request to the last byte of its answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,13 +73,40 @@ pub struct Usage {
     pub reset: Option<u64>,
 }
 
-/// A good answer: 2xx.
+/// A good answer: 2xx, or 304 to a request that had a tag.
 #[derive(Debug)]
 pub(super) struct Reply {
+    status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     /// Method and address, for errors about the body.
     pub(super) request: String,
+}
+
+/// What an answer is decoded to, and kept as.
+pub(super) trait Decoded: Serialize + DeserializeOwned {
+    /// Decodes an answer.
+    fn decode(reply: &Reply) -> Result<Self, Error>;
+
+    /// Returns whether all of it was understood: else it is not kept.
+    fn is_whole(&self) -> bool;
+}
+
+/// Something that was read: just now, or earlier and GitHub says that it is still so.
+#[derive(Debug)]
+pub(super) struct Read<T> {
+    pub(super) value: T,
+    /// The next page's query, if there is one.
+    pub(super) next: Option<String>,
+    /// For errors about it.
+    pub(super) reply: Reply,
+}
+
+/// A reply, and with what it was asked for.
+struct Exchange {
+    reply: Reply,
+    authorization: HeaderValue,
+    etag: Option<String>,
 }
 
 /// GitHub's REST API, at one address with one identity.
@@ -79,6 +116,9 @@ pub struct Client {
     auth: Auth,
     patience: Patience,
     usage: Mutex<Usage>,
+    who: Identity,
+    cache: Option<Cache>,
+    foresight: Mutex<Foresight>,
     /// Until when a rate limit holds every request back.
     closed_until: Mutex<Option<Timestamp>>,
 }
@@ -139,10 +179,32 @@ impl Client {
             crab,
             api_url: github.api_url.clone(),
             auth: Auth::of(&github.credentials).map_err(unusable)?,
+            who: auth::identity(&github.credentials, &github.api_url),
+            cache: None,
+            foresight: Mutex::default(),
             patience,
             usage: Mutex::default(),
             closed_until: Mutex::default(),
         })
+    }
+
+    /// Lets it use what earlier runs were answered, and keep what it is answered.
+    #[must_use]
+    pub fn with_cache(mut self, cache: Cache) -> Self {
+        self.foresight = Mutex::new(Foresight::after(cache.note(self.who, FORESIGHT).unwrap_or(0)));
+        self.cache = Some(cache);
+        self
+    }
+
+    /// Returns the cache, if it has one.
+    #[must_use]
+    pub fn cache(&self) -> Option<&Cache> {
+        self.cache.as_ref()
+    }
+
+    /// Returns who asks.
+    pub(super) fn who(&self) -> Identity {
+        self.who
     }
 
     /// Returns what the requests so far have cost.
@@ -151,13 +213,65 @@ impl Client {
         *lock(&self.usage)
     }
 
-    /// Reads something, with up to two repetitions where the answer was lost or the server failed.
+    /// Reads something as it is now, whatever is known of it.
     pub(super) async fn get(&self, path: &str) -> Result<Reply, Error> {
+        Ok(self.asked(path, None).await?.reply)
+    }
+
+    /// Reads something that may have been read before: it is asked for with its tag, and costs nothing if GitHub says
+    /// that it has not changed.
+    pub(super) async fn read<T: Decoded>(&self, path: &str) -> Result<Read<T>, Error> {
+        let address = format!("{}{path}", self.api_url);
+        let known: Option<Known<T>> = self.cache.as_ref().and_then(|cache| cache.known(self.who, &address));
+        let Exchange { reply, authorization, etag } = self.asked(path, known.as_ref().map(|known| &known.tag)).await?;
+        if let (Some(cache), Some(known), Some(etag)) = (&self.cache, known, etag)
+            && reply.status == StatusCode::NOT_MODIFIED
+        {
+            cache.confirm(&known.tag, &etag, &authorization);
+            let next = reply.next_page().or_else(|| known.tag.next().map(str::to_owned));
+            return Ok(Read { value: known.value, next, reply });
+        }
+        let value = T::decode(&reply)?;
+        let next = reply.next_page();
+        if let Some(etag) = reply.headers.get(ETAG).and_then(|etag| etag.to_str().ok()) {
+            self.learn(etag, &authorization, &reply.body);
+            if let Some(cache) = self.cache.as_ref().filter(|_| value.is_whole()) {
+                let fresh = Fresh { value: &value, etag, next: next.clone(), body: &reply.body };
+                cache.keep(self.who, &address, &authorization, &fresh);
+            }
+        }
+        Ok(Read { value, next, reply })
+    }
+
+    /// Learns from an answer whether tags can be foreseen.
+    fn learn(&self, etag: &str, authorization: &HeaderValue, body: &[u8]) {
+        let Some(cache) = &self.cache else { return };
+        let mut foresight = lock(&self.foresight);
+        let before = *foresight;
+        foresight.learn(etag, MEDIA_TYPE, authorization, body);
+        if *foresight != before {
+            cache.keep_note(self.who, FORESIGHT, &foresight.proofs());
+        }
+    }
+
+    /// Returns the tag to ask with: the one that was given to this authorization, else the one that it should have.
+    fn tag(&self, known: &Tag, authorization: &HeaderValue) -> Option<String> {
+        if let Some(etag) = known.given_to(authorization) {
+            return Some(etag.to_owned());
+        }
+        if !lock(&self.foresight).holds() {
+            return None;
+        }
+        Some(etag::tag(MEDIA_TYPE, authorization, &known.body()?))
+    }
+
+    /// Sends a GET, with up to two repetitions where the answer was lost or the server failed.
+    async fn asked(&self, path: &str, known: Option<&Tag>) -> Result<Exchange, Error> {
         let mut sends = 0;
         loop {
             sends += 1;
-            let error = match self.authorized(&Method::GET, path, None).await {
-                Ok(reply) => return Ok(reply),
+            let error = match self.authorized(&Method::GET, path, None, known).await {
+                Ok(exchange) => return Ok(exchange),
                 Err(error) => error,
             };
             match error.kind {
@@ -173,24 +287,39 @@ impl Client {
 
     /// Creates something, once: whether a lost answer hides a success is the caller's to find out.
     pub(super) async fn post(&self, path: &str, body: &serde_json::Value) -> Result<Reply, Error> {
-        self.authorized(&Method::POST, path, Some(body.to_string())).await
+        Ok(self.authorized(&Method::POST, path, Some(body.to_string()), None).await?.reply)
     }
 
     /// Deletes something, once.
     pub(super) async fn delete(&self, path: &str) -> Result<Reply, Error> {
-        self.authorized(&Method::DELETE, path, None).await
+        Ok(self.authorized(&Method::DELETE, path, None, None).await?.reply)
     }
 
     /// Sends a request with our authorization; an App's token that is refused is minted anew, once.
-    async fn authorized(&self, method: &Method, path: &str, body: Option<String>) -> Result<Reply, Error> {
-        let authorization = self.auth.header(self).await?;
-        let refused = match self.send(method, path, body.clone(), authorization.clone()).await {
-            Err(error) if error.kind == ErrorKind::Unauthorized && self.auth.forget(&authorization).await => error,
-            result => return result,
-        };
-        tracing::debug!(%refused, "minting a new installation token");
-        let authorization = self.auth.header(self).await?;
-        self.send(method, path, body, authorization).await
+    async fn authorized(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<String>,
+        known: Option<&Tag>,
+    ) -> Result<Exchange, Error> {
+        let mut is_second = false;
+        loop {
+            let authorization = self.auth.header(self).await?;
+            let etag = known.and_then(|known| self.tag(known, &authorization));
+            match self.send(method, path, body.clone(), authorization.clone(), etag.as_deref()).await {
+                Ok(reply) => return Ok(Exchange { reply, authorization, etag }),
+                Err(refused)
+                    if refused.kind == ErrorKind::Unauthorized
+                        && !is_second
+                        && self.auth.forget(self, &authorization).await =>
+                {
+                    tracing::debug!(%refused, "minting a new installation token");
+                    is_second = true;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Sends one request, once, and reads its answer whole. Every request passes here, and every answer's headers.
@@ -200,6 +329,7 @@ impl Client {
         path: &str,
         body: Option<String>,
         authorization: HeaderValue,
+        etag: Option<&str>,
     ) -> Result<Reply, Error> {
         self.wait_until_open().await;
         let address = format!("{method} {}{path}", self.api_url);
@@ -209,7 +339,7 @@ impl Client {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header(ACCEPT, "application/vnd.github+json")
+            .header(ACCEPT, MEDIA_TYPE)
             .header("X-GitHub-Api-Version", API_VERSION)
             .header(AUTHORIZATION, authorization);
         request = match &body {
@@ -217,6 +347,9 @@ impl Client {
             None if *method == Method::POST => request.header(CONTENT_LENGTH, 0),
             None => request,
         };
+        if let Some(etag) = etag {
+            request = request.header(IF_NONE_MATCH, etag);
+        }
         let request = request
             .body(body.unwrap_or_default())
             .map_err(|error| failed(ErrorKind::Protocol, format!("not a request: {error}")))?;
@@ -232,8 +365,9 @@ impl Client {
         let body = body.to_bytes();
         let (status, ms) = (parts.status.as_u16(), started.elapsed().as_millis());
         tracing::debug!(%method, path, status, ms, bytes = body.len(), "github");
-        if parts.status.is_success() {
-            return Ok(Reply { headers: parts.headers, body, request: address });
+        // A 304 to a request without a tag is an answer that no client could use.
+        if parts.status.is_success() || parts.status == StatusCode::NOT_MODIFIED && etag.is_some() {
+            return Ok(Reply { status: parts.status, headers: parts.headers, body, request: address });
         }
         Err(refusal(parts.status, &parts.headers, &body, address))
     }
@@ -279,7 +413,7 @@ impl Client {
 
 impl Reply {
     /// Decodes the body.
-    pub(super) fn decode<T: serde::de::DeserializeOwned>(&self) -> Result<T, Error> {
+    pub(super) fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_slice(&self.body).map_err(|error| self.unreadable(&error.to_string()))
     }
 
@@ -388,6 +522,6 @@ fn one_line(text: &str) -> String {
 }
 
 /// Locks what is only ever held for a few assignments; a panic in between left it whole.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

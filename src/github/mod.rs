@@ -1,8 +1,10 @@
 //! GitHub's REST API: one client, and one file for each thing that is read or written there.
 
 mod auth;
+mod cache;
 mod client;
 mod error;
+mod etag;
 mod jobs;
 mod pages;
 mod repositories;
@@ -10,6 +12,7 @@ mod runners;
 mod runs;
 mod scan;
 
+pub use cache::Cache;
 pub use client::{Client, Patience, Usage};
 pub use error::{Error, ErrorKind};
 pub use runners::{ScopeRunners, runners};

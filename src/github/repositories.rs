@@ -1,8 +1,8 @@
 //! The repositories of a scope.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::client::Client;
+use super::client::{Client, Decoded, Reply};
 use super::error::{Error, ErrorKind};
 use super::pages::Pages;
 use crate::config::Scan;
@@ -18,7 +18,7 @@ pub(super) struct Discovered {
 }
 
 /// GitHub's repository, as far as it matters here.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Repository {
     full_name: String,
     archived: Option<bool>,
@@ -34,7 +34,7 @@ pub(super) async fn discover(client: &Client, scope: &Scope, settings: &Scan) ->
     match scope {
         Scope::Repository(name) => {
             // Named by the configuration: it is read whatever the globs say.
-            let repository: Repository = client.get(&format!("/repos/{name}")).await?.decode()?;
+            let repository: Repository = client.read(&format!("/repos/{name}")).await?.value;
             found.sort_in(repository, None);
         }
         Scope::Organization(organization) => {
@@ -76,6 +76,16 @@ pub(super) async fn discover(client: &Client, scope: &Scope, settings: &Scan) ->
     found.repositories.sort();
     found.repositories.dedup();
     Ok(found)
+}
+
+impl Decoded for Repository {
+    fn decode(reply: &Reply) -> Result<Self, Error> {
+        reply.decode()
+    }
+
+    fn is_whole(&self) -> bool {
+        true
+    }
 }
 
 impl Discovered {

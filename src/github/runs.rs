@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::client::Client;
 use super::error::Error;
@@ -23,7 +23,7 @@ const MOST_FILTERED: u64 = 1000;
 const MARGIN: Duration = Duration::from_hours(1);
 
 /// A run, as far as it matters here.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Run {
     pub(super) id: RunId,
     status: Option<String>,

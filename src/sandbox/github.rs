@@ -88,10 +88,14 @@ fn write(world: &mut World, headers: &HeaderMap, request: &Request, answer: &Ans
     };
     let mut status = answer.status;
     if request.method == Method::GET && status == StatusCode::OK {
-        // Bound to the credential, as GitHub's is (bored-engineer/github-conditional-http-transport).
-        let credential = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
-        let digest = Sha256::new().chain_update(credential).chain_update(":").chain_update(&body).finalize();
-        let tag = format!("W/\"{}\"", data_encoding::HEXLOWER.encode(&digest));
+        // Bound to the credential, and made as GitHub's was seen to be
+        // (bored-engineer/github-conditional-http-transport).
+        let mut digest = Sha256::new();
+        for value in [header::ACCEPT, header::AUTHORIZATION, header::COOKIE].iter().filter_map(|name| headers.get(name))
+        {
+            digest = digest.chain_update(value.as_bytes()).chain_update(":");
+        }
+        let tag = format!("W/\"{}\"", data_encoding::HEXLOWER.encode(&digest.chain_update(&body).finalize()));
         put("etag", &tag);
         put("cache-control", "private, max-age=60, s-maxage=60");
         put("vary", "Accept, Authorization, Cookie");
