@@ -41,7 +41,7 @@ _ghascale() {
 
     case "${cmd}" in
         ghascale)
-            opts="-c -o -v -q -h -V --config --url --output --color --verbose --quiet --no-cache --help --version status plan apply sandbox completions"
+            opts="-c -o -v -q -h -V --config --url --output --color --verbose --quiet --no-cache --max-requests --help --version status plan apply sandbox completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -71,6 +71,10 @@ _ghascale() {
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
+                --max-requests)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -79,7 +83,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__apply)
-            opts="-y -c -o -v -q -h --source --pool --yes --config --url --output --color --verbose --quiet --no-cache --help"
+            opts="-y -c -o -v -q -h --source --pool --yes --config --url --output --color --verbose --quiet --no-cache --max-requests --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -117,6 +121,10 @@ _ghascale() {
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
+                --max-requests)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -125,7 +133,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__completions)
-            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --no-cache --help bash elvish fish powershell zsh"
+            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --no-cache --max-requests --help bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -155,6 +163,10 @@ _ghascale() {
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
+                --max-requests)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -163,7 +175,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__plan)
-            opts="-c -o -v -q -h --source --pool --out --detailed-exitcode --config --url --output --color --verbose --quiet --no-cache --help"
+            opts="-c -o -v -q -h --source --pool --out --detailed-exitcode --config --url --output --color --verbose --quiet --no-cache --max-requests --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -205,6 +217,10 @@ _ghascale() {
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
+                --max-requests)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -213,7 +229,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__sandbox)
-            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --no-cache --help serve"
+            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --no-cache --max-requests --help serve"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -243,6 +259,10 @@ _ghascale() {
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
+                --max-requests)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -251,7 +271,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__sandbox__subcmd__serve)
-            opts="-c -o -v -q -h --port --scenario --config --url --output --color --verbose --quiet --no-cache --help"
+            opts="-c -o -v -q -h --port --scenario --config --url --output --color --verbose --quiet --no-cache --max-requests --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -289,6 +309,10 @@ _ghascale() {
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
+                --max-requests)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -297,7 +321,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__status)
-            opts="-c -o -v -q -h --source --pool --jobs --watch --config --url --output --color --verbose --quiet --no-cache --help"
+            opts="-c -o -v -q -h --source --pool --jobs --watch --config --url --output --color --verbose --quiet --no-cache --max-requests --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -337,6 +361,10 @@ _ghascale() {
                     ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --max-requests)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_ghascale_global_optspecs
-    string join \n c/config= url= o/output= color= v/verbose q/quiet no-cache h/help V/version
+    string join \n c/config= url= o/output= color= v/verbose q/quiet no-cache max-requests= h/help V/version
 end
 
 function __fish_ghascale_needs_command
@@ -31,6 +31,7 @@ json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_needs_command" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_needs_command" -l max-requests -d 'Ask GitHub no more than N times for one look; what is known by then is shown as such, and the exit code is 3' -r
 complete -c ghascale -n "__fish_ghascale_needs_command" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_needs_command" -s q -l quiet -d 'No progress and no warnings on stderr'
 complete -c ghascale -n "__fish_ghascale_needs_command" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
@@ -52,6 +53,7 @@ json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l max-requests -d 'Ask GitHub no more than N times for one look; what is known by then is shown as such, and the exit code is 3' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l jobs -d 'List each pending job'
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -s q -l quiet -d 'No progress and no warnings on stderr'
@@ -68,6 +70,7 @@ json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l max-requests -d 'Ask GitHub no more than N times for one look; what is known by then is shown as such, and the exit code is 3' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l detailed-exitcode -d 'Exit with 2 if there is something to do but notes'
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -s q -l quiet -d 'No progress and no warnings on stderr'
@@ -83,6 +86,7 @@ json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l max-requests -d 'Ask GitHub no more than N times for one look; what is known by then is shown as such, and the exit code is 3' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s y -l yes -d 'Don\'t ask'
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s q -l quiet -d 'No progress and no warnings on stderr'
@@ -95,6 +99,7 @@ json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -l max-requests -d 'Ask GitHub no more than N times for one look; what is known by then is shown as such, and the exit code is 3' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -s q -l quiet -d 'No progress and no warnings on stderr'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
@@ -110,6 +115,7 @@ json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l max-requests -d 'Ask GitHub no more than N times for one look; what is known by then is shown as such, and the exit code is 3' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -s q -l quiet -d 'No progress and no warnings on stderr'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
@@ -121,6 +127,7 @@ json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -l max-requests -d 'Ask GitHub no more than N times for one look; what is known by then is shown as such, and the exit code is 3' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -s q -l quiet -d 'No progress and no warnings on stderr'
 complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'

@@ -67,6 +67,8 @@ codes! {
     InstancesFailed => "instances_failed", true;
     /// The rate limit ended before the scan did.
     RateLimited => "rate_limited", true;
+    /// The requests of `--max-requests` ended before the scan did.
+    BudgetEnded => "budget_ended", true;
     /// A run should have jobs, but GitHub shows none yet.
     UnresolvedRun => "unresolved_run", false;
     /// A run has been queued for longer than `scan.max_job_age`: listed, not counted.

@@ -1,6 +1,7 @@
 //! The binary itself, as a process, against the embedded world: what it prints, and how it ends.
 
 mod apply;
+mod budget;
 mod cache;
 mod faults;
 mod plan;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ghascale::config::{AppIssuer, Credentials, Github, Scan};
 use ghascale::engine::{Connection, CountKind, JobState, Listing, Runner, Scope, WaitReason};
-use ghascale::github::{Client, Error, ErrorKind, NoProgress, Patience, Scanned, runners, scan};
+use ghascale::github::{Client, Error, ErrorKind, Limits, NoProgress, Patience, Scanned, runners, scan};
 use ghascale::sandbox::{Fault, Sandbox, Scenario};
 use ghascale::warning::WarningCode;
 use globset::{Glob, GlobSet, GlobSetBuilder};
@@ -38,6 +38,8 @@ fn settings(exclude: &[&str]) -> Scan {
         concurrency: 8,
         requests_per_minute: None,
         max_job_age: Duration::from_hours(24),
+        rate_limit_share: 100,
+        max_requests: None,
         cache: true,
     }
 }
@@ -51,7 +53,9 @@ fn client(sandbox: &Sandbox, credentials: Credentials) -> Client {
         ca_pem: None,
     };
     let patience = Patience { rate_limit: Duration::from_secs(2), pause: Duration::from_millis(1) };
-    Client::with_patience(&github, patience).unwrap()
+    // The pace has tests of its own (src/github/gate.rs).
+    let limits = Limits { at_once: 64, per_minute: Some(1_000_000), ..Limits::default() };
+    Client::with_patience(&github, patience).unwrap().with_limits(limits)
 }
 
 fn organization() -> Scope {
@@ -302,16 +306,23 @@ async fn a_short_rate_limit_is_waited_for_and_a_long_one_is_not() {
     world.sandbox.world().repository("api").run().job(LINUX);
     world.sandbox.fault(Fault::github("/orgs/acme/repos").status(429).header("retry-after", "1"));
     assert_eq!(pending(&world.scan().await), 1);
-    for (status, name, value) in
-        [(429, "retry-after", "3600"), (403, "retry-after", "3600"), (403, "x-ratelimit-remaining", "0")]
-    {
-        world.sandbox.fault(Fault::github("/orgs/acme/repos").status(status).header(name, value));
-        let error = world.try_scan(&[]).await.unwrap_err();
-        assert!(matches!(error.kind, ErrorKind::RateLimited { .. }), "{error}");
-    }
+    // Each with a client of its own, since one that was refused for an hour does not even ask.
     let secondary = "You have exceeded a secondary rate limit.";
-    world.sandbox.fault(Fault::github("/orgs/acme/repos").status(403).message(secondary));
-    assert!(matches!(world.try_scan(&[]).await.unwrap_err().kind, ErrorKind::RateLimited { .. }));
+    for fault in [
+        Fault::github("/orgs/acme/repos").status(429).header("retry-after", "3600"),
+        Fault::github("/orgs/acme/repos").status(403).header("retry-after", "3600"),
+        Fault::github("/orgs/acme/repos").status(403).header("x-ratelimit-remaining", "0"),
+        Fault::github("/orgs/acme/repos").status(403).message(secondary),
+    ] {
+        let world = Bench::open().await;
+        world.sandbox.fault(fault);
+        for _ in 0..2 {
+            let error = world.try_scan(&[]).await.unwrap_err();
+            assert!(matches!(error.kind, ErrorKind::RateLimited { until: Some(_) }), "{error}");
+        }
+        assert_eq!(world.sandbox.calls().len(), 1, "a refusal is not asked for again");
+    }
+    let world = Bench::open().await;
     world.sandbox.fault(Fault::github("/orgs/acme/repos").status(403).message("Resource not accessible"));
     assert_eq!(world.try_scan(&[]).await.unwrap_err().kind, ErrorKind::Forbidden);
 }

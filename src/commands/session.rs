@@ -12,7 +12,7 @@ use crate::config::{self, Config, Environment, Needs, Request};
 use crate::ec2::{self, Fleet};
 use crate::engine::{Plan, PoolName, check, plan};
 use crate::exit;
-use crate::github::{Cache, Client};
+use crate::github::{Cache, Client, Limits};
 use crate::observe::{Observation, observe};
 use crate::report::{Api, Report};
 use crate::state::StateDirectory;
@@ -36,6 +36,7 @@ pub(super) fn configuration(cli: &Cli, needs: Needs, pools: &[PoolName], ui: &Ui
     let mut config = config::load(&request)
         .map_err(|problems| Failure { drawn: true, ..Failure::usage(problems.render(ui.colors_errors())) })?;
     config.scan.cache = !cli.no_cache;
+    config.scan.max_requests = cli.max_requests;
     for pool in pools {
         if config.pool(pool).is_none() {
             let names: Vec<_> = config.pools.iter().map(|pool| format!("`{}`", pool.policy.name)).collect();
@@ -61,7 +62,8 @@ impl Session {
     ///
     /// To look, EC2 is not needed: what is wrong with it is a warning then.
     pub(super) async fn open(mut config: Config, needs: Needs) -> Result<Self, Failure> {
-        let mut client = Client::new(&config.github).map_err(|error| Failure::usage(error.to_string()))?;
+        let client = Client::new(&config.github).map_err(|error| Failure::usage(error.to_string()))?;
+        let mut client = client.with_limits(limits(&config.scan));
         if config.scan.cache {
             match Cache::open(&cache_directory()) {
                 Ok(cache) => client = client.with_cache(cache),
@@ -86,6 +88,7 @@ impl Session {
     /// Looks at everything once.
     pub(super) async fn observe(&self, ui: &Ui) -> Result<Observation, Failure> {
         let progress = ui.progress("reading repositories", 0);
+        let _budget = self.client.budget();
         let mut seen = observe(&self.config, &self.client, self.fleet.as_ref(), &progress).await?;
         if let Some(cache) = self.client.cache() {
             cache.flush();
@@ -146,6 +149,16 @@ pub(super) fn show<T: Serialize>(
 pub(super) fn state_directory() -> StateDirectory {
     let state = etcetera::choose_base_strategy().ok().and_then(|strategy| strategy.state_dir());
     StateDirectory::new(state.unwrap_or_else(|| PathBuf::from(".")).join("ghascale"))
+}
+
+/// Returns how much may be asked.
+fn limits(scan: &config::Scan) -> Limits {
+    Limits {
+        at_once: scan.concurrency,
+        per_minute: scan.requests_per_minute,
+        most_requests: scan.max_requests,
+        share: scan.rate_limit_share,
+    }
 }
 
 /// Returns where this host keeps what may be thrown away.

@@ -25,6 +25,7 @@ use super::auth::{self, Auth};
 use super::cache::{Cache, Fresh, Identity, Known, Tag};
 use super::error::{Error, ErrorKind};
 use super::etag::{self, Foresight};
+use super::gate::{Budget, Gate, Limits, Purpose, Refusal, Told};
 use crate::config;
 
 /// Ours, on every request.
@@ -119,8 +120,7 @@ pub struct Client {
     who: Identity,
     cache: Option<Cache>,
     foresight: Mutex<Foresight>,
-    /// Until when a rate limit holds every request back.
-    closed_until: Mutex<Option<Timestamp>>,
+    gate: Gate,
 }
 
 impl std::fmt::Debug for Client {
@@ -184,7 +184,7 @@ impl Client {
             foresight: Mutex::default(),
             patience,
             usage: Mutex::default(),
-            closed_until: Mutex::default(),
+            gate: Gate::new(Limits::default(), patience.rate_limit),
         })
     }
 
@@ -194,6 +194,18 @@ impl Client {
         self.foresight = Mutex::new(Foresight::after(cache.note(self.who, FORESIGHT).unwrap_or(0)));
         self.cache = Some(cache);
         self
+    }
+
+    /// Lets it ask no more than so much.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.gate = Gate::new(limits, self.patience.rate_limit);
+        self
+    }
+
+    /// Counts what is read against the budget of one observation, until what is returned is dropped.
+    pub fn budget(&self) -> Budget<'_> {
+        self.gate.budget()
     }
 
     /// Returns the cache, if it has one.
@@ -275,7 +287,8 @@ impl Client {
                 Err(error) => error,
             };
             match error.kind {
-                ErrorKind::RateLimited { until } if sends < SENDS && self.close(until) => {}
+                // The gate waits, or says that it takes too long; a request that was never sent is not repeated.
+                ErrorKind::RateLimited { .. } if sends < SENDS && error.status.is_some() => {}
                 ErrorKind::Transport | ErrorKind::Server if sends < SENDS => {
                     let bound = self.patience.pause.saturating_mul(1 << sends);
                     tokio::time::sleep(bound.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
@@ -331,8 +344,9 @@ impl Client {
         authorization: HeaderValue,
         etag: Option<&str>,
     ) -> Result<Reply, Error> {
-        self.wait_until_open().await;
         let address = format!("{method} {}{path}", self.api_url);
+        let purpose = if *method == Method::GET { Purpose::Read } else { Purpose::Write };
+        let _pass = self.gate.pass(purpose).await.map_err(|refusal| not_asked(refusal, &address))?;
         let failed =
             |kind, message: String| Error { kind, request: address.clone(), status: None, message, request_id: None };
 
@@ -369,7 +383,11 @@ impl Client {
         if parts.status.is_success() || parts.status == StatusCode::NOT_MODIFIED && etag.is_some() {
             return Ok(Reply { status: parts.status, headers: parts.headers, body, request: address });
         }
-        Err(refusal(parts.status, &parts.headers, &body, address))
+        let mut error = refusal(parts.status, &parts.headers, &body, address);
+        if let ErrorKind::RateLimited { until } = &mut error.kind {
+            *until = Some(self.gate.refused(*until));
+        }
+        Err(error)
     }
 
     /// Reads the rate limit off an answer.
@@ -377,36 +395,17 @@ impl Client {
         let number = |name: &str| headers.get(name)?.to_str().ok()?.parse::<u64>().ok();
         let mut usage = lock(&self.usage);
         usage.not_modified += u64::from(status == StatusCode::NOT_MODIFIED);
-        usage.limit = number("x-ratelimit-limit").or(usage.limit);
-        let (Some(remaining), reset) = (number("x-ratelimit-remaining"), number("x-ratelimit-reset")) else { return };
-        // Answers overtake each other: within one window the least is the latest.
-        let same_window = reset == usage.reset;
-        usage.remaining = Some(usage.remaining.filter(|_| same_window).map_or(remaining, |known| known.min(remaining)));
-        usage.reset = reset;
-    }
-
-    /// Holds every request back until a rate limit ends; returns false if that is too long to wait for.
-    fn close(&self, until: Option<Timestamp>) -> bool {
-        let now = Timestamp::now();
-        // Without a word from GitHub: "wait for at least one minute" (its documentation of secondary limits).
-        let until = until.unwrap_or_else(|| now + Duration::from_mins(1));
-        if until > now + self.patience.rate_limit {
-            return false;
+        let limit = number("x-ratelimit-limit");
+        usage.limit = limit.or(usage.limit);
+        if let (Some(remaining), reset) = (number("x-ratelimit-remaining"), number("x-ratelimit-reset")) {
+            // Answers overtake each other: within one window the least is the latest.
+            let known = usage.remaining.filter(|_| reset == usage.reset);
+            usage.remaining = Some(known.map_or(remaining, |known| known.min(remaining)));
+            usage.reset = reset;
         }
-        let mut closed = lock(&self.closed_until);
-        *closed = Some(closed.map_or(until, |known| known.max(until)));
-        true
-    }
-
-    async fn wait_until_open(&self) {
-        loop {
-            let Some(until) = *lock(&self.closed_until) else { return };
-            let Ok(wait) = Duration::try_from(until.duration_since(Timestamp::now())) else { return };
-            if wait.is_zero() {
-                return;
-            }
-            tracing::warn!("rate limit: waiting {}", crate::ages::short(wait + Duration::from_millis(999)));
-            tokio::time::sleep(wait).await;
+        if status.is_success() || status == StatusCode::NOT_MODIFIED {
+            let told = Told { limit: usage.limit, remaining: usage.remaining, reset: usage.reset };
+            self.gate.answered(limit.is_some(), told);
         }
     }
 }
@@ -499,6 +498,23 @@ fn kind(status: StatusCode, headers: &HeaderMap, message: &str) -> ErrorKind {
         500..=599 => ErrorKind::Server,
         _ => ErrorKind::Unexpected,
     }
+}
+
+/// Returns the error of a request that was not sent.
+fn not_asked(refusal: Refusal, address: &str) -> Error {
+    let (kind, message) = match refusal {
+        Refusal::Closed(until) => {
+            (ErrorKind::RateLimited { until: Some(until) }, "not asked: the rate limit is exhausted".to_owned())
+        }
+        Refusal::Share(until) => (
+            ErrorKind::RateLimited { until },
+            "not asked: what `scan.rate_limit_share` allows of the rate limit is used up".to_owned(),
+        ),
+        Refusal::Budget(most) => {
+            (ErrorKind::OverBudget, format!("not asked: the {most} requests of `--max-requests` are used up"))
+        }
+    };
+    Error { kind, request: address.to_owned(), status: None, message, request_id: None }
 }
 
 /// Follows a redirect only to the same scheme, host and port, at most three in a row: a renamed repository's.

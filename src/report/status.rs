@@ -48,6 +48,8 @@ pub struct PoolStatus {
     pub in_progress: u64,
     /// How these two are known.
     pub count_kind: CountKind,
+    /// How long ago the oldest part of what they rest on was seen; `null` where all of it was read now.
+    pub seen_seconds_ago: Option<u64>,
     /// How long the longest wait is.
     pub oldest_queued_seconds: Option<u64>,
     /// Its runner records; `null` where they could not be read.
@@ -128,6 +130,8 @@ pub struct LabelSetRow {
     pub queued: u64,
     /// Jobs in progress, on whatever runner.
     pub in_progress: u64,
+    /// How these two are known.
+    pub count_kind: CountKind,
     /// How long the longest wait is.
     pub oldest_queued_seconds: Option<u64>,
     /// The pools that can take them.
@@ -139,6 +143,10 @@ pub struct LabelSetRow {
 pub struct Repositories {
     /// How many were read.
     pub scanned: u64,
+    /// How long ago the oldest part of all that is shown was seen; `null` where all of it was read now.
+    pub oldest_seen_seconds_ago: Option<u64>,
+    /// How the counts are known: as `count_kind`.
+    pub count_kind: CountKind,
     /// Those that were not.
     pub skipped: Vec<SkippedRow>,
 }
@@ -191,6 +199,7 @@ impl StatusReport {
                 queued: queued.len() as u64,
                 in_progress: in_progress.remove(&pool.pool.name).unwrap_or(0),
                 count_kind: snapshot.demand.kind,
+                seen_seconds_ago: seen_seconds_ago(snapshot),
                 oldest_queued_seconds: oldest(queued.iter().copied(), now),
                 runners: known.runners.then(|| runner_counts(snapshot, pool, known.by_name)),
                 instances: known.instances.then(|| instance_counts(pool)),
@@ -211,6 +220,8 @@ impl StatusReport {
             label_sets: label_sets(snapshot, view),
             repositories: Repositories {
                 scanned: snapshot.demand.scanned as u64,
+                oldest_seen_seconds_ago: seen_seconds_ago(snapshot),
+                count_kind: snapshot.demand.kind,
                 skipped: skipped
                     .map(|one| SkippedRow { repository: one.repository.clone(), reason: one.reason.clone() })
                     .collect(),
@@ -244,7 +255,10 @@ impl StatusReport {
             let title = if self.pools.is_empty() { "jobs by label set" } else { "jobs that no pool takes" };
             sections.push(format!("{}\n{}", look.paint(Style::Title, title), label_set_table(&sets, look)));
         } else if self.pools.is_empty() {
-            sections.push("no pending jobs".to_owned());
+            sections.push(match self.repositories.count_kind {
+                CountKind::Exact => "no pending jobs".to_owned(),
+                CountKind::AtLeast | CountKind::Stale => "no pending jobs in what could be read".to_owned(),
+            });
         }
         if with_jobs && !self.jobs.is_empty() {
             sections.push(self.job_table(look));
@@ -318,6 +332,9 @@ impl StatusReport {
         for (reason, count) in tally(self.repositories.skipped.iter().map(|skipped| skipped.reason.as_str())) {
             let _ = write!(notes, ", {count} skipped ({reason})");
         }
+        if let Some(ago) = self.repositories.oldest_seen_seconds_ago {
+            let _ = write!(notes, "\nnot all was read now: the oldest of it was seen {} ago", seconds(Some(ago)));
+        }
         for (reason, count) in &self.waiting {
             let _ = write!(notes, "\nwaiting for {reason}: {}", jobs(*count));
         }
@@ -374,6 +391,7 @@ fn label_sets(snapshot: &Snapshot, view: &View<'_>) -> Vec<LabelSetRow> {
             labels: signature.labels().cloned().collect(),
             queued: queued.len() as u64,
             in_progress: running.len() as u64,
+            count_kind: snapshot.demand.kind,
             oldest_queued_seconds: oldest(queued.into_iter(), snapshot.now),
             pools: view
                 .pools
@@ -455,6 +473,13 @@ fn instance_counts(pool: &PoolView<'_>) -> InstanceCounts {
     counts
 }
 
+/// Returns how long ago the oldest part of the demand was seen, where not all of it was read now.
+fn seen_seconds_ago(snapshot: &Snapshot) -> Option<u64> {
+    let age = snapshot.demand.age;
+    // An age of less than a second is one all the same.
+    (!age.is_zero()).then(|| age.as_secs().max(1))
+}
+
 fn hidden_rows(runs: &[HiddenRun], now: Timestamp) -> Vec<HiddenRunRow> {
     let row = |run: &HiddenRun| HiddenRunRow {
         repository: run.repository.clone(),
@@ -471,8 +496,8 @@ fn label_set_table(sets: &[&LabelSetRow], look: Look) -> String {
         sets.iter().map(|set| {
             vec![
                 if set.labels.is_empty() { "(none)".to_owned() } else { joined(&set.labels) },
-                number(set.queued),
-                number(set.in_progress),
+                bounded(set.queued, set.count_kind),
+                bounded(set.in_progress, set.count_kind),
                 seconds(set.oldest_queued_seconds),
             ]
         }),
