@@ -41,7 +41,7 @@ _ghascale() {
 
     case "${cmd}" in
         ghascale)
-            opts="-c -o -v -q -h -V --config --url --output --color --verbose --quiet --no-cache --max-requests --help --version status plan apply sandbox completions"
+            opts="-c -o -v -q -h -V --config --url --output --color --verbose --quiet --no-cache --full --max-requests --help --version status plan apply sandbox completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -83,7 +83,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__apply)
-            opts="-y -c -o -v -q -h --source --pool --yes --config --url --output --color --verbose --quiet --no-cache --max-requests --help"
+            opts="-y -c -o -v -q -h --source --pool --yes --config --url --output --color --verbose --quiet --no-cache --full --max-requests --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -133,7 +133,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__completions)
-            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --no-cache --max-requests --help bash elvish fish powershell zsh"
+            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --no-cache --full --max-requests --help bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -175,7 +175,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__plan)
-            opts="-c -o -v -q -h --source --pool --out --detailed-exitcode --config --url --output --color --verbose --quiet --no-cache --max-requests --help"
+            opts="-c -o -v -q -h --source --pool --out --detailed-exitcode --config --url --output --color --verbose --quiet --no-cache --full --max-requests --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -229,7 +229,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__sandbox)
-            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --no-cache --max-requests --help serve"
+            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --no-cache --full --max-requests --help serve"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -271,7 +271,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__sandbox__subcmd__serve)
-            opts="-c -o -v -q -h --port --scenario --config --url --output --color --verbose --quiet --no-cache --max-requests --help"
+            opts="-c -o -v -q -h --port --scenario --config --url --output --color --verbose --quiet --no-cache --full --max-requests --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -321,7 +321,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__status)
-            opts="-c -o -v -q -h --source --pool --jobs --watch --config --url --output --color --verbose --quiet --no-cache --max-requests --help"
+            opts="-c -o -v -q -h --source --pool --jobs --watch --config --url --output --color --verbose --quiet --no-cache --full --max-requests --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

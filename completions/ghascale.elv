@@ -30,6 +30,7 @@ set edit:completion:arg-completer[ghascale] = {|@words|
             cand -q 'No progress and no warnings on stderr'
             cand --quiet 'No progress and no warnings on stderr'
             cand --no-cache 'Neither use nor keep what GitHub has answered to earlier runs'
+            cand --full 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
             cand -V 'Print version'
@@ -57,6 +58,7 @@ set edit:completion:arg-completer[ghascale] = {|@words|
             cand -q 'No progress and no warnings on stderr'
             cand --quiet 'No progress and no warnings on stderr'
             cand --no-cache 'Neither use nor keep what GitHub has answered to earlier runs'
+            cand --full 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -77,6 +79,7 @@ set edit:completion:arg-completer[ghascale] = {|@words|
             cand -q 'No progress and no warnings on stderr'
             cand --quiet 'No progress and no warnings on stderr'
             cand --no-cache 'Neither use nor keep what GitHub has answered to earlier runs'
+            cand --full 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -97,6 +100,7 @@ set edit:completion:arg-completer[ghascale] = {|@words|
             cand -q 'No progress and no warnings on stderr'
             cand --quiet 'No progress and no warnings on stderr'
             cand --no-cache 'Neither use nor keep what GitHub has answered to earlier runs'
+            cand --full 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -113,6 +117,7 @@ set edit:completion:arg-completer[ghascale] = {|@words|
             cand -q 'No progress and no warnings on stderr'
             cand --quiet 'No progress and no warnings on stderr'
             cand --no-cache 'Neither use nor keep what GitHub has answered to earlier runs'
+            cand --full 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
             cand serve 'Keep a world up, and print what to export'
@@ -132,6 +137,7 @@ set edit:completion:arg-completer[ghascale] = {|@words|
             cand -q 'No progress and no warnings on stderr'
             cand --quiet 'No progress and no warnings on stderr'
             cand --no-cache 'Neither use nor keep what GitHub has answered to earlier runs'
+            cand --full 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -148,6 +154,7 @@ set edit:completion:arg-completer[ghascale] = {|@words|
             cand -q 'No progress and no warnings on stderr'
             cand --quiet 'No progress and no warnings on stderr'
             cand --no-cache 'Neither use nor keep what GitHub has answered to earlier runs'
+            cand --full 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_ghascale_global_optspecs
-    string join \n c/config= url= o/output= color= v/verbose q/quiet no-cache max-requests= h/help V/version
+    string join \n c/config= url= o/output= color= v/verbose q/quiet no-cache full max-requests= h/help V/version
 end
 
 function __fish_ghascale_needs_command
@@ -35,6 +35,7 @@ complete -c ghascale -n "__fish_ghascale_needs_command" -l max-requests -d 'Ask 
 complete -c ghascale -n "__fish_ghascale_needs_command" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_needs_command" -s q -l quiet -d 'No progress and no warnings on stderr'
 complete -c ghascale -n "__fish_ghascale_needs_command" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
+complete -c ghascale -n "__fish_ghascale_needs_command" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_needs_command" -s V -l version -d 'Print version'
 complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "status" -d 'Show pending jobs, runners and instances, by pool'
@@ -58,6 +59,7 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l jobs -d 'Li
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -s q -l quiet -d 'No progress and no warnings on stderr'
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
+complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l source -d 'Where demand is read; in this version `auto` is `rest`' -r -f -a "auto\t'The scale set where there is one, else REST'
 rest\t'The REST API\'s runs and jobs'"
@@ -75,6 +77,7 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l detailed-exit
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -s q -l quiet -d 'No progress and no warnings on stderr'
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
+complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l source -d 'Where demand is read; in this version `auto` is `rest`' -r -f -a "auto\t'The scale set where there is one, else REST'
 rest\t'The REST API\'s runs and jobs'"
@@ -91,6 +94,7 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s y -l yes -d 
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s q -l quiet -d 'No progress and no warnings on stderr'
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
+complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
@@ -103,6 +107,7 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fis
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -s q -l quiet -d 'No progress and no warnings on stderr'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -f -a "serve" -d 'Keep a world up, and print what to export'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l port -d 'The port on 127.0.0.1; 0 takes a free one' -r
@@ -119,6 +124,7 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_se
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -s q -l quiet -d 'No progress and no warnings on stderr'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
 complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
@@ -131,4 +137,5 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -l max-re
 complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -s q -l quiet -d 'No progress and no warnings on stderr'
 complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
+complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::config::Config;
 use crate::ec2::Fleet;
 use crate::engine::{Instance, Listing, Runner, Snapshot};
-use crate::github::{self, Client, ErrorKind, Progress};
+use crate::github::{self, Client, Coverage, ErrorKind, Progress};
 use crate::report::Known;
 use crate::warning::{Warning, WarningCode};
 
@@ -21,6 +21,8 @@ pub struct Observation {
     pub known: Known,
     /// What is missing, or worth a word.
     pub warnings: Vec<Warning>,
+    /// How much of the scope was looked at.
+    pub coverage: Coverage,
 }
 
 /// Looks at everything once. Without a fleet no instance is looked at, and without a pool no runner record.
@@ -57,6 +59,7 @@ pub async fn observe(
         },
         known,
         warnings,
+        coverage: scanned.coverage,
     })
 }
 

@@ -69,6 +69,10 @@ codes! {
     RateLimited => "rate_limited", true;
     /// The requests of `--max-requests` ended before the scan did.
     BudgetEnded => "budget_ended", true;
+    /// Not every repository was looked at this time: they take turns, and counts are as old as the longest unseen one.
+    ScanInTurns => "scan_in_turns", false;
+    /// Repositories take turns, and so slowly that a new job can stay unseen for a quarter of an hour and longer.
+    ScopeTooLarge => "scope_too_large", false;
     /// A run should have jobs, but GitHub shows none yet.
     UnresolvedRun => "unresolved_run", false;
     /// A run has been queued for longer than `scan.max_job_age`: listed, not counted.

@@ -8,6 +8,7 @@ mod plan;
 mod sandbox;
 mod secrets;
 pub(crate) mod status;
+mod truth;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -2,6 +2,8 @@
 //! (actions-runner-controller#990, #2723, KEDA#7973, dawidd6/action-download-artifact#147, actions/runner#3872), and an
 //! App's authorization on every page.
 
+mod turns;
+
 use std::time::Duration;
 
 use ghascale::config::{AppIssuer, Credentials, Github, Scan};
@@ -40,6 +42,7 @@ fn settings(exclude: &[&str]) -> Scan {
         max_job_age: Duration::from_hours(24),
         rate_limit_share: 100,
         max_requests: None,
+        full: false,
         cache: true,
     }
 }
@@ -67,6 +70,10 @@ impl Bench {
         let sandbox = Sandbox::start(Scenario::Empty, 0).await.unwrap();
         let client = client(&sandbox, Credentials::Token(sandbox.token().to_owned().into()));
         Self { sandbox, client }
+    }
+
+    fn token(&self) -> Credentials {
+        Credentials::Token(self.sandbox.token().to_owned().into())
     }
 
     async fn scan(&self) -> Scanned {
@@ -346,7 +353,7 @@ async fn a_list_that_leads_to_itself_or_breaks_off_is_not_whole() {
     let world = Bench::open().await;
     world.sandbox.world().repository("api").run().job(LINUX);
     let page = r#"{"total_count":9,"workflow_runs":[]}"#;
-    let again = r#"<https://elsewhere.example/x?exclude_pull_requests=true&per_page=100>; rel="next""#;
+    let again = r#"<https://elsewhere.example/x?exclude_pull_requests=true&per_page=30>; rel="next""#;
     let on = r#"<https://elsewhere.example/x?page=2>; rel="next""#;
     for link in [again, on] {
         let fault = Fault::github("/repos/acme/api/actions/runs?").status(200).body(page).header("link", link);

@@ -37,6 +37,7 @@ pub(super) fn configuration(cli: &Cli, needs: Needs, pools: &[PoolName], ui: &Ui
         .map_err(|problems| Failure { drawn: true, ..Failure::usage(problems.render(ui.colors_errors())) })?;
     config.scan.cache = !cli.no_cache;
     config.scan.max_requests = cli.max_requests;
+    config.scan.full = cli.full;
     for pool in pools {
         if config.pool(pool).is_none() {
             let names: Vec<_> = config.pools.iter().map(|pool| format!("`{}`", pool.policy.name)).collect();
@@ -156,6 +157,7 @@ fn limits(scan: &config::Scan) -> Limits {
     Limits {
         at_once: scan.concurrency,
         per_minute: scan.requests_per_minute,
+        per_look: None,
         most_requests: scan.max_requests,
         share: scan.rate_limit_share,
     }

@@ -37,7 +37,9 @@ async fn once(session: &Session, args: &StatusArgs, ui: &Ui, cadence: Option<Dur
     if seen.known.instances && seen.known.runners {
         warnings.extend(view.warnings());
     }
-    let body = StatusReport::of(&seen.snapshot, &view, seen.known).only(&pool_names(&args.view.pool));
+    let body = StatusReport::of(&seen.snapshot, &view, seen.known)
+        .with_coverage(seen.coverage)
+        .only(&pool_names(&args.view.pool));
     let report = session.report("status", seen.snapshot.now, warnings, body);
     show(ui, &report, cadence, || report.body.text(ui.look(), args.jobs))?;
     Ok(if report.is_partial() { exit::PARTIAL } else { exit::DONE })

@@ -356,6 +356,7 @@ fn scan(table: Option<Table<'_>>) -> Option<Scan> {
             max_job_age: Duration::from_hours(24),
             rate_limit_share: 100,
             max_requests: None,
+            full: false,
             cache: true,
         });
     };
@@ -378,6 +379,7 @@ fn scan(table: Option<Table<'_>>) -> Option<Scan> {
         max_job_age,
         rate_limit_share,
         max_requests: None,
+        full: false,
         cache: true,
     })
 }

@@ -208,6 +208,11 @@ impl Client {
         self.gate.budget()
     }
 
+    /// Returns how many requests a look at everything may take; `None` where nothing bounds them.
+    pub(super) fn requests_for_a_look(&self) -> Option<u64> {
+        self.gate.requests_for_a_look()
+    }
+
     /// Returns the cache, if it has one.
     #[must_use]
     pub fn cache(&self) -> Option<&Cache> {

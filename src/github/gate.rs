@@ -22,6 +22,8 @@ use super::client::lock;
 
 /// GETs a minute where there are rate limits, in `auto`: two thirds of GitHub's 900.
 const READS_A_MINUTE: u32 = 600;
+/// What takes no longer is looked at whole.
+const LOOK: Duration = Duration::from_secs(20);
 /// Changes a minute: each is five points, so 180 is GitHub's limit for these alone.
 const WRITES_A_MINUTE: u32 = 180;
 /// Changes that need not wait for each other.
@@ -42,6 +44,9 @@ pub struct Limits {
     pub at_once: usize,
     /// GETs a minute; `None`: 600 where the server has rate limits, and no bound where it has none.
     pub per_minute: Option<u32>,
+    /// Requests that a look at everything may take before repositories take turns; `None`: as many as the pace lets
+    /// through in twenty seconds.
+    pub per_look: Option<u64>,
     /// Requests for one observation, at most.
     pub most_requests: Option<u64>,
     /// How much of the hourly limit may be used, by whomever, in percent, before the rest is left to others.
@@ -50,7 +55,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { at_once: 100, per_minute: None, most_requests: None, share: 100 }
+        Self { at_once: 100, per_minute: None, per_look: None, most_requests: None, share: 100 }
     }
 }
 
@@ -145,6 +150,14 @@ impl Gate {
         lock(&self.state).refused(until, self.began.elapsed(), Timestamp::now())
     }
 
+    /// Returns how many requests a look at everything may take; `None` where nothing bounds them.
+    pub(super) fn requests_for_a_look(&self) -> Option<u64> {
+        let state = lock(&self.state);
+        let reads = &state.reads;
+        let of_pace = || u64::from(reads.burst) + u64::from(reads.full) * LOOK.as_secs() / 60;
+        state.limits.per_look.or_else(|| state.paces_reads().then(of_pace))
+    }
+
     /// Counts requests against the budget from now on, until what is returned is dropped.
     pub(super) fn budget(&self) -> Budget<'_> {
         lock(&self.state).spent = Some(0);
@@ -215,7 +228,7 @@ impl State {
             self.within_budget(now)?;
         }
         let is_paced = match purpose {
-            Purpose::Read => self.limits.per_minute.is_some() || self.has_limits != Some(false),
+            Purpose::Read => self.paces_reads(),
             Purpose::Write => self.has_limits != Some(false),
         };
         let pace = match purpose {
@@ -229,6 +242,10 @@ impl State {
             *spent += 1;
         }
         Ok(Verdict::Go)
+    }
+
+    fn paces_reads(&self) -> bool {
+        self.limits.per_minute.is_some() || self.has_limits != Some(false)
     }
 
     /// Returns whether another read is allowed. What is written is never stopped half-way by a budget.

@@ -1,15 +1,15 @@
 //! What earlier looks at a repository came to, kept in the cache: what is shown, with its age, when it can't be looked at
 //! again now.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::cache::{Cache, Identity};
+use super::runs::Run;
 use crate::ages::age;
-use crate::engine::{HiddenRun, Job, RepositoryName, RunId, Scope, SkippedRepository};
+use crate::engine::{HiddenRun, Job, RepositoryName, Scope, SkippedRepository};
 
 /// What is older is not shown any more: a job that was seen so long ago may well be done.
 const KNOWN_FOR: Duration = Duration::from_mins(15);
@@ -27,6 +27,14 @@ pub(super) struct Memory<'a> {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Seen {
     pub(super) at: Timestamp,
+    /// When old runs were last searched for.
+    pub(super) searched: Timestamp,
+    /// When its newest run was made.
+    pub(super) newest: Option<Timestamp>,
+    /// It has runs that only a search can find.
+    pub(super) has_history: bool,
+    /// Its runs that were not completed.
+    pub(super) active: Vec<Run>,
     pub(super) jobs: Vec<Job>,
     pub(super) unresolved: Vec<HiddenRun>,
     pub(super) ghosts: Vec<HiddenRun>,
@@ -41,11 +49,24 @@ pub(super) struct SeenRepositories {
 }
 
 impl Memory<'_> {
-    /// Returns what was last seen of a repository, if that is not too long ago.
+    /// Returns what was last seen of a repository. What a clock that was set back puts into the future is forgotten.
     pub(super) fn repository(&self, name: &RepositoryName) -> Option<Seen> {
         let (cache, who) = self.cache?;
         let seen: Seen = cache.note(who, &format!("repository {name}"))?;
-        (age(self.now, seen.at) <= KNOWN_FOR && seen.at <= self.now).then_some(seen)
+        (seen.at <= self.now && seen.searched <= self.now).then_some(seen)
+    }
+
+    /// Returns when the last scan of a scope began.
+    pub(super) fn last_scan(&self, scope: &Scope) -> Option<Timestamp> {
+        let (cache, who) = self.cache?;
+        cache.note::<Timestamp>(who, &format!("scan {scope}")).filter(|at| *at < self.now)
+    }
+
+    /// Notes that a scan of a scope was made.
+    pub(super) fn keep_scan(&self, scope: &Scope) {
+        if let Some((cache, who)) = self.cache {
+            cache.keep_note(who, &format!("scan {scope}"), &self.now);
+        }
     }
 
     pub(super) fn keep_repository(&self, name: &RepositoryName, seen: &Seen) {
@@ -74,12 +95,8 @@ impl Memory<'_> {
 }
 
 impl Seen {
-    /// Returns the jobs of each run.
-    pub(super) fn jobs_by_run(self) -> BTreeMap<RunId, Vec<Job>> {
-        let mut by_run: BTreeMap<RunId, Vec<Job>> = BTreeMap::new();
-        for job in self.jobs {
-            by_run.entry(job.run_id).or_default().push(job);
-        }
-        by_run
+    /// Returns whether it can stand for what can't be read now.
+    pub(super) fn is_recent(&self, now: Timestamp) -> bool {
+        age(now, self.at) <= KNOWN_FOR
     }
 }

@@ -13,6 +13,7 @@ mod repositories;
 mod runners;
 mod runs;
 mod scan;
+mod turns;
 
 pub use cache::Cache;
 pub use client::{Client, Patience, Usage};
@@ -20,3 +21,4 @@ pub use error::{Error, ErrorKind};
 pub use gate::{Budget, Limits};
 pub use runners::{ScopeRunners, runners};
 pub use scan::{NoProgress, Progress, Scanned, scan};
+pub use turns::Coverage;

@@ -44,9 +44,19 @@ struct Wrapped<T> {
 impl<'a> Pages<'a> {
     /// Prepares a list; `query` are its own parameters, `a=b&c=d`.
     pub(super) fn new(client: &'a Client, path: &str, query: &str) -> Self {
+        Self::of(client, path, query, PER_PAGE)
+    }
+
+    /// The same, with so many entries a page.
+    pub(super) fn of(client: &'a Client, path: &str, query: &str, size: usize) -> Self {
         let separator = if query.is_empty() { "" } else { "&" };
-        let query = Some(format!("{query}{separator}per_page={PER_PAGE}"));
-        Self { client, path: path.to_owned(), query, size: PER_PAGE, seen: 0, count: 0 }
+        let query = Some(format!("{query}{separator}per_page={size}"));
+        Self { client, path: path.to_owned(), query, size, seen: 0, count: 0 }
+    }
+
+    /// Returns whether there is another page.
+    pub(super) fn has_next(&self) -> bool {
+        self.query.is_some()
     }
 
     /// Reads the next page; `None` behind the last.

@@ -15,17 +15,19 @@ use super::error::{Error, ErrorKind};
 use super::jobs::{self, Jobs};
 use super::memory::{Memory, Seen, SeenRepositories};
 use super::repositories::{Discovered, discover};
-use super::runs::{self, Run};
+use super::runs::{self, Old, Run};
+use super::turns::{Coverage, Pace, Tier, Turn, turns};
 use crate::ages::{age, short};
 use crate::config;
 use crate::engine::{
-    CountKind, Demand, HiddenRun, Job, JobId, JobState, RepositoryName, RunId, Scope, SkippedRepository, Source,
-    WaitReason,
+    CountKind, Demand, HiddenRun, Job, JobId, JobState, RepositoryName, Scope, SkippedRepository, Source, WaitReason,
 };
 use crate::warning::{Warning, WarningCode};
 
 /// Runs of one repository whose jobs are listed at once.
 const RUNS_AT_ONCE: usize = 4;
+/// A scope in which a new job can take longer to be seen is too large for its pace.
+const SERVED_WITHIN: Duration = Duration::from_mins(15);
 
 /// Hears of a scan's progress.
 pub trait Progress: Send + Sync {
@@ -51,6 +53,8 @@ pub struct Scanned {
     pub demand: Demand,
     /// What is missing.
     pub warnings: Vec<Warning>,
+    /// How much of the scope was looked at.
+    pub coverage: Coverage,
 }
 
 /// Reads the jobs of a scope that are not completed.
@@ -69,23 +73,76 @@ pub async fn scan(
     let scan = Scan { client, now, max_job_age: settings.max_job_age, memory };
     let mut sum = Sum::default();
     let found = scan.discover(scope, settings, &mut sum).await?;
-    progress.found(found.repositories.len());
-    let mut looks: Vec<(RepositoryName, Look)> = stream::iter(found.repositories)
-        .map(|repository| async {
-            let look = scan.look(&repository).await;
-            progress.done(&repository, client.usage());
+    sum.skipped.extend(found.skipped);
+    sum.warnings.extend(found.warnings);
+
+    let seen: Vec<Option<Seen>> = found.repositories.iter().map(|name| memory.repository(name)).collect();
+    let pace = Pace { requests: client.requests_for_a_look(), full: settings.full, last: memory.last_scan(scope), now };
+    let (turns, coverage) = turns(&seen, pace);
+    sum.warnings.extend(words(coverage, pace));
+    let mut tasks: Vec<Task> = found.repositories.into_iter().zip(seen).zip(turns).map(Task::from).collect();
+    // What most likely has jobs comes first, should not all be allowed.
+    tasks.sort_by(|a, b| (a.tier(now), &a.repository).cmp(&(b.tier(now), &b.repository)));
+    progress.found(tasks.iter().filter(|task| task.turn != Turn::Later).count());
+    let mut looks: Vec<(RepositoryName, Look)> = stream::iter(tasks)
+        .map(|task| async {
+            let (repository, is_looked_at) = (task.repository.clone(), task.turn != Turn::Later);
+            let look = scan.look(task).await;
+            if is_looked_at {
+                progress.done(&repository, client.usage());
+            }
             (repository, look)
         })
         .buffer_unordered(settings.concurrency.max(1))
         .collect()
         .await;
     looks.sort_by(|(a, _), (b, _)| a.cmp(b));
-    sum.skipped.extend(found.skipped);
-    sum.warnings.extend(found.warnings);
     for (repository, look) in looks {
         sum.add(repository, look, now);
     }
-    sum.up(now)
+    let scanned = sum.up(now, coverage)?;
+    memory.keep_scan(scope);
+    Ok(scanned)
+}
+
+/// Says that repositories take turns, and where that takes too long, what would help.
+fn words(coverage: Coverage, pace: Pace) -> Option<Warning> {
+    if coverage.whole {
+        return None;
+    }
+    let repositories = coverage.hot + coverage.warm + coverage.cold;
+    let requests = pace.requests.unwrap_or(0);
+    let said = format!(
+        "{repositories} repositories take turns, at about {requests} requests a scan: a new job shows within {}, and \
+        nothing is ended without `--full`",
+        short(coverage.detection)
+    );
+    if coverage.detection <= SERVED_WITHIN {
+        return Some(Warning::new(WarningCode::ScanInTurns, "scan", said));
+    }
+    let cures = "narrow `scan.include`, raise `scan.requests_per_minute` (GitHub refuses above 900), scan more often, \
+        or use scale sets";
+    Some(Warning::new(WarningCode::ScopeTooLarge, "scan", format!("{said}; to be faster, {cures}")))
+}
+
+/// One repository to be looked at, or to be left for later.
+#[derive(Debug)]
+struct Task {
+    repository: RepositoryName,
+    seen: Option<Seen>,
+    turn: Turn,
+}
+
+impl From<((RepositoryName, Option<Seen>), Turn)> for Task {
+    fn from(((repository, seen), turn): ((RepositoryName, Option<Seen>), Turn)) -> Self {
+        Self { repository, seen, turn }
+    }
+}
+
+impl Task {
+    fn tier(&self, now: Timestamp) -> Tier {
+        Tier::of(self.seen.as_ref(), now)
+    }
 }
 
 struct Scan<'a> {
@@ -100,6 +157,8 @@ struct Scan<'a> {
 enum Look {
     /// It was read, but for what the part says is missing.
     Read(Part),
+    /// It was not its turn, and this was seen of it.
+    Later(Seen),
     /// It could not be read, and this was seen of it lately.
     Remembered(Seen, Error),
     /// It could not be read.
@@ -119,6 +178,8 @@ struct Part {
     is_missing: bool,
     /// Some of it was seen then, and not now.
     remembered: Option<Timestamp>,
+    /// Old runs were not searched for since then.
+    unsearched: Option<Timestamp>,
 }
 
 impl Scan<'_> {
@@ -149,22 +210,30 @@ impl Scan<'_> {
         Ok(Discovered { repositories: known.repositories, skipped: known.skipped, warnings: Vec::new() })
     }
 
-    async fn look(&self, repository: &RepositoryName) -> Look {
-        match self.repository(repository).await {
-            Ok(part) => Look::Read(part),
-            Err(error) if passes(&error) => match self.memory.repository(repository) {
-                Some(seen) => Look::Remembered(seen, error),
-                None => Look::Lost(error),
-            },
-            Err(error) => Look::Lost(error),
+    async fn look(&self, task: Task) -> Look {
+        let Task { repository, seen, turn } = task;
+        let is_read = match (seen, turn) {
+            (Some(seen), Turn::Later) => return Look::Later(seen),
+            (seen, turn) => (self.repository(&repository, seen.as_ref(), turn).await, seen),
+        };
+        match is_read {
+            (Ok(part), _) => Look::Read(part),
+            (Err(error), Some(seen)) if passes(&error) && seen.is_recent(self.now) => Look::Remembered(seen, error),
+            (Err(error), _) => Look::Lost(error),
         }
     }
 
-    async fn repository(&self, repository: &RepositoryName) -> Result<Part, Error> {
-        let runs = runs::active(self.client, repository, self.max_job_age, self.now).await?;
+    async fn repository(&self, repository: &RepositoryName, seen: Option<&Seen>, turn: Turn) -> Result<Part, Error> {
+        let (old, searched) = match seen {
+            Some(seen) if turn == Turn::Newest => (Old::Remembered(&seen.active), seen.searched),
+            _ => (Old::Searched, self.now),
+        };
+        let runs = runs::active(self.client, repository, old, self.max_job_age, self.now).await?;
+        let (newest, has_history, active) = (runs.newest, runs.has_history, runs.active.clone());
         let lost = |why| Warning::new(WarningCode::RepositoryFailed, repository.as_str(), why);
         let warnings: Vec<Warning> = runs.lost.into_iter().map(lost).collect();
-        let mut part = Part { is_missing: !warnings.is_empty(), warnings, ..Part::default() };
+        let unsearched = Some(searched).filter(|searched| has_history && *searched < self.now);
+        let mut part = Part { is_missing: !warnings.is_empty(), warnings, unsearched, ..Part::default() };
         let listed: Vec<(Run, Result<Jobs, Error>)> = stream::iter(runs.active)
             .map(|run| async {
                 let jobs = jobs::of_run(self.client, repository, run.id).await;
@@ -173,20 +242,18 @@ impl Scan<'_> {
             .buffer_unordered(RUNS_AT_ONCE)
             .collect()
             .await;
-        let mut known = None;
+        let recent = seen.filter(|seen| seen.is_recent(self.now));
         for (run, jobs) in listed {
             match jobs {
-                Err(error) if passes(&error) => {
-                    let known = known.get_or_insert_with(|| Known::of(self.memory.repository(repository)));
-                    part.add_lost(repository, &run, error, known);
-                }
-                Err(error) => part.add_lost(repository, &run, error, &Known::default()),
+                Err(error) => part.add_lost(repository, &run, recent.filter(|_| passes(&error)), error),
                 Ok(jobs) => self.add(&mut part, repository, &run, jobs),
             }
         }
         if part.is_whole() {
             let (jobs, unresolved, ghosts) = (part.jobs.clone(), part.unresolved.clone(), part.ghosts.clone());
-            self.memory.keep_repository(repository, &Seen { at: self.now, jobs, unresolved, ghosts });
+            let at = self.now;
+            let seen = Seen { at, searched, newest, has_history, active, jobs, unresolved, ghosts };
+            self.memory.keep_repository(repository, &seen);
         }
         Ok(part)
     }
@@ -234,27 +301,14 @@ impl Scan<'_> {
     }
 }
 
-/// What is known from before of a repository's runs.
-#[derive(Debug, Default)]
-struct Known {
-    at: Option<Timestamp>,
-    jobs: BTreeMap<RunId, Vec<Job>>,
-}
-
-impl Known {
-    fn of(seen: Option<Seen>) -> Self {
-        seen.map_or_else(Self::default, |seen| Self { at: Some(seen.at), jobs: seen.jobs_by_run() })
-    }
-}
-
 impl Part {
-    /// Adds a run whose jobs could not be read: with the jobs that were seen of it, if it was seen.
-    fn add_lost(&mut self, repository: &RepositoryName, run: &Run, error: Error, known: &Known) {
-        match known.jobs.get(&run.id) {
-            Some(jobs) => {
-                self.jobs.extend(jobs.iter().cloned());
-                self.remembered = [self.remembered, known.at].into_iter().flatten().min();
-            }
+    /// Adds a run whose jobs could not be read: with the jobs that were seen of it lately, if there were any.
+    fn add_lost(&mut self, repository: &RepositoryName, run: &Run, seen: Option<&Seen>, error: Error) {
+        let jobs = seen.into_iter().flat_map(|seen| &seen.jobs).filter(|job| job.run_id == run.id);
+        let before = self.jobs.len();
+        self.jobs.extend(jobs.cloned());
+        match seen.filter(|_| self.jobs.len() > before) {
+            Some(seen) => self.remembered = Some(self.remembered.map_or(seen.at, |known| known.min(seen.at))),
             None => self.is_missing = true,
         }
         if error.kind.ends_asking() {
@@ -283,7 +337,8 @@ struct Sum {
     is_missing: bool,
     /// The oldest thing that was not read and is known from before.
     remembered: Option<Timestamp>,
-    has_remembered: bool,
+    /// Something is known from before.
+    is_known: bool,
     unasked: Unasked,
     first_error: Option<Error>,
 }
@@ -304,6 +359,7 @@ impl Sum {
                 self.scanned += 1;
                 self.is_missing |= part.is_missing;
                 self.remember(part.remembered);
+                self.remember(part.unsearched);
                 self.unasked.runs += part.unasked.len();
                 self.unasked.why = self.unasked.why.take().or(part.unasked.into_iter().next());
                 self.jobs.extend(part.jobs.into_iter().map(|job| (job.id, job)));
@@ -311,8 +367,13 @@ impl Sum {
                 self.ghosts.extend(part.ghosts);
                 self.warnings.extend(part.warnings);
             }
+            Look::Later(seen) => {
+                self.is_known = true;
+                self.remember(Some(seen.at));
+                self.put(seen);
+            }
             Look::Remembered(seen, error) => {
-                self.has_remembered = true;
+                self.is_known = true;
                 self.remember(Some(seen.at));
                 if error.kind.ends_asking() {
                     self.unasked.repositories += 1;
@@ -323,12 +384,7 @@ impl Sum {
                     let said = format!("{error}; what was seen of it {ago} ago is shown");
                     self.warnings.push(Warning::new(WarningCode::RepositoryFailed, repository.as_str(), said));
                 }
-                // What was read now is right where both have a job: a repository may have got another name.
-                for job in seen.jobs {
-                    self.jobs.entry(job.id).or_insert(job);
-                }
-                self.unresolved.extend(seen.unresolved);
-                self.ghosts.extend(seen.ghosts);
+                self.put(seen);
                 self.first_error.get_or_insert(error);
             }
             Look::Lost(error) if is_disabled(&error) => {
@@ -348,13 +404,23 @@ impl Sum {
         }
     }
 
+    /// Puts in what was seen earlier. What was read now is right where both have a job: a repository may have got another
+    /// name since.
+    fn put(&mut self, seen: Seen) {
+        for job in seen.jobs {
+            self.jobs.entry(job.id).or_insert(job);
+        }
+        self.unresolved.extend(seen.unresolved);
+        self.ghosts.extend(seen.ghosts);
+    }
+
     fn remember(&mut self, at: Option<Timestamp>) {
         self.remembered = [self.remembered, at].into_iter().flatten().min();
     }
 
-    fn up(mut self, now: Timestamp) -> Result<Scanned, Error> {
+    fn up(mut self, now: Timestamp, coverage: Coverage) -> Result<Scanned, Error> {
         if self.scanned == 0
-            && !self.has_remembered
+            && !self.is_known
             && let Some(error) = self.first_error
         {
             return Err(error);
@@ -381,7 +447,7 @@ impl Sum {
             scanned: self.scanned,
             skipped: self.skipped,
         };
-        Ok(Scanned { demand, warnings: self.warnings })
+        Ok(Scanned { demand, warnings: self.warnings, coverage })
     }
 }
 

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 pub use apply::{ActionResult, ApplyReport, ResultWord, Summary};
 pub use plan::{ActionKind, ActionRow, HeldRow, MarkRow, PlanReport};
 pub use status::{
-    HiddenRunRow, InstanceCounts, JobRow, Known, LabelSetRow, PoolStatus, Repositories, RunnerCounts, SkippedRow,
-    StatusReport,
+    HiddenRunRow, InstanceCounts, JobRow, Known, LabelSetRow, PoolStatus, Repositories, RunnerCounts, ScanRow,
+    SkippedRow, StatusReport,
 };
 pub use table::{Look, Style};
 

@@ -13,6 +13,7 @@ use crate::engine::{
     Capacity, Connection, CountKind, HiddenRun, Instance, Job, JobId, JobState, Label, Pool, PoolName, PoolView,
     Reason, ReasonCode, RepositoryName, RunId, Runner, Signature, Snapshot, Source, State, Unit, View, assign,
 };
+use crate::github::Coverage;
 
 /// The body of `ghascale.status/1`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -25,6 +26,8 @@ pub struct StatusReport {
     pub label_sets: Vec<LabelSetRow>,
     /// What was read.
     pub repositories: Repositories,
+    /// How the repositories were looked at; `null` where demand is not read from them.
+    pub scan: Option<ScanRow>,
     /// Jobs that wait for something else than a runner: how many, by reason.
     pub waiting: BTreeMap<String, u64>,
     /// Runs whose jobs GitHub doesn't show yet.
@@ -151,6 +154,36 @@ pub struct Repositories {
     pub skipped: Vec<SkippedRow>,
 }
 
+/// How repositories were looked at, and how soon a new job is seen.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ScanRow {
+    /// All of them were looked at, old runs included; else they take turns.
+    pub whole: bool,
+    /// Repositories with jobs or a run of late, and those never seen before.
+    pub hot: u64,
+    /// Repositories with a run within a day.
+    pub warm: u64,
+    /// The others.
+    pub cold: u64,
+    /// A new job shows within this, wherever it is, if scans go on as often as lately.
+    pub detection_seconds: u64,
+    /// A job of an old run that is run again shows within this.
+    pub rerun_detection_seconds: u64,
+}
+
+impl From<Coverage> for ScanRow {
+    fn from(coverage: Coverage) -> Self {
+        Self {
+            whole: coverage.whole,
+            hot: coverage.hot as u64,
+            warm: coverage.warm as u64,
+            cold: coverage.cold as u64,
+            detection_seconds: coverage.detection.as_secs(),
+            rerun_detection_seconds: coverage.rerun_detection.as_secs(),
+        }
+    }
+}
+
 /// A repository that was not read.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SkippedRow {
@@ -226,10 +259,18 @@ impl StatusReport {
                     .map(|one| SkippedRow { repository: one.repository.clone(), reason: one.reason.clone() })
                     .collect(),
             },
+            scan: None,
             waiting,
             unresolved_runs: hidden_rows(&snapshot.demand.unresolved, now),
             ghost_runs: hidden_rows(&snapshot.demand.ghosts, now),
         }
+    }
+
+    /// Adds how the repositories were looked at.
+    #[must_use]
+    pub fn with_coverage(mut self, coverage: Coverage) -> Self {
+        self.scan = Some(coverage.into());
+        self
     }
 
     /// Keeps only what concerns the given pools; all of it if none is given. Label sets and jobs of no pool go too.
@@ -331,6 +372,17 @@ impl StatusReport {
         let mut notes = format!("repositories: {} scanned", self.repositories.scanned);
         for (reason, count) in tally(self.repositories.skipped.iter().map(|skipped| skipped.reason.as_str())) {
             let _ = write!(notes, ", {count} skipped ({reason})");
+        }
+        if let Some(scan) = self.scan.filter(|scan| !scan.whole) {
+            let _ = write!(
+                notes,
+                "\nin turns: {} hot, {} warm, {} cold; a new job shows within {}, one of an old run within {}",
+                scan.hot,
+                scan.warm,
+                scan.cold,
+                seconds(Some(scan.detection_seconds)),
+                seconds(Some(scan.rerun_detection_seconds)),
+            );
         }
         if let Some(ago) = self.repositories.oldest_seen_seconds_ago {
             let _ = write!(notes, "\nnot all was read now: the oldest of it was seen {} ago", seconds(Some(ago)));

@@ -369,6 +369,12 @@ impl World {
         self.jobs.values().filter(|job| job.status == status).count()
     }
 
+    /// Returns the runs' ids, in the order in which they were made.
+    #[must_use]
+    pub fn run_ids(&self) -> Vec<u64> {
+        self.runs.keys().copied().collect()
+    }
+
     /// Returns a job's status.
     #[must_use]
     pub fn job_status(&self, job: u64) -> Option<JobStatus> {
