@@ -66,7 +66,7 @@ impl Session {
         let client = Client::new(&config.github).map_err(|error| Failure::usage(error.to_string()))?;
         let mut client = client.with_limits(limits(&config.scan));
         if config.scan.cache {
-            match Cache::open(&cache_directory()) {
+            match cache_directory().and_then(|directory| Cache::open(&directory)) {
                 Ok(cache) => client = client.with_cache(cache),
                 Err(why) => config.warnings.push(why),
             }
@@ -163,10 +163,11 @@ fn limits(scan: &config::Scan) -> Limits {
     }
 }
 
-/// Returns where this host keeps what may be thrown away.
-fn cache_directory() -> PathBuf {
-    let cache = etcetera::choose_base_strategy().map(|strategy| strategy.cache_dir());
-    cache.unwrap_or_else(|_| PathBuf::from(".")).join("ghascale")
+/// Returns where this host keeps what may be thrown away. Tokens are among it: without a home there is no place for it.
+fn cache_directory() -> Result<PathBuf, Warning> {
+    let home = etcetera::choose_base_strategy();
+    let nowhere = |error| Warning::new(WarningCode::CacheFailed, "cache", format!("it is not used: {error}"));
+    Ok(home.map_err(nowhere)?.cache_dir().join("ghascale"))
 }
 
 /// Names pools as the flags do.

@@ -162,13 +162,15 @@ impl App {
 }
 
 /// Returns who somebody is to a server: what one is answered is never taken for what another would be. An App's tokens
-/// change by the hour and are all the same to it; another key of the same App has to prove itself.
+/// change by the hour and are all the same to it; another key of the same App has to prove itself. Another version of
+/// this program may understand more of an answer, and so it is somebody else.
 pub(super) fn identity(credentials: &Credentials, api_url: &str) -> Identity {
-    let api_url = api_url.as_bytes();
+    let (version, api_url) = (env!("CARGO_PKG_VERSION").as_bytes(), api_url.as_bytes());
     match credentials {
-        Credentials::Token(token) => Identity::of(&[b"token", api_url, token.expose_secret().as_bytes()]),
+        Credentials::Token(token) => Identity::of(&[b"token", version, api_url, token.expose_secret().as_bytes()]),
         Credentials::App { issuer, installation_id, private_key } => Identity::of(&[
             b"app",
+            version,
             api_url,
             format!("{issuer:?} {installation_id}").as_bytes(),
             private_key.expose_secret().as_bytes(),

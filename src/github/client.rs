@@ -120,7 +120,7 @@ pub struct Client {
     who: Identity,
     cache: Option<Cache>,
     foresight: Mutex<Foresight>,
-    gate: Gate,
+    gate: Box<Gate>,
 }
 
 impl std::fmt::Debug for Client {
@@ -184,7 +184,7 @@ impl Client {
             foresight: Mutex::default(),
             patience,
             usage: Mutex::default(),
-            gate: Gate::new(Limits::default(), patience.rate_limit),
+            gate: Box::new(Gate::new(Limits::default(), patience.rate_limit)),
         })
     }
 
@@ -199,7 +199,7 @@ impl Client {
     /// Lets it ask no more than so much.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
-        self.gate = Gate::new(limits, self.patience.rate_limit);
+        self.gate = Box::new(Gate::new(limits, self.patience.rate_limit));
         self
     }
 

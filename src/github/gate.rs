@@ -431,8 +431,9 @@ mod tests {
 
         /// Returns the most that was sent in any one minute.
         fn busiest_minute(&self) -> usize {
-            let within =
-                |from: &Duration| self.sent.iter().filter(|at| **at >= *from && **at - *from < seconds(60)).count();
+            let within = |from: &Duration| {
+                self.sent.iter().filter(|at| **at >= *from && at.saturating_sub(*from) < seconds(60)).count()
+            };
             self.sent.iter().map(within).max().unwrap_or(0)
         }
     }
@@ -527,7 +528,7 @@ mod tests {
         world.since += seconds(1);
         let begin = world.since;
         world.send_all(290, Purpose::Read);
-        assert!(world.since - begin >= seconds(57), "300 a minute, none at once");
+        assert!(world.since.saturating_sub(begin) >= seconds(57), "300 a minute, none at once");
         for (minutes, pace) in [(1, 360), (1, 420), (3, 480)] {
             world.since += seconds(60 * minutes);
             world.send(Purpose::Read).unwrap();
@@ -547,7 +548,7 @@ mod tests {
         world.since += seconds(1);
         let begin = world.since;
         world.send_all(120, Purpose::Write);
-        assert!(world.since - begin >= seconds(118));
+        assert!(world.since.saturating_sub(begin) >= seconds(118));
         world.since = begin + seconds(600);
         world.send(Purpose::Write).unwrap();
         assert!(world.state.writes.now > WRITES_AFTER_REFUSAL);

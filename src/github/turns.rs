@@ -174,8 +174,8 @@ mod tests {
     }
 
     /// A repository without jobs, whose newest run is so old, and that was last looked at and searched so long ago.
-    fn seen(newest: Duration, at: Duration, searched: Duration) -> Option<Seen> {
-        Some(Seen {
+    fn seen(newest: Duration, at: Duration, searched: Duration) -> Seen {
+        Seen {
             at: now() - at,
             searched: now() - searched,
             newest: Some(now() - newest),
@@ -184,11 +184,12 @@ mod tests {
             jobs: Vec::new(),
             unresolved: Vec::new(),
             ghosts: Vec::new(),
-        })
+        }
     }
 
-    fn cold(minutes_ago: u32) -> Option<Seen> {
-        seen(MINUTE * 60 * 48, MINUTE * minutes_ago, MINUTE * minutes_ago)
+    fn many_cold(count: usize, minutes_ago: u32) -> Vec<Option<Seen>> {
+        let one = seen(MINUTE * 60 * 48, MINUTE * minutes_ago, MINUTE * minutes_ago);
+        vec![Some(one); count]
     }
 
     fn pace(requests: u64) -> Pace {
@@ -197,7 +198,7 @@ mod tests {
 
     #[test]
     fn what_fits_is_looked_at_whole() {
-        let all: Vec<_> = (0..60).map(|_| cold(1)).collect();
+        let all = many_cold(60, 1);
         let (turns, coverage) = turns(&all, pace(360));
         assert!(turns.iter().all(|turn| *turn == Turn::Whole));
         assert_eq!((coverage.whole, coverage.detection), (true, MINUTE));
@@ -205,7 +206,7 @@ mod tests {
 
     #[test]
     fn without_a_bound_or_where_it_is_asked_for_everything_is_looked_at() {
-        let all: Vec<_> = (0..10_000).map(|_| cold(1)).collect();
+        let all = many_cold(10_000, 1);
         for pace in [Pace { requests: None, ..pace(0) }, Pace { full: true, ..pace(400) }] {
             assert!(turns(&all, pace).1.whole);
         }
@@ -213,10 +214,10 @@ mod tests {
 
     #[test]
     fn the_hot_and_the_never_seen_are_looked_at_each_time() {
-        let mut all: Vec<_> = (0..1000).map(|_| cold(1)).collect();
-        all[7] = seen(MINUTE * 2, MINUTE, MINUTE);
+        let mut all = many_cold(1000, 1);
+        all[7] = Some(seen(MINUTE * 2, MINUTE, MINUTE));
         all[8] = None;
-        all[9] = seen(MINUTE * 2, MINUTE, MINUTE * 6);
+        all[9] = Some(seen(MINUTE * 2, MINUTE, MINUTE * 6));
         let (turns, coverage) = turns(&all, pace(400));
         assert_eq!(turns[7..10], [Turn::Newest, Turn::Whole, Turn::Whole]);
         assert_eq!((coverage.hot, coverage.cold, coverage.whole), (3, 997, false));
@@ -224,7 +225,7 @@ mod tests {
 
     #[test]
     fn the_cold_take_turns_the_longest_unseen_first_and_none_is_forgotten() {
-        let mut all: Vec<_> = (0..1000).map(|_| cold(30)).collect();
+        let mut all = many_cold(1000, 30);
         let mut scans = 0;
         let mut last_seen = vec![0; all.len()];
         while last_seen.contains(&0) {
@@ -248,8 +249,8 @@ mod tests {
 
     #[test]
     fn however_many_are_warm_the_cold_get_their_share() {
-        let mut all: Vec<_> = (0..2000).map(|_| seen(MINUTE * 60, MINUTE * 2, MINUTE * 2)).collect();
-        all.extend((0..500).map(|_| cold(30)));
+        let mut all: Vec<_> = (0..2000).map(|_| Some(seen(MINUTE * 60, MINUTE * 2, MINUTE * 2))).collect();
+        all.extend(many_cold(500, 30));
         let (turns, _) = turns(&all, pace(400));
         let looked = |range: std::ops::Range<usize>| turns[range].iter().filter(|turn| **turn != Turn::Later).count();
         assert_eq!((looked(0..2000), looked(2000..2500)), (320, 80));
@@ -257,17 +258,17 @@ mod tests {
 
     #[test]
     fn a_warm_one_is_not_looked_at_twice_in_a_minute() {
-        let mut all: Vec<_> = (0..1000).map(|_| cold(1)).collect();
-        all[0] = seen(MINUTE * 60, Duration::from_secs(20), MINUTE);
-        all[1] = seen(MINUTE * 60, Duration::from_secs(61), MINUTE);
+        let mut all = many_cold(1000, 1);
+        all[0] = Some(seen(MINUTE * 60, Duration::from_secs(20), MINUTE));
+        all[1] = Some(seen(MINUTE * 60, Duration::from_secs(61), MINUTE));
         let (turns, _) = turns(&all, pace(400));
         assert_eq!((turns[0], turns[1]), (Turn::Later, Turn::Newest));
     }
 
     #[test]
     fn old_runs_are_searched_for_within_the_hour_even_in_the_quietest() {
-        let mut all: Vec<_> = (0..1000).map(|_| cold(1)).collect();
-        all[0] = seen(MINUTE * 60 * 48, MINUTE * 90, MINUTE * 90);
+        let mut all = many_cold(1000, 1);
+        all[0] = Some(seen(MINUTE * 60 * 48, MINUTE * 90, MINUTE * 90));
         let (turns, coverage) = turns(&all, pace(400));
         assert_eq!(turns[0], Turn::Whole);
         assert!(coverage.rerun_detection > SEARCH_COLD_EVERY);

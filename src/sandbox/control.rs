@@ -110,6 +110,10 @@ struct Knobs {
     invisible_for_seconds: Option<f64>,
     busy_lag_seconds: Option<f64>,
     job_duration_seconds: Option<f64>,
+    round_trip_seconds: Option<f64>,
+    rate_limits: Option<bool>,
+    /// 0: none.
+    secondary_limit: Option<usize>,
     boot_fails: Option<u32>,
     #[serde(default)]
     capacity: Vec<Capacity>,
@@ -137,10 +141,15 @@ fn turn(world: &mut World, knobs: &Knobs) -> Value {
         (&mut settings.invisible_for, knobs.invisible_for_seconds),
         (&mut settings.busy_lag, knobs.busy_lag_seconds),
         (&mut settings.job_duration, knobs.job_duration_seconds),
+        (&mut settings.round_trip, knobs.round_trip_seconds),
     ] {
         if let Some(seconds) = value {
             *knob = Duration::from_secs_f64(seconds.clamp(0.0, ADVANCE_AT_MOST));
         }
+    }
+    settings.rate_limits = knobs.rate_limits.unwrap_or(settings.rate_limits);
+    if let Some(limit) = knobs.secondary_limit {
+        settings.secondary_limit = Some(limit).filter(|limit| *limit > 0);
     }
     if let Some(instances) = knobs.boot_fails {
         world.fail_next_boots(instances);

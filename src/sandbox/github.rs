@@ -46,7 +46,11 @@ pub(super) fn respond(
 }
 
 /// Returns a refusal to whoever has no right, or no requests left, to be answered.
-fn admit(world: &World, headers: &HeaderMap, request: &Request) -> Option<Answer> {
+fn admit(world: &mut World, headers: &HeaderMap, request: &Request) -> Option<Answer> {
+    if is_too_fast(world) {
+        let message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.";
+        return Some(Answer { retry_after: Some(60), ..Answer::error(StatusCode::FORBIDDEN, message) });
+    }
     let Some(credential) = bearer(headers) else {
         return Some(Answer::error(StatusCode::UNAUTHORIZED, "Requires authentication"));
     };
@@ -58,8 +62,19 @@ fn admit(world: &World, headers: &HeaderMap, request: &Request) -> Option<Answer
     if !valid {
         return Some(Answer::error(StatusCode::UNAUTHORIZED, "Bad credentials"));
     }
-    let spent = world.budget.remaining == 0 && request.path != "/rate_limit";
+    let spent = world.settings.rate_limits && world.budget.remaining == 0 && request.path != "/rate_limit";
     spent.then(|| Answer::error(StatusCode::FORBIDDEN, "API rate limit exceeded for user ID 1."))
+}
+
+/// Counts a request against the secondary rate limit; returns whether it is one too many.
+fn is_too_fast(world: &mut World) -> bool {
+    let Some(limit) = world.settings.secondary_limit else { return false };
+    let now = world.now;
+    while world.recent.front().is_some_and(|at| *at + Duration::from_mins(1) <= now) {
+        world.recent.pop_front();
+    }
+    world.recent.push_back(now);
+    world.recent.len() > limit
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -104,15 +119,20 @@ fn write(world: &mut World, headers: &HeaderMap, request: &Request, answer: &Ans
         }
     }
     let free = [StatusCode::NOT_MODIFIED, StatusCode::UNAUTHORIZED].contains(&status) || request.path == "/rate_limit";
-    if !free {
+    if !free && world.settings.rate_limits {
         world.budget.remaining = world.budget.remaining.saturating_sub(1);
     }
     let budget = world.budget;
-    put("x-ratelimit-limit", &budget.limit.to_string());
-    put("x-ratelimit-remaining", &budget.remaining.to_string());
-    put("x-ratelimit-used", &budget.limit.saturating_sub(budget.remaining).to_string());
-    put("x-ratelimit-reset", &budget.reset.as_second().to_string());
-    put("x-ratelimit-resource", "core");
+    if world.settings.rate_limits {
+        put("x-ratelimit-limit", &budget.limit.to_string());
+        put("x-ratelimit-remaining", &budget.remaining.to_string());
+        put("x-ratelimit-used", &budget.limit.saturating_sub(budget.remaining).to_string());
+        put("x-ratelimit-reset", &budget.reset.as_second().to_string());
+        put("x-ratelimit-resource", "core");
+    }
+    if let Some(seconds) = answer.retry_after {
+        put("retry-after", &seconds.to_string());
+    }
     put("x-github-request-id", request_id);
     put("x-github-media-type", "github.v3; format=json");
     if let Some(link) = &answer.link {
@@ -169,6 +189,10 @@ fn documents<'a>(world: &'a World, request: &Request<'a>) -> Documents<'a> {
 
 fn find_repository<'a>(world: &'a World, owner: &str, name: &str) -> Option<&'a Repository> {
     let full_name = format!("{owner}/{name}");
+    // As it is written nearly always; else whatever its case.
+    if let Some(repository) = world.repositories.get(&full_name) {
+        return Some(repository);
+    }
     world.repositories.values().find(|repository| repository.full_name.eq_ignore_ascii_case(&full_name))
 }
 

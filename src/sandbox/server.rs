@@ -178,6 +178,10 @@ async fn serve_request(
         return (StatusCode::NOT_FOUND, "no such service: GitHub is under /api/v3, EC2 is POST /\n").into_response();
     };
     let (number, fault) = shared.traffic().note(exchange.call());
+    let round_trip = shared.world().settings.round_trip;
+    if !round_trip.is_zero() {
+        tokio::time::sleep(round_trip).await;
+    }
     let cut = fault.as_ref().and_then(|fault| fault.drop);
     if cut == Some(Cut::Before) {
         wire.cut();

@@ -9,7 +9,7 @@ mod launch;
 mod registration;
 mod time;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -41,6 +41,12 @@ pub struct Settings {
     pub job_duration: Duration,
     /// How long a job for GitHub's own runners waits.
     pub hosted_delay: Duration,
+    /// How long every answer takes, whatever is asked.
+    pub round_trip: Duration,
+    /// Answers carry GitHub's rate limit, and it is kept; a GitHub Enterprise Server has none.
+    pub rate_limits: bool,
+    /// Requests a minute beyond which GitHub refuses for a while (its secondary rate limit); `None`: it never does.
+    pub secondary_limit: Option<usize>,
 }
 
 impl Default for Settings {
@@ -55,6 +61,9 @@ impl Default for Settings {
             busy_lag: Duration::ZERO,
             job_duration: Duration::from_secs(30),
             hosted_delay: Duration::from_secs(3),
+            round_trip: Duration::ZERO,
+            rate_limits: true,
+            secondary_limit: None,
         }
     }
 }
@@ -84,6 +93,8 @@ pub struct World {
     pub(super) images: BTreeMap<String, &'static str>,
     pub(super) tokens: BTreeMap<String, Option<Timestamp>>,
     pub(super) budget: Budget,
+    /// When the requests of the last minute came in, where there is a secondary rate limit.
+    pub(super) recent: VecDeque<Timestamp>,
     boot_failures: u32,
     next_id: u64,
 }
@@ -302,6 +313,7 @@ impl World {
             ]),
             tokens: BTreeMap::new(),
             budget: Budget { limit: 5000, remaining: 5000, reset: now + Duration::from_hours(1) },
+            recent: VecDeque::new(),
             boot_failures: 0,
             next_id: 1,
         }

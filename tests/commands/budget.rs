@@ -161,3 +161,34 @@ async fn a_budget_of_nothing_is_wrong_usage() {
     assert!(ran.code == 64 && ran.stderr.contains("allowed: 1 to 100"), "{ran:#?}");
     assert_eq!(reads(&desk), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_the_secondary_limit_nobody_goes_on_asking() {
+    let desk = dozen().await;
+    desk.reconfigure("[scan]\n", "[scan]\nconcurrency = 4\n");
+    desk.sandbox.world().settings.secondary_limit = Some(18);
+    // For longer than anybody waits; on an answer that is no refusal it means nothing.
+    desk.sandbox.fault(Fault::github("").header("retry-after", "3600").times(999));
+    let ran = desk.run("status -o json").await;
+    let report = ran.json();
+    assert_eq!(ran.code, 3, "{ran:#?}");
+    assert_eq!((&report["pools"][2]["count_kind"], codes(&report)), (&"at_least".into(), vec!["rate_limited"]));
+    let refused = desk.sandbox.calls().iter().filter(|call| call.status == Some(403)).count();
+    assert!((1..=4).contains(&refused), "{refused}: only what was under way already is refused");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_rate_limits_is_read_whole_at_once() {
+    let desk = dozen().await;
+    desk.reconfigure("requests_per_minute = 6000\n", "");
+    desk.sandbox.world().settings.rate_limits = false;
+    for nth in 0..250 {
+        desk.sandbox.world().repository(&format!("more-{nth:03}"));
+    }
+    for _ in 0..2 {
+        let ran = desk.run("status -o json").await;
+        let report = ran.json();
+        assert_eq!((ran.code, &report["pools"][2]["count_kind"]), (0, &"exact".into()), "{ran:#?}");
+        assert_eq!((&report["scan"]["whole"], &report["api"]["rate_limit_remaining"]), (&true.into(), &Value::Null));
+    }
+}

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ghascale::engine::CountKind;
 use ghascale::github::{Cache, Limits, NoProgress, Scanned, scan};
+use ghascale::sandbox::Fault;
 use ghascale::warning::WarningCode;
 use jiff::Timestamp;
 use tempfile::TempDir;
@@ -132,5 +133,25 @@ async fn where_nothing_is_known_from_before_nothing_is_left_for_later() {
     let client = super::client(&large.bench.sandbox, large.bench.token());
     large.bench.client = client.with_limits(limits).with_cache(Cache::open(empty.path()).unwrap());
     large.bench.sandbox.world().repository("r33").run().job(LINUX);
+    assert_eq!(known(&large.look(false).await), (1, CountKind::Exact));
+}
+
+#[tokio::test]
+async fn what_was_seen_too_long_ago_does_not_stand_for_what_cannot_be_read_now() {
+    let mut large = Large::open().await;
+    large.bench.sandbox.world().repository("r07").run().job(LINUX);
+    large.look(false).await;
+    large.bench.sandbox.fault(Fault::github("/repos/acme/r07/").status(500).times(99));
+    assert_eq!(known(&large.look(false).await), (1, CountKind::Stale));
+    large.now += Duration::from_mins(14);
+    assert_eq!(known(&large.look(false).await), (0, CountKind::AtLeast));
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_makes_nothing_of_the_future_known() {
+    let mut large = Large::open().await;
+    large.look(false).await;
+    large.bench.sandbox.world().repository("r07").run().job(LINUX);
+    large.now -= Duration::from_hours(1);
     assert_eq!(known(&large.look(false).await), (1, CountKind::Exact));
 }

@@ -1,4 +1,4 @@
-//! The cache's file: SQLite in WAL mode, its owner's alone, bounded, and thrown away when damaged.
+//! The cache's file: `SQLite` in WAL mode, its owner's alone, bounded, and thrown away when damaged.
 //!
 //! Several processes may have it open. It is opened, and thrown away, under a lock, so that nobody deletes what another
 //! has just made; a process whose file was thrown away goes on with the file that has lost its name.
@@ -68,6 +68,8 @@ pub(super) struct Store {
     directory: PathBuf,
     most_bytes: u64,
     connection: Option<Connection>,
+    /// What is old was forgotten already: once is enough for a process.
+    is_tidy: bool,
     /// What was found wrong since it was last asked.
     complaint: Option<String>,
 }
@@ -77,7 +79,8 @@ impl Store {
     pub(super) fn open(directory: &Path, most_bytes: u64) -> Result<Self, Unusable> {
         make_private(directory).map_err(|error| Unusable::File(directory.to_owned(), error))?;
         let _lock = lock(directory)?;
-        let mut store = Self { directory: directory.to_owned(), most_bytes, connection: None, complaint: None };
+        let mut store =
+            Self { directory: directory.to_owned(), most_bytes, connection: None, is_tidy: false, complaint: None };
         match connect(&store.path(), most_bytes) {
             Ok(connection) => store.connection = Some(connection),
             Err(Unusable::Database(_, error)) if is_damage(&error) => store.replace(&error.to_string())?,
@@ -141,7 +144,8 @@ impl Store {
             transaction.commit()
         });
         if written.is_some() {
-            self.prune(now);
+            self.forget_old(now);
+            self.make_room();
         }
     }
 
@@ -194,14 +198,23 @@ impl Store {
         });
     }
 
-    /// Forgets what has not been used for long, and of the rest the longest unused, until it fits.
-    pub(super) fn prune(&mut self, now: i64) {
-        let most_bytes = self.most_bytes;
+    /// Forgets what has not been used for long.
+    fn forget_old(&mut self, now: i64) {
+        if std::mem::replace(&mut self.is_tidy, true) {
+            return;
+        }
         let _ = self.attempt(|connection| {
             let too_old = now - UNUSED_DAYS * 86_400;
             connection.execute("DELETE FROM answers WHERE used < ?1", [too_old])?;
             connection.execute("DELETE FROM notes WHERE used < ?1", [too_old])?;
-            connection.execute("DELETE FROM tokens WHERE expires < ?1", [now])?;
+            connection.execute("DELETE FROM tokens WHERE expires < ?1", [now])
+        });
+    }
+
+    /// Forgets answers, the longest unused first, until the rest fits.
+    fn make_room(&mut self) {
+        let most_bytes = self.most_bytes;
+        let _ = self.attempt(|connection| {
             // A quarter is left free, so that not every run has to make room.
             while bytes(connection)? > most_bytes / 4 * 3 {
                 let eighth: i64 = connection.query_row("SELECT count(*) / 8 + 1 FROM answers", [], |row| row.get(0))?;
@@ -495,7 +508,9 @@ mod tests {
         store.write(&[(key(1), row("old")), (key(2), row("used"))], &[], NOW);
         store.keep_token(&key(1), "ghs_x", NOW + 3600);
         store.write(&[], &[key(2)], NOW + 10 * 86_400);
-        store.prune(NOW + 15 * 86_400);
+        drop(store);
+        let mut store = Store::open(home.path(), MANY).unwrap();
+        store.write(&[], &[], NOW + 15 * 86_400);
         assert!(store.answer(&key(1)).is_none() && store.answer(&key(2)).is_some());
         assert_eq!(store.token(&key(1)), None);
     }
