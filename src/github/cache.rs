@@ -30,6 +30,8 @@ use crate::warning::{Warning, WarningCode};
 const MOST_BYTES: u64 = 256 << 20;
 /// A body is kept to the byte if it deflates to this; larger ones are asked for anew with another token.
 const LARGEST_RAW: usize = 32 << 10;
+/// And it is not even tried with one that is larger than this.
+const LARGEST_TRIED: usize = 1 << 20;
 /// Answers are written in lots of this many.
 const LOT: usize = 128;
 /// How exactly it is known when an answer was last used.
@@ -127,7 +129,10 @@ impl Cache {
             etag: fresh.etag.to_owned(),
             next: fresh.next.clone(),
             content: deflate(&content),
-            raw: Some(deflate(fresh.body)).filter(|raw| raw.len() <= LARGEST_RAW),
+            raw: Some(fresh.body)
+                .filter(|body| body.len() <= LARGEST_TRIED)
+                .map(deflate)
+                .filter(|raw| raw.len() <= LARGEST_RAW),
             used: now(),
         };
         lock(&self.0).take(who.key("answer", address), row);

@@ -155,7 +155,7 @@ impl Client {
             .user_agent(USER_AGENT)
             .timeout(TIMEOUT)
             .connect_timeout(CONNECT_TIMEOUT)
-            .pool_max_idle_per_host(16)
+            .pool_max_idle_per_host(100)
             .http2_adaptive_window(true)
             .redirect(Policy::custom(same_origin));
         if config::is_loopback(base.host().unwrap_or_default()) {

@@ -52,7 +52,7 @@ pub struct PoolStatus {
     /// How these two are known.
     pub count_kind: CountKind,
     /// How long ago the oldest part of what they rest on was seen; `null` where all of it was read now.
-    pub seen_seconds_ago: Option<u64>,
+    pub age_seconds: Option<u64>,
     /// How long the longest wait is.
     pub oldest_queued_seconds: Option<u64>,
     /// Its runner records; `null` where they could not be read.
@@ -147,7 +147,7 @@ pub struct Repositories {
     /// How many were read.
     pub scanned: u64,
     /// How long ago the oldest part of all that is shown was seen; `null` where all of it was read now.
-    pub oldest_seen_seconds_ago: Option<u64>,
+    pub age_seconds: Option<u64>,
     /// How the counts are known: as `count_kind`.
     pub count_kind: CountKind,
     /// Those that were not.
@@ -232,7 +232,7 @@ impl StatusReport {
                 queued: queued.len() as u64,
                 in_progress: in_progress.remove(&pool.pool.name).unwrap_or(0),
                 count_kind: snapshot.demand.kind,
-                seen_seconds_ago: seen_seconds_ago(snapshot),
+                age_seconds: age_seconds(snapshot),
                 oldest_queued_seconds: oldest(queued.iter().copied(), now),
                 runners: known.runners.then(|| runner_counts(snapshot, pool, known.by_name)),
                 instances: known.instances.then(|| instance_counts(pool)),
@@ -253,7 +253,7 @@ impl StatusReport {
             label_sets: label_sets(snapshot, view),
             repositories: Repositories {
                 scanned: snapshot.demand.scanned as u64,
-                oldest_seen_seconds_ago: seen_seconds_ago(snapshot),
+                age_seconds: age_seconds(snapshot),
                 count_kind: snapshot.demand.kind,
                 skipped: skipped
                     .map(|one| SkippedRow { repository: one.repository.clone(), reason: one.reason.clone() })
@@ -384,7 +384,7 @@ impl StatusReport {
                 seconds(Some(scan.rerun_detection_seconds)),
             );
         }
-        if let Some(ago) = self.repositories.oldest_seen_seconds_ago {
+        if let Some(ago) = self.repositories.age_seconds {
             let _ = write!(notes, "\nnot all was read now: the oldest of it was seen {} ago", seconds(Some(ago)));
         }
         for (reason, count) in &self.waiting {
@@ -526,7 +526,7 @@ fn instance_counts(pool: &PoolView<'_>) -> InstanceCounts {
 }
 
 /// Returns how long ago the oldest part of the demand was seen, where not all of it was read now.
-fn seen_seconds_ago(snapshot: &Snapshot) -> Option<u64> {
+fn age_seconds(snapshot: &Snapshot) -> Option<u64> {
     let age = snapshot.demand.age;
     // An age of less than a second is one all the same.
     (!age.is_zero()).then(|| age.as_secs().max(1))

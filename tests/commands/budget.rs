@@ -65,7 +65,7 @@ async fn what_cannot_be_asked_again_is_shown_as_it_was_with_its_age() {
     assert_eq!(ran.code, 3, "{ran:#?}");
     // The list of repositories is known to be whole: all that is missing is how they are now.
     assert_eq!((&pool["queued"], &pool["count_kind"]), (&12.into(), &"stale".into()), "{pool:#}");
-    assert!(pool["seen_seconds_ago"].as_u64().is_some_and(|ago| ago >= 1), "{pool:#}");
+    assert!(pool["age_seconds"].as_u64().is_some_and(|ago| ago >= 1), "{pool:#}");
     let table = desk.run("--max-requests 2 status").await.stdout;
     assert!(table.contains("~12") && table.contains("was seen"), "{table}");
 }
