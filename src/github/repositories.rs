@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::client::{Client, Decoded, Reply};
 use super::error::{Error, ErrorKind};
+use super::memory::SeenRepositories;
 use super::pages::Pages;
 use crate::config::Scan;
 use crate::engine::{RepositoryName, Scope, SkippedRepository};
@@ -89,6 +90,15 @@ impl Decoded for Repository {
 }
 
 impl Discovered {
+    /// Adds the repositories of an earlier list that are not in this one.
+    pub(super) fn add(&mut self, earlier: Option<SeenRepositories>) {
+        let is_new = |name: &RepositoryName| !self.skipped.iter().any(|skipped| skipped.repository == *name);
+        let earlier: Vec<_> = earlier.into_iter().flat_map(|seen| seen.repositories).filter(is_new).collect();
+        self.repositories.extend(earlier);
+        self.repositories.sort();
+        self.repositories.dedup();
+    }
+
     fn sort_in(&mut self, repository: Repository, settings: Option<&Scan>) {
         let name = RepositoryName::new(repository.full_name.as_str());
         if !is_path(&repository.full_name) {

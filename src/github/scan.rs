@@ -187,13 +187,17 @@ impl Scan<'_> {
     async fn discover(&self, scope: &Scope, settings: &config::Scan, sum: &mut Sum) -> Result<Discovered, Error> {
         let globs = &settings.patterns;
         let error = match discover(self.client, scope, settings).await {
-            Ok(found) => {
+            Ok(mut found) => {
                 if found.warnings.is_empty() {
                     let (repositories, skipped) = (found.repositories.clone(), found.skipped.clone());
                     let seen = SeenRepositories { at: self.now, repositories, skipped };
                     self.memory.keep_repositories(scope, globs, &seen);
                 }
-                sum.is_missing |= found.warnings.iter().any(|warning| warning.code.is_partial());
+                if found.warnings.iter().any(|warning| warning.code.is_partial()) {
+                    sum.is_missing = true;
+                    // What stood on the page that was lost is most likely still there, and can be looked at.
+                    found.add(self.memory.repositories(scope, globs));
+                }
                 return Ok(found);
             }
             Err(error) => error,

@@ -192,3 +192,21 @@ async fn a_server_without_rate_limits_is_read_whole_at_once() {
         assert_eq!((&report["scan"]["whole"], &report["api"]["rate_limit_remaining"]), (&true.into(), &Value::Null));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn repositories_on_a_page_that_is_lost_are_looked_at_if_they_were_known_before() {
+    let desk = dozen().await;
+    for nth in 0..120 {
+        desk.sandbox.world().repository(&format!("a{nth:03}"));
+    }
+    assert_eq!(desk.run("status").await.code, 0);
+    // The dozen stands on the second page.
+    desk.sandbox.fault(Fault::github("sort=full_name&type=all&page=2").status(500).times(9));
+    desk.sandbox.world().repository("r00").run().job(X64);
+    let ran = desk.run("status -o json").await;
+    let report = ran.json();
+    let pool = &report["pools"][2];
+    // Others could have come to that page since.
+    assert_eq!((ran.code, &pool["queued"], &pool["count_kind"]), (3, &13.into(), &"at_least".into()), "{ran:#?}");
+    assert_eq!(codes(&report), ["discovery_failed"]);
+}
