@@ -65,7 +65,7 @@ _ghascale() {
 
     case "${cmd}" in
         ghascale)
-            opts="-c -o -v -q -h -V --config --url --output --color --verbose --quiet --help --version status compare scale-set plan apply explain sandbox completions"
+            opts="-c -o -v -q -h -V --config --url --output --color --verbose --quiet --no-cache --full --max-requests --help --version status compare scale-set plan apply explain sandbox completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -95,6 +95,10 @@ _ghascale() {
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
+                --max-requests)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -103,7 +107,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__apply)
-            opts="-y -c -o -v -q -h --source --pool --yes --config --url --output --color --verbose --quiet --help"
+            opts="-y -c -o -v -q -h --source --pool --yes --config --url --output --color --verbose --quiet --no-cache --full --max-requests --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -141,6 +145,10 @@ _ghascale() {
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
+                --max-requests)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -149,7 +157,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__compare)
-            opts="-c -o -v -q -h --pool --exit-code --config --url --output --color --verbose --quiet --help"
+            opts="-c -o -v -q -h --pool --exit-code --config --url --output --color --verbose --quiet --no-cache --full --max-requests --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -183,6 +191,10 @@ _ghascale() {
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
+                --max-requests)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -191,7 +203,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__completions)
-            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --help bash elvish fish powershell zsh"
+            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --no-cache --full --max-requests --help bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -219,6 +231,10 @@ _ghascale() {
                     ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --max-requests)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -229,7 +245,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__explain)
-            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --help"
+            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --no-cache --full --max-requests --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -259,6 +275,10 @@ _ghascale() {
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
+                --max-requests)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -267,7 +287,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__plan)
-            opts="-c -o -v -q -h --source --pool --out --detailed-exitcode --config --url --output --color --verbose --quiet --help"
+            opts="-c -o -v -q -h --source --pool --out --detailed-exitcode --config --url --output --color --verbose --quiet --no-cache --full --max-requests --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -309,6 +329,10 @@ _ghascale() {
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
+                --max-requests)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -317,7 +341,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__sandbox)
-            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --help serve"
+            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --no-cache --full --max-requests --help serve"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -347,6 +371,10 @@ _ghascale() {
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
+                --max-requests)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -355,7 +383,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__sandbox__subcmd__serve)
-            opts="-c -o -v -q -h --port --scenario --config --url --output --color --verbose --quiet --help"
+            opts="-c -o -v -q -h --port --scenario --config --url --output --color --verbose --quiet --no-cache --full --max-requests --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -393,6 +421,10 @@ _ghascale() {
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
+                --max-requests)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -401,7 +433,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__scale__subcmd__set)
-            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --help list show create update delete"
+            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --no-cache --full --max-requests --help list show create update delete"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -431,6 +463,10 @@ _ghascale() {
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
+                --max-requests)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -439,7 +475,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__scale__subcmd__set__subcmd__create)
-            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --help"
+            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --no-cache --full --max-requests --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -467,6 +503,10 @@ _ghascale() {
                     ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --max-requests)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -477,7 +517,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__scale__subcmd__set__subcmd__delete)
-            opts="-y -c -o -v -q -h --yes --config --url --output --color --verbose --quiet --help"
+            opts="-y -c -o -v -q -h --yes --config --url --output --color --verbose --quiet --no-cache --full --max-requests --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -505,6 +545,10 @@ _ghascale() {
                     ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --max-requests)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -515,7 +559,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__scale__subcmd__set__subcmd__list)
-            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --help"
+            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --no-cache --full --max-requests --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -543,6 +587,10 @@ _ghascale() {
                     ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --max-requests)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -553,7 +601,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__scale__subcmd__set__subcmd__show)
-            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --help"
+            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --no-cache --full --max-requests --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -581,6 +629,10 @@ _ghascale() {
                     ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --max-requests)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -591,7 +643,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__scale__subcmd__set__subcmd__update)
-            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --help"
+            opts="-c -o -v -q -h --config --url --output --color --verbose --quiet --no-cache --full --max-requests --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -621,6 +673,10 @@ _ghascale() {
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
+                --max-requests)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -629,7 +685,7 @@ _ghascale() {
             return 0
             ;;
         ghascale__subcmd__status)
-            opts="-c -o -v -q -h --source --pool --jobs --watch --config --url --output --color --verbose --quiet --help"
+            opts="-c -o -v -q -h --source --pool --jobs --watch --config --url --output --color --verbose --quiet --no-cache --full --max-requests --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -669,6 +725,10 @@ _ghascale() {
                     ;;
                 --color)
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --max-requests)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)

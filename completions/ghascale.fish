@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_ghascale_global_optspecs
-    string join \n c/config= url= o/output= color= v/verbose q/quiet h/help V/version
+    string join \n c/config= url= o/output= color= v/verbose q/quiet no-cache full max-requests= h/help V/version
 end
 
 function __fish_ghascale_needs_command
@@ -31,8 +31,11 @@ json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_needs_command" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_needs_command" -l max-requests -d 'Ask GitHub no more than N times for one look; what is known by then is shown as such, and the exit code is 3' -r
 complete -c ghascale -n "__fish_ghascale_needs_command" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_needs_command" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_needs_command" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
+complete -c ghascale -n "__fish_ghascale_needs_command" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_needs_command" -s V -l version -d 'Print version'
 complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "status" -d 'Show pending jobs, runners and instances, by pool'
@@ -55,9 +58,12 @@ json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l max-requests -d 'Ask GitHub no more than N times for one look; what is known by then is shown as such, and the exit code is 3' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l jobs -d 'List each pending job'
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
+complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -l pool -d 'Only this pool, or without a configuration file, this scale set; can be given again' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
@@ -67,9 +73,12 @@ json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -l max-requests -d 'Ask GitHub no more than N times for one look; what is known by then is shown as such, and the exit code is 3' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -l exit-code -d 'Exit with 2 if there are differences'
 complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
+complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
@@ -78,8 +87,11 @@ json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -l max-requests -d 'Ask GitHub no more than N times for one look; what is known by then is shown as such, and the exit code is 3' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -f -a "list" -d 'List the scope\'s scale sets, with their counts'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -f -a "show" -d 'Show one scale set'
@@ -93,8 +105,11 @@ json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from list" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from list" -l max-requests -d 'Ask GitHub no more than N times for one look; what is known by then is shown as such, and the exit code is 3' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from list" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from list" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from list" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from show" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from show" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
@@ -103,8 +118,11 @@ json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from show" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from show" -l max-requests -d 'Ask GitHub no more than N times for one look; what is known by then is shown as such, and the exit code is 3' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from show" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from show" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from show" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from create" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from create" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
@@ -113,8 +131,11 @@ json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from create" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from create" -l max-requests -d 'Ask GitHub no more than N times for one look; what is known by then is shown as such, and the exit code is 3' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from create" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from create" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from create" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from create" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from update" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from update" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
@@ -123,8 +144,11 @@ json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from update" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from update" -l max-requests -d 'Ask GitHub no more than N times for one look; what is known by then is shown as such, and the exit code is 3' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from update" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from update" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from update" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from update" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from update" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
@@ -133,9 +157,12 @@ json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -l max-requests -d 'Ask GitHub no more than N times for one look; what is known by then is shown as such, and the exit code is 3' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -s y -l yes -d 'Don\'t ask'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l source -d 'Where demand is read: `auto` is a pool\'s scale set if it has one that answers, else REST' -r -f -a "auto\t'The scale set where there is one, else REST'
 rest\t'The REST API\'s runs and jobs'
@@ -149,9 +176,12 @@ json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l max-requests -d 'Ask GitHub no more than N times for one look; what is known by then is shown as such, and the exit code is 3' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l detailed-exitcode -d 'Exit with 2 if there is something to do but notes'
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
+complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l source -d 'Where demand is read: `auto` is a pool\'s scale set if it has one that answers, else REST' -r -f -a "auto\t'The scale set where there is one, else REST'
 rest\t'The REST API\'s runs and jobs'
@@ -164,9 +194,12 @@ json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l max-requests -d 'Ask GitHub no more than N times for one look; what is known by then is shown as such, and the exit code is 3' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s y -l yes -d 'Don\'t ask'
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
+complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
 complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
@@ -175,8 +208,11 @@ json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -l max-requests -d 'Ask GitHub no more than N times for one look; what is known by then is shown as such, and the exit code is 3' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
+complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
@@ -185,8 +221,11 @@ json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -l max-requests -d 'Ask GitHub no more than N times for one look; what is known by then is shown as such, and the exit code is 3' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -f -a "serve" -d 'Keep a world up, and print what to export'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l port -d 'The port on 127.0.0.1; 0 takes a free one' -r
@@ -198,8 +237,11 @@ json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l max-requests -d 'Ask GitHub no more than N times for one look; what is known by then is shown as such, and the exit code is 3' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
 complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
@@ -208,6 +250,9 @@ json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
 always\t'Always'
 never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -l max-requests -d 'Ask GitHub no more than N times for one look; what is known by then is shown as such, and the exit code is 3' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -s v -l verbose -d 'Log what is called to stderr; again for more'
 complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
+complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -42,6 +42,15 @@ pub struct Cli {
     /// No progress and no warnings on stderr
     #[arg(short, long, conflicts_with = "verbose", global = true)]
     pub quiet: bool,
+    /// Neither use nor keep what GitHub has answered to earlier runs
+    #[arg(long, global = true)]
+    pub no_cache: bool,
+    /// Look at every repository, however long it takes; in large scopes they take turns otherwise
+    #[arg(long, global = true)]
+    pub full: bool,
+    /// Ask GitHub no more than N times for one look; what is known by then is shown as such, and the exit code is 3
+    #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_requests: Option<u64>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,

@@ -60,7 +60,7 @@ pub enum CauseCode {
     Waiting,
     /// Jobs that are queued for too long: REST lists them apart.
     GhostRun,
-    /// A page, a run or a repository of REST's is missing: its count is a lower bound.
+    /// A page, a run or a repository of REST's was not read now: its count is a lower bound, or of a while ago.
     PageLost,
     /// Jobs on their way between the two books.
     InFlight,
@@ -78,7 +78,7 @@ impl CauseCode {
         (Self::OtherScaleSet, "another scale set has the labels, too, and may have been given the jobs"),
         (Self::Waiting, "jobs that wait for an approval, a concurrency group or a gate: REST counts them apart"),
         (Self::GhostRun, "jobs that are queued for longer than scan.max_job_age: REST lists them apart"),
-        (Self::PageLost, "a page, a run or a repository of REST's is missing: its count is a lower bound"),
+        (Self::PageLost, "a part of REST's lists was not read now: its count is a lower bound, or of a while ago"),
         (Self::InFlight, "jobs on their way between the two books: no difference"),
         (Self::StaleStatistics, "nothing explains it: the scale set's counts are not of now"),
     ];
@@ -227,6 +227,9 @@ impl Ledger {
         self.up_to(CauseCode::InFlight, young, || {
             format!("queued or moved within the last {}, on their way to the scale set", short(IN_FLIGHT))
         });
+        if books.demand.kind == CountKind::Stale {
+            self.unread("a part of REST's lists is as it was seen a while ago, and some of its jobs may be done");
+        }
     }
 
     /// Looks for what would make the set see more jobs than REST.
@@ -255,17 +258,20 @@ impl Ledger {
         self.up_to(CauseCode::GhostRun, ghosts, || {
             "queued for longer than `scan.max_job_age`: REST lists them apart".to_owned()
         });
-        if self.left < 0 && books.demand.kind != CountKind::Exact {
-            self.causes.push(Cause {
-                code: CauseCode::PageLost,
-                count: None,
-                message: "not all of REST's lists could be read, so its count is a lower bound".to_owned(),
-            });
-            self.left = 0;
+        if books.demand.kind != CountKind::Exact {
+            self.unread("not all of REST's lists could be read now, so its count is a lower bound");
         }
         self.up_to(CauseCode::InFlight, side.moved(), || {
             "the scale set's own count moved by as much while REST was read".to_owned()
         });
+    }
+
+    /// Blames what is left on what of REST's lists was not read: nobody can say how much of it.
+    fn unread(&mut self, why: &str) {
+        if self.left != 0 {
+            self.causes.push(Cause { code: CauseCode::PageLost, count: None, message: why.to_owned() });
+            self.left = 0;
+        }
     }
 
     /// Names what nothing explains.

@@ -21,7 +21,7 @@ use crate::engine::{
     Connection, CountKind, Demand, Instance, Job, JobId, Listing, PoolName, Runner, RunnerId, SUPPLY_LASTS,
     ScaleSetDemand, Snapshot, View,
 };
-use crate::github::{self, Client, ErrorKind, Progress, Scanned};
+use crate::github::{self, Client, Coverage, ErrorKind, Progress, Scanned};
 use crate::report::Known;
 use crate::scale_set::{self, ScaleSetId};
 use crate::state::StateDirectory;
@@ -55,6 +55,8 @@ pub struct Observation {
     pub scale_sets: BTreeMap<PoolName, ScaleSetId>,
     /// What is missing, or worth a word.
     pub warnings: Vec<Warning>,
+    /// How much of the scope was looked at.
+    pub coverage: Coverage,
 }
 
 /// Looks at everything once. Without a pool no runner record is looked at.
@@ -123,7 +125,7 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
         }
     }
     snapshot.scale_sets = demands;
-    Ok(Observation { snapshot, known, scale_sets, warnings })
+    Ok(Observation { snapshot, known, scale_sets, warnings, coverage: scanned.coverage })
 }
 
 /// Returns a pool's demand by its scale set, or why the REST API's is taken instead.
@@ -195,10 +197,12 @@ fn without_jobs(
     }
     let code = match error.kind {
         ErrorKind::RateLimited { .. } => WarningCode::RateLimited,
+        ErrorKind::OverBudget => WarningCode::BudgetEnded,
         _ => WarningCode::DiscoveryFailed,
     };
     let warnings = vec![Warning::new(code, "repositories", error.to_string())];
-    Ok(Scanned { demand: Demand { kind: CountKind::AtLeast, ..Demand::none() }, warnings })
+    let demand = Demand { kind: CountKind::AtLeast, ..Demand::none() };
+    Ok(Scanned { demand, warnings, coverage: Coverage::default() })
 }
 
 /// Gives an age to records that carry none: those of the pools whose runners a scale set registers, from the moment

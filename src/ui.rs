@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::cli::{Cli, ColorChoice, Output};
 use crate::commands::Failure;
 use crate::engine::RepositoryName;
-use crate::github::Progress;
+use crate::github::{Progress, Usage};
 use crate::report::Look;
 use crate::warning::{Warning, WarningCode};
 
@@ -162,8 +162,10 @@ impl Progress for Bar {
         self.0.set_length(repositories as u64);
     }
 
-    fn done(&self, repository: &RepositoryName) {
-        self.step(repository.as_str());
+    fn done(&self, repository: &RepositoryName, usage: Usage) {
+        let left = usage.remaining.map_or_else(String::new, |left| format!(", {left} left"));
+        let cost = format!("{} requests, {} not modified{left}", usage.requests, usage.not_modified);
+        self.step(&format!("{cost}  {repository}"));
     }
 }
 

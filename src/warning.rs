@@ -69,6 +69,12 @@ codes! {
     GroupsFailed => "groups_failed", true;
     /// The rate limit ended before the scan did.
     RateLimited => "rate_limited", true;
+    /// The requests of `--max-requests` ended before the scan did.
+    BudgetEnded => "budget_ended", true;
+    /// Not every repository was looked at this time: they take turns, and counts are as old as the longest unseen one.
+    ScanInTurns => "scan_in_turns", false;
+    /// Repositories take turns, and so slowly that a new job can stay unseen for a quarter of an hour and longer.
+    ScopeTooLarge => "scope_too_large", false;
     /// A run should have jobs, but GitHub shows none yet.
     UnresolvedRun => "unresolved_run", false;
     /// A run has been queued for longer than `scan.max_job_age`: listed, not counted.
@@ -95,6 +101,8 @@ codes! {
     NoEc2 => "no_ec2", false;
     /// Something works, but not as it should: the message says what.
     Degraded => "degraded", false;
+    /// The cache could not be used, or was damaged and thrown away: everything was asked for anew.
+    CacheFailed => "cache_failed", false;
     /// An action of a plan file no longer holds and was skipped.
     ActionSkipped => "action_skipped", false;
     /// The audit log or the state directory could not be written.

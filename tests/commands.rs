@@ -1,6 +1,8 @@
 //! The binary itself, as a process, against the embedded world: what it prints, and how it ends.
 
 mod apply;
+mod budget;
+mod cache;
 mod explain;
 mod faults;
 mod plan;
@@ -8,6 +10,7 @@ mod sandbox;
 mod scale_set;
 mod secrets;
 pub(crate) mod status;
+mod truth;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

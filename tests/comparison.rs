@@ -194,6 +194,15 @@ fn a_lost_page_explains_a_low_count_of_rests_by_nobody_knows_how_much() {
 }
 
 #[test]
+fn lists_of_a_while_ago_explain_a_count_either_way() {
+    for (rest, set) in [(1, 4), (4, 1)] {
+        let mut world = world(rest, set);
+        world.demand.kind = CountKind::Stale;
+        assert_eq!(world.compared().2, [(PageLost, None)]);
+    }
+}
+
+#[test]
 fn what_nothing_explains_is_a_stale_count() {
     let stuck = World { before: Statistics { registered: 3, idle: 3, ..assigned(15) }, ..world(0, 0) };
     assert_eq!(stuck.compared(), (-15, Differ, vec![(StaleStatistics, Some(15))]));

@@ -2,11 +2,13 @@
 //! (actions-runner-controller#990, #2723, KEDA#7973, dawidd6/action-download-artifact#147, actions/runner#3872), and an
 //! App's authorization on every page.
 
+mod turns;
+
 use std::time::Duration;
 
 use ghascale::config::{AppIssuer, Credentials, Github, Scan};
 use ghascale::engine::{Connection, CountKind, JobState, Listing, Runner, Scope, WaitReason};
-use ghascale::github::{Client, Error, ErrorKind, NoProgress, Patience, Scanned, runners, scan};
+use ghascale::github::{Client, Error, ErrorKind, Limits, NoProgress, Patience, Scanned, runners, scan};
 use ghascale::sandbox::{Fault, Sandbox, Scenario};
 use ghascale::warning::WarningCode;
 use globset::{Glob, GlobSet, GlobSetBuilder};
@@ -38,6 +40,10 @@ fn settings(exclude: &[&str]) -> Scan {
         concurrency: 8,
         requests_per_minute: None,
         max_job_age: Duration::from_hours(24),
+        rate_limit_share: 100,
+        max_requests: None,
+        full: false,
+        cache: true,
     }
 }
 
@@ -50,7 +56,9 @@ fn client(sandbox: &Sandbox, credentials: Credentials) -> Client {
         ca_pem: None,
     };
     let patience = Patience { rate_limit: Duration::from_secs(2), pause: Duration::from_millis(1) };
-    Client::with_patience(&github, patience).unwrap()
+    // The pace has tests of its own (src/github/gate.rs).
+    let limits = Limits { at_once: 64, per_minute: Some(1_000_000), ..Limits::default() };
+    Client::with_patience(&github, patience).unwrap().with_limits(limits)
 }
 
 fn organization() -> Scope {
@@ -62,6 +70,10 @@ impl Bench {
         let sandbox = Sandbox::start(Scenario::Empty, 0).await.unwrap();
         let client = client(&sandbox, Credentials::Token(sandbox.token().to_owned().into()));
         Self { sandbox, client }
+    }
+
+    fn token(&self) -> Credentials {
+        Credentials::Token(self.sandbox.token().to_owned().into())
     }
 
     async fn scan(&self) -> Scanned {
@@ -301,16 +313,23 @@ async fn a_short_rate_limit_is_waited_for_and_a_long_one_is_not() {
     world.sandbox.world().repository("api").run().job(LINUX);
     world.sandbox.fault(Fault::github("/orgs/acme/repos").status(429).header("retry-after", "1"));
     assert_eq!(pending(&world.scan().await), 1);
-    for (status, name, value) in
-        [(429, "retry-after", "3600"), (403, "retry-after", "3600"), (403, "x-ratelimit-remaining", "0")]
-    {
-        world.sandbox.fault(Fault::github("/orgs/acme/repos").status(status).header(name, value));
-        let error = world.try_scan(&[]).await.unwrap_err();
-        assert!(matches!(error.kind, ErrorKind::RateLimited { .. }), "{error}");
-    }
+    // Each with a client of its own, since one that was refused for an hour does not even ask.
     let secondary = "You have exceeded a secondary rate limit.";
-    world.sandbox.fault(Fault::github("/orgs/acme/repos").status(403).message(secondary));
-    assert!(matches!(world.try_scan(&[]).await.unwrap_err().kind, ErrorKind::RateLimited { .. }));
+    for fault in [
+        Fault::github("/orgs/acme/repos").status(429).header("retry-after", "3600"),
+        Fault::github("/orgs/acme/repos").status(403).header("retry-after", "3600"),
+        Fault::github("/orgs/acme/repos").status(403).header("x-ratelimit-remaining", "0"),
+        Fault::github("/orgs/acme/repos").status(403).message(secondary),
+    ] {
+        let world = Bench::open().await;
+        world.sandbox.fault(fault);
+        for _ in 0..2 {
+            let error = world.try_scan(&[]).await.unwrap_err();
+            assert!(matches!(error.kind, ErrorKind::RateLimited { until: Some(_) }), "{error}");
+        }
+        assert_eq!(world.sandbox.calls().len(), 1, "a refusal is not asked for again");
+    }
+    let world = Bench::open().await;
     world.sandbox.fault(Fault::github("/orgs/acme/repos").status(403).message("Resource not accessible"));
     assert_eq!(world.try_scan(&[]).await.unwrap_err().kind, ErrorKind::Forbidden);
 }
@@ -334,7 +353,7 @@ async fn a_list_that_leads_to_itself_or_breaks_off_is_not_whole() {
     let world = Bench::open().await;
     world.sandbox.world().repository("api").run().job(LINUX);
     let page = r#"{"total_count":9,"workflow_runs":[]}"#;
-    let again = r#"<https://elsewhere.example/x?exclude_pull_requests=true&per_page=100>; rel="next""#;
+    let again = r#"<https://elsewhere.example/x?exclude_pull_requests=true&per_page=30>; rel="next""#;
     let on = r#"<https://elsewhere.example/x?page=2>; rel="next""#;
     for link in [again, on] {
         let fault = Fault::github("/repos/acme/api/actions/runs?").status(200).body(page).header("link", link);

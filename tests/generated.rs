@@ -116,6 +116,10 @@ fn reference() -> Roff {
                 "$XDG_STATE_HOME/ghascale/FLEET.sightings.json",
                 "when runners of scale sets, whose records carry no age, were first seen; none of these files is ever needed",
             ),
+            word(
+                "$XDG_CACHE_HOME/ghascale/",
+                "what GitHub answered to earlier runs, and an App's token; may be deleted at any time",
+            ),
         ],
     );
     let warnings: Vec<(String, &str)> =

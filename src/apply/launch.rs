@@ -134,7 +134,11 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         let mut lessons_now = lessons.borrow_mut();
         match error.kind {
             ErrorKind::Unauthorized => lessons_now.halted = Some(not_tried("GitHub refused the credentials")),
-            ErrorKind::Forbidden | ErrorKind::NotFound | ErrorKind::Unprocessable | ErrorKind::RateLimited { .. } => {
+            ErrorKind::Forbidden
+            | ErrorKind::NotFound
+            | ErrorKind::Unprocessable
+            | ErrorKind::RateLimited { .. }
+            | ErrorKind::OverBudget => {
                 lessons_now.closed.insert(action.pool.clone(), not_tried("GitHub refused to register a runner"));
             }
             // The answer was lost, and the record may be there: its key is gone with the answer, so it must go too.

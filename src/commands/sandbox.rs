@@ -48,7 +48,7 @@ async fn tour(ui: &Ui) -> anyhow::Result<()> {
         ui.print(&format!("\n# {caption}\n$ ghascale {}", words.join(" ")))?;
         let mut command = Command::new(&binary);
         command.args(words).stdin(Stdio::null()).kill_on_drop(true);
-        command.env("GHASCALE_CONFIG", &file).env("XDG_STATE_HOME", &home.0);
+        command.env("GHASCALE_CONFIG", &file).env("XDG_STATE_HOME", &home.0).env("XDG_CACHE_HOME", &home.0);
         for (name, value) in sandbox.environment() {
             command.env(name, value);
         }

@@ -13,7 +13,7 @@ use crate::config::{self, Config, Environment, Needs, Request};
 use crate::ec2::{self, Fleet};
 use crate::engine::{Plan, PoolName, check, plan};
 use crate::exit;
-use crate::github::Client;
+use crate::github::{Cache, Client, Limits};
 use crate::observe::{Observation, Sources, observe};
 use crate::report::{Api, Report};
 use crate::scale_set;
@@ -37,8 +37,11 @@ pub(super) struct Session {
 pub(super) fn configuration(cli: &Cli, needs: Needs, pools: &[PoolName], ui: &Ui) -> Result<Config, Failure> {
     let request =
         Request { file: cli.config.clone(), url: cli.url.clone(), environment: Environment::of_process(), needs };
-    let config = config::load(&request)
+    let mut config = config::load(&request)
         .map_err(|problems| Failure { drawn: true, ..Failure::usage(problems.render(ui.colors_errors())) })?;
+    config.scan.cache = !cli.no_cache;
+    config.scan.max_requests = cli.max_requests;
+    config.scan.full = cli.full;
     check_pools(&config, pools)?;
     if needs == Needs::Launch {
         let too_large = config.pools.iter().filter_map(|pool| ec2::check_user_data(pool).err());
@@ -71,6 +74,13 @@ impl Session {
     /// To look, EC2 is not needed: what is wrong with it is a warning then.
     pub(super) async fn open(mut config: Config, needs: Needs) -> Result<Self, Failure> {
         let client = Client::new(&config.github).map_err(|error| Failure::usage(error.to_string()))?;
+        let mut client = client.with_limits(limits(&config.scan));
+        if config.scan.cache {
+            match cache_directory().and_then(|directory| Cache::open(&directory)) {
+                Ok(cache) => client = client.with_cache(cache),
+                Err(why) => config.warnings.push(why),
+            }
+        }
         let client = Arc::new(client);
         let service = scale_set::Client::new(client.clone(), &config.github);
         let service = service.map_err(|error| Failure::usage(error.to_string()))?;
@@ -94,7 +104,13 @@ impl Session {
         let progress = ui.progress("reading repositories", 0);
         let (config, client, service) = (&self.config, &*self.client, &self.service);
         let (fleet, state) = (self.fleet.as_ref(), &state_directory());
-        Ok(observe(Sources { config, client, service, fleet, state, choice }, &progress).await?)
+        let _budget = client.budget();
+        let mut seen = observe(Sources { config, client, service, fleet, state, choice }, &progress).await?;
+        if let Some(cache) = client.cache() {
+            cache.flush();
+            seen.warnings.extend(cache.warning());
+        }
+        Ok(seen)
     }
 
     /// Decides, and lets the second pair of eyes look.
@@ -160,6 +176,24 @@ pub(super) fn show<T: Serialize>(
 pub(super) fn state_directory() -> StateDirectory {
     let state = etcetera::choose_base_strategy().ok().and_then(|strategy| strategy.state_dir());
     StateDirectory::new(state.unwrap_or_else(|| PathBuf::from(".")).join("ghascale"))
+}
+
+/// Returns how much may be asked.
+fn limits(scan: &config::Scan) -> Limits {
+    Limits {
+        at_once: scan.concurrency,
+        per_minute: scan.requests_per_minute,
+        per_look: None,
+        most_requests: scan.max_requests,
+        share: scan.rate_limit_share,
+    }
+}
+
+/// Returns where this host keeps what may be thrown away. Tokens are among it: without a home there is no place for it.
+fn cache_directory() -> Result<PathBuf, Warning> {
+    let home = etcetera::choose_base_strategy();
+    let nowhere = |error| Warning::new(WarningCode::CacheFailed, "cache", format!("it is not used: {error}"));
+    Ok(home.map_err(nowhere)?.cache_dir().join("ghascale"))
 }
 
 /// Names pools as the flags do.

@@ -39,7 +39,7 @@ async fn once(session: &Session, args: &StatusArgs, ui: &Ui, cadence: Option<Dur
     }
     let pools = pool_names(&args.view.pool);
     let warnings = about(&pools, &session.config, warnings);
-    let body = StatusReport::of(&seen.snapshot, &view, seen.known).only(&pools);
+    let body = StatusReport::of(&seen.snapshot, &view, seen.known).with_coverage(seen.coverage).only(&pools);
     let report = session.report("status", seen.snapshot.now, warnings, body);
     show(ui, &report, cadence, || report.body.text(ui.look(), args.jobs))?;
     Ok(if report.is_partial() { exit::PARTIAL } else { exit::DONE })

@@ -361,6 +361,10 @@ fn scan(table: Option<Table<'_>>) -> Option<Scan> {
             concurrency: 16,
             requests_per_minute: None,
             max_job_age: Duration::from_hours(24),
+            rate_limit_share: 100,
+            max_requests: None,
+            full: false,
+            cache: true,
         });
     };
     let include = globs(&table, "include");
@@ -368,6 +372,8 @@ fn scan(table: Option<Table<'_>>) -> Option<Scan> {
     let concurrency = table.integer("concurrency", 1..=100).and_then(|number| usize::try_from(number.value).ok());
     let requests_per_minute = pace(&table);
     let max_job_age = table.duration("max_job_age").map_or(Duration::from_hours(24), |age| age.value);
+    let rate_limit_share =
+        table.integer("rate_limit_share", 1..=100).and_then(|number| u8::try_from(number.value).ok()).unwrap_or(100);
     table.finish();
     let (include, included) = include.unwrap_or((every_repository()?, vec!["*".to_owned()]));
     let (exclude, excluded) = exclude.unwrap_or((GlobSet::empty(), Vec::new()));
@@ -378,6 +384,10 @@ fn scan(table: Option<Table<'_>>) -> Option<Scan> {
         concurrency: concurrency.unwrap_or(16),
         requests_per_minute,
         max_job_age,
+        rate_limit_share,
+        max_requests: None,
+        full: false,
+        cache: true,
     })
 }
 

@@ -99,6 +99,14 @@ pub struct Scan {
     pub requests_per_minute: Option<u32>,
     /// A run queued for longer is a ghost.
     pub max_job_age: Duration,
+    /// How much of GitHub's hourly limit may be used up, in percent, before the rest is left to others.
+    pub rate_limit_share: u8,
+    /// Whether everything is looked at, however long it takes; a flag only.
+    pub full: bool,
+    /// Requests for one look, at most; a flag only.
+    pub max_requests: Option<u64>,
+    /// Whether answers are kept for the next run, and those of earlier runs used; a flag only.
+    pub cache: bool,
 }
 
 /// `[ec2]`.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::names::{JobId, Label, RepositoryName, RunId, RunnerId, RunnerName};
 
 /// One job of a run's latest attempt, not completed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// GitHub's id of the job.
     pub id: JobId,
@@ -37,7 +38,7 @@ pub struct Job {
 }
 
 /// Where a job that is not completed stands.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum JobState {
     /// `queued` and without a runner: a runner could take it now.
     Pending,
@@ -48,7 +49,7 @@ pub enum JobState {
 }
 
 /// What a job waits for that no runner can give.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum WaitReason {
     /// `waiting`: an approval, or a deployment protection rule.
     Approval,
@@ -133,7 +134,7 @@ impl Statistics {
 }
 
 /// A run that should have jobs, but whose jobs GitHub does not show (404 or an empty list): not zero, unknown.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct HiddenRun {
     /// The repository it belongs to.
     pub repository: RepositoryName,
@@ -146,7 +147,7 @@ pub struct HiddenRun {
 }
 
 /// A repository that was not scanned, and why.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SkippedRepository {
     /// The repository.
     pub repository: RepositoryName,
@@ -161,8 +162,11 @@ pub struct Demand {
     pub source: Source,
     /// Jobs that are not completed, each once: pending, in progress and waiting.
     pub jobs: Vec<Job>,
-    /// `AtLeast` where anything that could hold a job was not read whole.
+    /// `AtLeast` where anything that could hold a job was not read whole and is not known from before either; `Stale`
+    /// where all of that is known from before.
     pub kind: CountKind,
+    /// How long before this observation the oldest part of it was seen; zero where all was read now.
+    pub age: Duration,
     /// Runs whose jobs are not visible (yet).
     pub unresolved: Vec<HiddenRun>,
     /// Runs queued for longer than `max_job_age`: listed, not counted.
@@ -193,6 +197,7 @@ impl Demand {
             source: Source::Rest,
             jobs: Vec::new(),
             kind: CountKind::Exact,
+            age: Duration::ZERO,
             unresolved: Vec::new(),
             ghosts: Vec::new(),
             ghost_jobs: Vec::new(),

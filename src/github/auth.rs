@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+use super::cache::Identity;
 use super::client::Client;
 use super::error::{Error, ErrorKind};
 use crate::ages::age;
@@ -38,6 +39,7 @@ pub(super) struct App {
     refused: Mutex<Option<(Timestamp, Error)>>,
 }
 
+#[derive(Clone)]
 struct Minted {
     token: SecretString,
     expires_at: Timestamp,
@@ -83,13 +85,16 @@ impl Auth {
     }
 
     /// Forgets a token that was refused; returns whether there is hope for another.
-    pub(super) async fn forget(&self, refused: &HeaderValue) -> bool {
+    pub(super) async fn forget(&self, client: &Client, refused: &HeaderValue) -> bool {
         let Self::App(app) = self else { return false };
         let mut minted = app.minted.lock().await;
         // Another task may have minted anew since.
         if let Some(held) = &*minted
             && bearer(held.token.expose_secret()).is_ok_and(|header| header == *refused)
         {
+            if let Some(cache) = client.cache() {
+                cache.forget_token(client.who(), &held.token);
+            }
             *minted = None;
         }
         true
@@ -99,10 +104,12 @@ impl Auth {
 impl App {
     async fn header(&self, client: &Client) -> Result<HeaderValue, Error> {
         let mut minted = self.minted.lock().await;
-        if let Some(held) = &*minted
-            && held.expires_at > Timestamp::now() + RENEW_BEFORE
-        {
-            return bearer(held.token.expose_secret());
+        let kept = || client.cache()?.token(client.who()).map(|(token, expires_at)| Minted { token, expires_at });
+        let lasts = |held: &Minted| held.expires_at > Timestamp::now() + RENEW_BEFORE;
+        if let Some(held) = minted.clone().filter(lasts).or_else(|| kept().filter(lasts)) {
+            let header = bearer(held.token.expose_secret());
+            *minted = Some(held);
+            return header;
         }
         let mut refused = self.refused.lock().await;
         if let Some((at, error)) = &*refused
@@ -114,6 +121,9 @@ impl App {
             *refused = Some((Timestamp::now(), error.clone()));
         })?;
         let header = bearer(fresh.token.expose_secret())?;
+        if let Some(cache) = client.cache() {
+            cache.keep_token(client.who(), &fresh.token, fresh.expires_at);
+        }
         *minted = Some(fresh);
         Ok(header)
     }
@@ -123,7 +133,7 @@ impl App {
         let path = format!("/app/installations/{}/access_tokens", self.installation_id);
         let mut tries = 1;
         let reply = loop {
-            match client.send(&Method::POST, &path, None, bearer(&self.jwt()?)?).await {
+            match client.send(&Method::POST, &path, None, bearer(&self.jwt()?)?, None).await {
                 Err(error) if tries < MINTS && matches!(error.kind, ErrorKind::Transport | ErrorKind::Server) => {
                     tries += 1;
                 }
@@ -148,6 +158,23 @@ impl App {
         let claims = Claims { iat: now - 60, exp: now + 540, iss: &self.issuer };
         jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.key)
             .map_err(|_| unusable("the App's private key could not sign"))
+    }
+}
+
+/// Returns who somebody is to a server: what one is answered is never taken for what another would be. An App's tokens
+/// change by the hour and are all the same to it; another key of the same App has to prove itself. Another version of
+/// this program may understand more of an answer, and so it is somebody else.
+pub(super) fn identity(credentials: &Credentials, api_url: &str) -> Identity {
+    let (version, api_url) = (env!("CARGO_PKG_VERSION").as_bytes(), api_url.as_bytes());
+    match credentials {
+        Credentials::Token(token) => Identity::of(&[b"token", version, api_url, token.expose_secret().as_bytes()]),
+        Credentials::App { issuer, installation_id, private_key } => Identity::of(&[
+            b"app",
+            version,
+            api_url,
+            format!("{issuer:?} {installation_id}").as_bytes(),
+            private_key.expose_secret().as_bytes(),
+        ]),
     }
 }
 

@@ -8,7 +8,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, LINK, LOCATION, RETRY_AFTER};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK, LOCATION, RETRY_AFTER,
+};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use jiff::Timestamp;
@@ -16,14 +18,23 @@ use octocrab::service::middleware::base_uri::BaseUriLayer;
 use octocrab::service::middleware::reqwest_connector::ReqwestConnector;
 use octocrab::{AuthState, Octocrab, OctocrabBuilder};
 use reqwest::redirect::{Attempt, Policy};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::auth::Auth;
+use super::auth::{self, Auth};
+use super::cache::{Cache, Fresh, Identity, Known, Tag};
 use super::error::{Error, ErrorKind};
+use super::etag::{self, Foresight};
+use super::gate::{Budget, Gate, Limits, Purpose, Refusal, Told};
 use super::transport::{self, LARGEST_ANSWER, chain, one_line};
 use crate::config;
 
 /// The oldest version of the API that every supported server knows (GHES 3.9).
 const API_VERSION: &str = "2022-11-28";
+/// The form of every answer. It is part of what GitHub makes a tag from, and so there is only one.
+const MEDIA_TYPE: &str = "application/vnd.github+json";
+/// The name under which the cache keeps how often tags could be foreseen.
+const FORESIGHT: &str = "foresight";
 /// Times that a GET is sent, the first included.
 pub(crate) const SENDS: u32 = 3;
 
@@ -64,13 +75,40 @@ pub struct Usage {
     pub reset: Option<u64>,
 }
 
-/// A good answer: 2xx.
+/// A good answer: 2xx, or 304 to a request that had a tag.
 #[derive(Debug)]
 pub(super) struct Reply {
+    status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     /// Method and address, for errors about the body.
     pub(super) request: String,
+}
+
+/// What an answer is decoded to, and kept as.
+pub(super) trait Decoded: Serialize + DeserializeOwned {
+    /// Decodes an answer.
+    fn decode(reply: &Reply) -> Result<Self, Error>;
+
+    /// Returns whether all of it was understood: else it is not kept.
+    fn is_whole(&self) -> bool;
+}
+
+/// Something that was read: just now, or earlier and GitHub says that it is still so.
+#[derive(Debug)]
+pub(super) struct Read<T> {
+    pub(super) value: T,
+    /// The next page's query, if there is one.
+    pub(super) next: Option<String>,
+    /// For errors about it.
+    pub(super) reply: Reply,
+}
+
+/// A reply, and with what it was asked for.
+struct Exchange {
+    reply: Reply,
+    authorization: HeaderValue,
+    etag: Option<String>,
 }
 
 /// GitHub's REST API, at one address with one identity.
@@ -80,8 +118,10 @@ pub struct Client {
     auth: Auth,
     pub(super) patience: Patience,
     usage: Mutex<Usage>,
-    /// Until when a rate limit holds every request back.
-    closed_until: Mutex<Option<Timestamp>>,
+    who: Identity,
+    cache: Option<Cache>,
+    foresight: Mutex<Foresight>,
+    gate: Box<Gate>,
 }
 
 impl std::fmt::Debug for Client {
@@ -128,10 +168,49 @@ impl Client {
             crab,
             api_url: github.api_url.clone(),
             auth: Auth::of(&github.credentials).map_err(unusable)?,
+            who: auth::identity(&github.credentials, &github.api_url),
+            cache: None,
+            foresight: Mutex::default(),
             patience,
             usage: Mutex::default(),
-            closed_until: Mutex::default(),
+            gate: Box::new(Gate::new(Limits::default(), patience.rate_limit)),
         })
+    }
+
+    /// Lets it use what earlier runs were answered, and keep what it is answered.
+    #[must_use]
+    pub fn with_cache(mut self, cache: Cache) -> Self {
+        self.foresight = Mutex::new(Foresight::after(cache.note(self.who, FORESIGHT).unwrap_or(0)));
+        self.cache = Some(cache);
+        self
+    }
+
+    /// Lets it ask no more than so much.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.gate = Box::new(Gate::new(limits, self.patience.rate_limit));
+        self
+    }
+
+    /// Counts what is read against the budget of one observation, until what is returned is dropped.
+    pub fn budget(&self) -> Budget<'_> {
+        self.gate.budget()
+    }
+
+    /// Returns how many requests a look at everything may take; `None` where nothing bounds them.
+    pub(super) fn requests_for_a_look(&self) -> Option<u64> {
+        self.gate.requests_for_a_look()
+    }
+
+    /// Returns the cache, if it has one.
+    #[must_use]
+    pub fn cache(&self) -> Option<&Cache> {
+        self.cache.as_ref()
+    }
+
+    /// Returns who asks.
+    pub(super) fn who(&self) -> Identity {
+        self.who
     }
 
     /// Returns what the requests so far have cost.
@@ -140,22 +219,79 @@ impl Client {
         *lock(&self.usage)
     }
 
-    /// Reads something, with up to two repetitions where the answer was lost or the server failed.
+    /// Reads something as it is now, whatever is known of it.
     pub(super) async fn get(&self, path: &str) -> Result<Reply, Error> {
-        self.repeated(&Method::GET, path).await
+        Ok(self.asked(path, None).await?.reply)
+    }
+
+    /// Reads something that may have been read before: it is asked for with its tag, and costs nothing if GitHub says
+    /// that it has not changed.
+    pub(super) async fn read<T: Decoded>(&self, path: &str) -> Result<Read<T>, Error> {
+        let address = format!("{}{path}", self.api_url);
+        let known: Option<Known<T>> = self.cache.as_ref().and_then(|cache| cache.known(self.who, &address));
+        let Exchange { reply, authorization, etag } = self.asked(path, known.as_ref().map(|known| &known.tag)).await?;
+        if let (Some(cache), Some(known), Some(etag)) = (&self.cache, known, etag)
+            && reply.status == StatusCode::NOT_MODIFIED
+        {
+            cache.confirm(&known.tag, &etag, &authorization);
+            let next = reply.next_page().or_else(|| known.tag.next().map(str::to_owned));
+            return Ok(Read { value: known.value, next, reply });
+        }
+        let value = T::decode(&reply)?;
+        let next = reply.next_page();
+        if let Some(etag) = reply.headers.get(ETAG).and_then(|etag| etag.to_str().ok()) {
+            self.learn(etag, &authorization, &reply.body);
+            if let Some(cache) = self.cache.as_ref().filter(|_| value.is_whole()) {
+                let fresh = Fresh { value: &value, etag, next: next.clone(), body: &reply.body };
+                cache.keep(self.who, &address, &authorization, &fresh);
+            }
+        }
+        Ok(Read { value, next, reply })
+    }
+
+    /// Learns from an answer whether tags can be foreseen.
+    fn learn(&self, etag: &str, authorization: &HeaderValue, body: &[u8]) {
+        let Some(cache) = &self.cache else { return };
+        let mut foresight = lock(&self.foresight);
+        let before = *foresight;
+        foresight.learn(etag, MEDIA_TYPE, authorization, body);
+        if *foresight != before {
+            cache.keep_note(self.who, FORESIGHT, &foresight.proofs());
+        }
+    }
+
+    /// Returns the tag to ask with: the one that was given to this authorization, else the one that it should have.
+    fn tag(&self, known: &Tag, authorization: &HeaderValue) -> Option<String> {
+        if let Some(etag) = known.given_to(authorization) {
+            return Some(etag.to_owned());
+        }
+        if !lock(&self.foresight).holds() {
+            return None;
+        }
+        Some(etag::tag(MEDIA_TYPE, authorization, &known.body()?))
+    }
+
+    /// Sends a GET, with up to two repetitions where the answer was lost or the server failed.
+    async fn asked(&self, path: &str, known: Option<&Tag>) -> Result<Exchange, Error> {
+        self.again(&Method::GET, path, known).await
     }
 
     /// Sends what may arrive several times without harm, with up to two repetitions.
     pub(super) async fn repeated(&self, method: &Method, path: &str) -> Result<Reply, Error> {
+        Ok(self.again(method, path, None).await?.reply)
+    }
+
+    async fn again(&self, method: &Method, path: &str, known: Option<&Tag>) -> Result<Exchange, Error> {
         let mut sends = 0;
         loop {
             sends += 1;
-            let error = match self.authorized(method, path, None).await {
-                Ok(reply) => return Ok(reply),
+            let error = match self.authorized(method, path, None, known).await {
+                Ok(exchange) => return Ok(exchange),
                 Err(error) => error,
             };
             match error.kind {
-                ErrorKind::RateLimited { until } if sends < SENDS && self.close(until) => {}
+                // The gate waits, or says that it takes too long; a request that was never sent is not repeated.
+                ErrorKind::RateLimited { .. } if sends < SENDS && error.status.is_some() => {}
                 ErrorKind::Transport | ErrorKind::Server if sends < SENDS => {
                     tokio::time::sleep(self.patience.before(sends)).await;
                 }
@@ -166,24 +302,39 @@ impl Client {
 
     /// Creates something, once: whether a lost answer hides a success is the caller's to find out.
     pub(super) async fn post(&self, path: &str, body: &serde_json::Value) -> Result<Reply, Error> {
-        self.authorized(&Method::POST, path, Some(body.to_string())).await
+        Ok(self.authorized(&Method::POST, path, Some(body.to_string()), None).await?.reply)
     }
 
     /// Deletes something, once.
     pub(super) async fn delete(&self, path: &str) -> Result<Reply, Error> {
-        self.authorized(&Method::DELETE, path, None).await
+        Ok(self.authorized(&Method::DELETE, path, None, None).await?.reply)
     }
 
     /// Sends a request with our authorization; an App's token that is refused is minted anew, once.
-    async fn authorized(&self, method: &Method, path: &str, body: Option<String>) -> Result<Reply, Error> {
-        let authorization = self.auth.header(self).await?;
-        let refused = match self.send(method, path, body.clone(), authorization.clone()).await {
-            Err(error) if error.kind == ErrorKind::Unauthorized && self.auth.forget(&authorization).await => error,
-            result => return result,
-        };
-        tracing::debug!(%refused, "minting a new installation token");
-        let authorization = self.auth.header(self).await?;
-        self.send(method, path, body, authorization).await
+    async fn authorized(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<String>,
+        known: Option<&Tag>,
+    ) -> Result<Exchange, Error> {
+        let mut is_second = false;
+        loop {
+            let authorization = self.auth.header(self).await?;
+            let etag = known.and_then(|known| self.tag(known, &authorization));
+            match self.send(method, path, body.clone(), authorization.clone(), etag.as_deref()).await {
+                Ok(reply) => return Ok(Exchange { reply, authorization, etag }),
+                Err(refused)
+                    if refused.kind == ErrorKind::Unauthorized
+                        && !is_second
+                        && self.auth.forget(self, &authorization).await =>
+                {
+                    tracing::debug!(%refused, "minting a new installation token");
+                    is_second = true;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Sends one request, once, and reads its answer whole. Every request passes here, and every answer's headers.
@@ -193,16 +344,18 @@ impl Client {
         path: &str,
         body: Option<String>,
         authorization: HeaderValue,
+        etag: Option<&str>,
     ) -> Result<Reply, Error> {
-        self.wait_until_open().await;
         let address = format!("{method} {}{path}", self.api_url);
+        let purpose = if *method == Method::GET { Purpose::Read } else { Purpose::Write };
+        let _pass = self.gate.pass(purpose).await.map_err(|refusal| not_asked(refusal, &address))?;
         let failed =
             |kind, message: String| Error { kind, request: address.clone(), status: None, message, request_id: None };
 
         let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header(ACCEPT, "application/vnd.github+json")
+            .header(ACCEPT, MEDIA_TYPE)
             .header("X-GitHub-Api-Version", API_VERSION)
             .header(AUTHORIZATION, authorization);
         request = match &body {
@@ -210,6 +363,9 @@ impl Client {
             None if *method == Method::POST => request.header(CONTENT_LENGTH, 0),
             None => request,
         };
+        if let Some(etag) = etag {
+            request = request.header(IF_NONE_MATCH, etag);
+        }
         let request = request
             .body(body.unwrap_or_default())
             .map_err(|error| failed(ErrorKind::Protocol, format!("not a request: {error}")))?;
@@ -225,10 +381,15 @@ impl Client {
         let body = body.to_bytes();
         let (status, ms) = (parts.status.as_u16(), started.elapsed().as_millis());
         tracing::debug!(%method, path, status, ms, bytes = body.len(), "github");
-        if parts.status.is_success() {
-            return Ok(Reply { headers: parts.headers, body, request: address });
+        // A 304 to a request without a tag is an answer that no client could use.
+        if parts.status.is_success() || parts.status == StatusCode::NOT_MODIFIED && etag.is_some() {
+            return Ok(Reply { status: parts.status, headers: parts.headers, body, request: address });
         }
-        Err(refusal(parts.status, &parts.headers, &body, address))
+        let mut error = refusal(parts.status, &parts.headers, &body, address);
+        if let ErrorKind::RateLimited { until } = &mut error.kind {
+            *until = Some(self.gate.refused(*until));
+        }
+        Err(error)
     }
 
     /// Reads the rate limit off an answer.
@@ -236,43 +397,24 @@ impl Client {
         let number = |name: &str| headers.get(name)?.to_str().ok()?.parse::<u64>().ok();
         let mut usage = lock(&self.usage);
         usage.not_modified += u64::from(status == StatusCode::NOT_MODIFIED);
-        usage.limit = number("x-ratelimit-limit").or(usage.limit);
-        let (Some(remaining), reset) = (number("x-ratelimit-remaining"), number("x-ratelimit-reset")) else { return };
-        // Answers overtake each other: within one window the least is the latest.
-        let same_window = reset == usage.reset;
-        usage.remaining = Some(usage.remaining.filter(|_| same_window).map_or(remaining, |known| known.min(remaining)));
-        usage.reset = reset;
-    }
-
-    /// Holds every request back until a rate limit ends; returns false if that is too long to wait for.
-    pub(super) fn close(&self, until: Option<Timestamp>) -> bool {
-        let now = Timestamp::now();
-        // Without a word from GitHub: "wait for at least one minute" (its documentation of secondary limits).
-        let until = until.unwrap_or_else(|| now + Duration::from_mins(1));
-        if until > now + self.patience.rate_limit {
-            return false;
+        let limit = number("x-ratelimit-limit");
+        usage.limit = limit.or(usage.limit);
+        if let (Some(remaining), reset) = (number("x-ratelimit-remaining"), number("x-ratelimit-reset")) {
+            // Answers overtake each other: within one window the least is the latest.
+            let known = usage.remaining.filter(|_| reset == usage.reset);
+            usage.remaining = Some(known.map_or(remaining, |known| known.min(remaining)));
+            usage.reset = reset;
         }
-        let mut closed = lock(&self.closed_until);
-        *closed = Some(closed.map_or(until, |known| known.max(until)));
-        true
-    }
-
-    async fn wait_until_open(&self) {
-        loop {
-            let Some(until) = *lock(&self.closed_until) else { return };
-            let Ok(wait) = Duration::try_from(until.duration_since(Timestamp::now())) else { return };
-            if wait.is_zero() {
-                return;
-            }
-            tracing::warn!("rate limit: waiting {}", crate::ages::short(wait + Duration::from_millis(999)));
-            tokio::time::sleep(wait).await;
+        if status.is_success() || status == StatusCode::NOT_MODIFIED {
+            let told = Told { limit: usage.limit, remaining: usage.remaining, reset: usage.reset };
+            self.gate.answered(limit.is_some(), told);
         }
     }
 }
 
 impl Reply {
     /// Decodes the body.
-    pub(super) fn decode<T: serde::de::DeserializeOwned>(&self) -> Result<T, Error> {
+    pub(super) fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_slice(&self.body).map_err(|error| self.unreadable(&error.to_string()))
     }
 
@@ -360,6 +502,23 @@ fn kind(status: StatusCode, headers: &HeaderMap, message: &str) -> ErrorKind {
     }
 }
 
+/// Returns the error of a request that was not sent.
+fn not_asked(refusal: Refusal, address: &str) -> Error {
+    let (kind, message) = match refusal {
+        Refusal::Closed(until) => {
+            (ErrorKind::RateLimited { until: Some(until) }, "not asked: the rate limit is exhausted".to_owned())
+        }
+        Refusal::Share(until) => (
+            ErrorKind::RateLimited { until },
+            "not asked: what `scan.rate_limit_share` allows of the rate limit is used up".to_owned(),
+        ),
+        Refusal::Budget(most) => {
+            (ErrorKind::OverBudget, format!("not asked: the {most} requests of `--max-requests` are used up"))
+        }
+    };
+    Error { kind, request: address.to_owned(), status: None, message, request_id: None }
+}
+
 /// Follows a redirect only to the same scheme, host and port, at most three in a row: a renamed repository's.
 fn same_origin(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     let same = attempt.previous().last().is_some_and(|from| from.origin() == attempt.url().origin());
@@ -367,6 +526,6 @@ fn same_origin(attempt: Attempt<'_>) -> reqwest::redirect::Action {
 }
 
 /// Locks what is only ever held for a few assignments; a panic in between left it whole.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

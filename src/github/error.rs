@@ -37,6 +37,8 @@ pub enum ErrorKind {
         /// When it may be tried again, if GitHub said.
         until: Option<Timestamp>,
     },
+    /// Not asked at all: as many requests as the operator allows have been sent.
+    OverBudget,
     /// 5xx.
     Server,
     /// Another status that no caller expects, a redirect that could not be followed among them.
@@ -45,6 +47,14 @@ pub enum ErrorKind {
     Transport,
     /// An answer that isn't what the API promises: HTML, truncated JSON, nulls in place of lists.
     Protocol,
+}
+
+impl ErrorKind {
+    /// Returns whether nothing more can be asked for now, of whatever.
+    #[must_use]
+    pub fn ends_asking(self) -> bool {
+        matches!(self, Self::RateLimited { .. } | Self::OverBudget)
+    }
 }
 
 impl fmt::Display for Error {

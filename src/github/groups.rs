@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::client::Client;
 use super::error::Error;
@@ -55,7 +55,7 @@ impl RunnerGroup {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Listed {
     id: u64,
     name: Option<String>,
@@ -63,7 +63,7 @@ struct Listed {
     allows_public_repositories: Option<bool>,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Repository {
     full_name: Option<String>,
 }

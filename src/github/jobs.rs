@@ -1,7 +1,7 @@
 //! The jobs of a run's latest attempt.
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::client::Client;
 use super::error::{Error, ErrorKind};
@@ -9,7 +9,7 @@ use super::pages::Pages;
 use crate::engine::{Job, JobId, JobState, Label, RepositoryName, RunId, RunnerId, RunnerName, WaitReason};
 
 /// A job as GitHub lists it: everything but its id can be missing or null.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Listed {
     id: JobId,
     status: Option<String>,

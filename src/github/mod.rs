@@ -1,12 +1,16 @@
 //! GitHub's REST API: one client, and one file for each thing that is read or written there.
 
 mod auth;
+mod cache;
 mod client;
 mod error;
+mod etag;
+mod gate;
 mod groups;
 mod jobs;
 mod link;
 mod lookup;
+mod memory;
 mod pages;
 mod registration;
 mod repositories;
@@ -14,13 +18,17 @@ mod runners;
 mod runs;
 mod scan;
 pub(crate) mod transport;
+mod turns;
 
+pub use cache::Cache;
 pub(crate) use client::SENDS;
 pub use client::{Client, Patience, Usage};
 pub use error::{Error, ErrorKind};
+pub use gate::{Budget, Limits};
 pub use groups::{RunnerGroup, Visibility, runner_groups};
 pub use link::{Link, LinkError};
 pub use lookup::{CompletedJob, FoundJob, FoundRun, RunJobs, find_job, find_run};
 pub(crate) use registration::AdminConnection;
 pub use runners::{ScopeRunners, runners};
 pub use scan::{NoProgress, Progress, Scanned, scan};
+pub use turns::Coverage;

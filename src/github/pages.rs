@@ -1,9 +1,9 @@
 //! Lists: all pages, each entry read by itself, so that one that can't be read doesn't hide the others.
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use super::client::{Client, Reply};
+use super::client::{Client, Decoded, Read, Reply};
 use super::error::Error;
 
 /// Entries a page, the most that GitHub gives.
@@ -12,7 +12,7 @@ pub(super) const PER_PAGE: usize = 100;
 const MOST_PAGES: usize = 1000;
 
 /// One page of a list.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Page<T> {
     pub(super) items: Vec<T>,
     /// Entries that could not be read.
@@ -27,6 +27,8 @@ pub(super) struct Pages<'a> {
     path: String,
     /// The query of the next page; `None` behind the last.
     query: Option<String>,
+    /// Entries a page.
+    size: usize,
     seen: usize,
     count: usize,
 }
@@ -48,29 +50,41 @@ struct Wrapped<T> {
 impl<'a> Pages<'a> {
     /// Prepares a list; `query` are its own parameters, `a=b&c=d`.
     pub(super) fn new(client: &'a Client, path: &str, query: &str) -> Self {
+        Self::of(client, path, query, PER_PAGE)
+    }
+
+    /// The same, with so many entries a page.
+    pub(super) fn of(client: &'a Client, path: &str, query: &str, size: usize) -> Self {
         let separator = if query.is_empty() { "" } else { "&" };
-        let query = Some(format!("{query}{separator}per_page={PER_PAGE}"));
-        Self { client, path: path.to_owned(), query, seen: 0, count: 0 }
+        let query = Some(format!("{query}{separator}per_page={size}"));
+        Self { client, path: path.to_owned(), query, size, seen: 0, count: 0 }
+    }
+
+    /// Returns whether there is another page.
+    pub(super) fn has_next(&self) -> bool {
+        self.query.is_some()
     }
 
     /// Reads the next page; `None` behind the last.
-    pub(super) async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<Page<T>>, Error> {
+    pub(super) async fn next<T: DeserializeOwned + Serialize>(&mut self) -> Result<Option<Page<T>>, Error> {
         let Some(query) = self.query.take() else { return Ok(None) };
-        let reply = self.client.get(&format!("{}?{query}", self.path)).await?;
-        let page: Page<T> = decode(&reply)?;
+        let Read { value: page, next, reply } = self.client.read::<Page<T>>(&format!("{}?{query}", self.path)).await?;
         self.count += 1;
         let entries = page.items.len() + page.unreadable;
         self.seen += entries;
         let has_more = page.total.is_some_and(|total| total > self.seen as u64);
-        let next = match reply.next_page() {
+        let next = match next {
             Some(next) if next == query => return Err(reply.unreadable("its next page is itself")),
             Some(_) if entries == 0 && has_more => {
                 return Err(reply.unreadable("an empty page in the middle of a list"));
             }
             Some(_) if entries == 0 => None,
             Some(next) => Some(next),
-            // A proxy may have stripped the link; a full page of a longer list has a next one all the same.
-            None if entries == PER_PAGE && has_more => Some(numbered(&query, self.count + 1)),
+            // A proxy may have stripped the link; and a list without a length, whose first page has not changed (304),
+            // may have got a second one since. Behind a full page is another, unless the list says that it ends there.
+            None if entries == self.size && (has_more || page.total.is_none()) => {
+                Some(numbered(&query, self.count + 1))
+            }
             None => None,
         };
         if next.is_some() && self.count == MOST_PAGES {
@@ -78,6 +92,16 @@ impl<'a> Pages<'a> {
         }
         self.query = next;
         Ok(Some(page))
+    }
+}
+
+impl<T: DeserializeOwned + Serialize> Decoded for Page<T> {
+    fn decode(reply: &Reply) -> Result<Self, Error> {
+        decode(reply)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.unreadable == 0
     }
 }
 

@@ -61,14 +61,15 @@ impl Client {
         let reply = loop {
             sends += 1;
             let header = authorization("RemoteAuth", token.expose_secret())?;
-            let error = match self.send(&Method::POST, "/actions/runner-registration", Some(body.clone()), header).await
-            {
+            let path = "/actions/runner-registration";
+            let error = match self.send(&Method::POST, path, Some(body.clone()), header, None).await {
                 Ok(reply) => break reply,
                 Err(error) if sends == REGISTRATIONS => return Err(error),
                 Err(error) => error,
             };
             match error.kind {
-                ErrorKind::RateLimited { until } if self.close(until) => {}
+                // The gate waits, or says that it takes too long.
+                ErrorKind::RateLimited { .. } if error.status.is_some() => {}
                 ErrorKind::Unauthorized | ErrorKind::Forbidden | ErrorKind::Transport | ErrorKind::Server => {
                     tracing::debug!(%error, "registering again");
                     tokio::time::sleep(self.patience.before(sends)).await;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::client::Client;
+use super::client::{Client, Decoded, Reply};
 use super::error::{Error, ErrorKind};
+use super::memory::SeenRepositories;
 use super::pages::Pages;
 use crate::config::Scan;
 use crate::engine::{RepositoryName, Scope, SkippedRepository};
@@ -22,7 +23,7 @@ pub(super) struct Discovered {
 }
 
 /// GitHub's repository, as far as it matters here.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Repository {
     full_name: String,
     /// Of a server's internal repositories it is true, too.
@@ -40,7 +41,7 @@ pub(super) async fn discover(client: &Client, scope: &Scope, settings: &Scan) ->
     match scope {
         Scope::Repository(name) => {
             // Named by the configuration: it is read whatever the globs say.
-            let repository: Repository = client.get(&format!("/repos/{name}")).await?.decode()?;
+            let repository: Repository = client.read(&format!("/repos/{name}")).await?.value;
             found.sort_in(repository, None);
         }
         Scope::Organization(organization) => {
@@ -84,7 +85,28 @@ pub(super) async fn discover(client: &Client, scope: &Scope, settings: &Scan) ->
     Ok(found)
 }
 
+impl Decoded for Repository {
+    fn decode(reply: &Reply) -> Result<Self, Error> {
+        reply.decode()
+    }
+
+    fn is_whole(&self) -> bool {
+        true
+    }
+}
+
 impl Discovered {
+    /// Adds the repositories of an earlier list that are not in this one.
+    pub(super) fn add(&mut self, earlier: Option<SeenRepositories>) {
+        let is_new = |name: &RepositoryName| !self.skipped.iter().any(|skipped| skipped.repository == *name);
+        let Some(earlier) = earlier else { return };
+        let repositories: Vec<_> = earlier.repositories.into_iter().filter(is_new).collect();
+        self.public.extend(earlier.public.into_iter().filter(|name| repositories.contains(name)));
+        self.repositories.extend(repositories);
+        self.repositories.sort();
+        self.repositories.dedup();
+    }
+
     fn sort_in(&mut self, repository: Repository, settings: Option<&Scan>) {
         let name = RepositoryName::new(repository.full_name.as_str());
         if !is_path(&repository.full_name) {

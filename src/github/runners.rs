@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
@@ -17,7 +17,7 @@ use crate::warning::{Warning, WarningCode};
 const READINGS: usize = 3;
 
 /// A record as GitHub lists it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Listed {
     id: RunnerId,
     name: Option<String>,
@@ -26,7 +26,7 @@ struct Listed {
     labels: Option<Vec<ListedLabel>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct ListedLabel {
     name: Option<String>,
 }
@@ -128,7 +128,7 @@ pub struct ScopeRunners<'a> {
     groups: OnceCell<BTreeMap<String, u64>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Group {
     id: u64,
     name: Option<String>,

@@ -8,22 +8,28 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::client::Client;
 use super::error::Error;
 use super::pages::Pages;
 use crate::engine::{RepositoryName, RunId};
 
-/// The words of a run that is not completed (GET /repos/{owner}/{repo}/actions/runs, `status`).
-const ACTIVE: [&str; 5] = ["queued", "in_progress", "waiting", "pending", "requested"];
+/// The words of a run that is not completed (GET /repos/{owner}/{repo}/actions/runs, `status`), in the order in which a
+/// run goes through them: one that goes on while they are asked for, one after the other, is still met.
+const ACTIVE: [&str; 5] = ["requested", "pending", "waiting", "queued", "in_progress"];
 /// A filtered list ends here, whatever it says of its length.
 const MOST_FILTERED: u64 = 1000;
+/// The unfiltered list.
+const NEWEST: &str = "exclude_pull_requests=true";
+/// Runs that are looked at first. In most repositories that is enough; and a page of so few is small enough for its tag
+/// to be foreseen when the token has changed.
+const FIRST_LOOK: usize = 30;
 /// Beyond `max_job_age`, for clocks that differ and runs that began their jobs late.
 const MARGIN: Duration = Duration::from_hours(1);
 
 /// A run, as far as it matters here.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Run {
     pub(super) id: RunId,
     status: Option<String>,
@@ -55,6 +61,19 @@ pub(super) struct Runs {
     pub(super) active: Vec<Run>,
     /// What could not be read, in words.
     pub(super) lost: Vec<String>,
+    /// When its newest run was made.
+    pub(super) newest: Option<Timestamp>,
+    /// It has runs behind those that were listed, which only the index can find.
+    pub(super) has_history: bool,
+}
+
+/// Whether old runs that are active again are searched for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Old<'a> {
+    /// In the index.
+    Searched,
+    /// No: those that were active at the last look still are, as far as is known.
+    Remembered(&'a [Run]),
 }
 
 /// Lists the runs of a repository that are not completed.
@@ -64,6 +83,7 @@ pub(super) struct Runs {
 pub(super) async fn active(
     client: &Client,
     repository: &RepositoryName,
+    old: Old<'_>,
     max_job_age: Duration,
     now: Timestamp,
 ) -> Result<Runs, Error> {
@@ -72,9 +92,8 @@ pub(super) async fn active(
     let path = format!("/repos/{repository}/actions/runs");
 
     let horizon = now - max_job_age - MARGIN;
-    let mut pages = Pages::new(client, &path, "exclude_pull_requests=true");
-    let mut first = true;
-    let mut reached_the_end = false;
+    let mut pages = Pages::of(client, &path, NEWEST, FIRST_LOOK);
+    let (mut first, mut has_history) = (true, true);
     loop {
         let page = match pages.next::<Run>().await {
             Ok(page) => page,
@@ -84,9 +103,8 @@ pub(super) async fn active(
                 break;
             }
         };
-        first = false;
         let Some(page) = page else {
-            reached_the_end = true;
+            has_history = false;
             break;
         };
         if page.unreadable > 0 {
@@ -100,17 +118,30 @@ pub(super) async fn active(
         if is_history {
             break;
         }
+        if first && pages.has_next() {
+            pages = Pages::new(client, &path, NEWEST);
+        }
+        first = false;
     }
-    if !reached_the_end {
-        for status in ACTIVE {
-            old(client, &path, status, &mut all, &mut lost).await;
+    let newest = all.values().filter_map(|run| run.created_at).max();
+    match old {
+        Old::Searched if has_history => {
+            for status in ACTIVE {
+                search(client, &path, status, &mut all, &mut lost).await;
+            }
+        }
+        Old::Searched => {}
+        Old::Remembered(runs) => {
+            for run in runs {
+                all.entry(run.id).or_insert_with(|| run.clone());
+            }
         }
     }
-    Ok(Runs { active: all.into_values().filter(Run::is_active).collect(), lost })
+    Ok(Runs { active: all.into_values().filter(Run::is_active).collect(), lost, newest, has_history })
 }
 
 /// Adds the runs that an index calls active; where the unfiltered list has them, that one is right.
-async fn old(client: &Client, path: &str, status: &str, all: &mut BTreeMap<RunId, Run>, lost: &mut Vec<String>) {
+async fn search(client: &Client, path: &str, status: &str, all: &mut BTreeMap<RunId, Run>, lost: &mut Vec<String>) {
     let mut pages = Pages::new(client, path, &format!("status={status}&exclude_pull_requests=true"));
     loop {
         match pages.next::<Run>().await {

@@ -1,21 +1,23 @@
 //! Demand by REST: repositories -> active runs -> the jobs of their latest attempts, each job once.
 //!
-//! One repository, run or page that fails doesn't stop the others: it becomes a warning, and the count a lower bound.
+//! One repository, run or page that fails doesn't stop the others: it becomes a warning. What was seen of it lately is
+//! shown in its place, and the count is stale then; where nothing is known of it, the count is a lower bound.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream;
 use jiff::Timestamp;
 
-use super::client::Client;
+use super::client::{Client, Usage};
 use super::error::{Error, ErrorKind};
 use super::jobs::{self, Jobs};
-use super::repositories::discover;
-use super::runs::{self, Run};
-use crate::ages::age;
+use super::memory::{Memory, Seen, SeenRepositories};
+use super::repositories::{Discovered, discover};
+use super::runs::{self, Old, Run};
+use super::turns::{Coverage, Pace, Tier, Turn, turns};
+use crate::ages::{age, short};
 use crate::config;
 use crate::engine::{
     CountKind, Demand, HiddenRun, Job, JobId, JobState, RepositoryName, Scope, SkippedRepository, Source, WaitReason,
@@ -24,13 +26,15 @@ use crate::warning::{Warning, WarningCode};
 
 /// Runs of one repository whose jobs are listed at once.
 const RUNS_AT_ONCE: usize = 4;
+/// A scope in which a new job can take longer to be seen is too large for its pace.
+const SERVED_WITHIN: Duration = Duration::from_mins(15);
 
 /// Hears of a scan's progress.
 pub trait Progress: Send + Sync {
     /// So many repositories are to be read.
     fn found(&self, repositories: usize);
-    /// One of them was.
-    fn done(&self, repository: &RepositoryName);
+    /// One of them was; and so much has it cost so far.
+    fn done(&self, repository: &RepositoryName, usage: Usage);
 }
 
 /// Says nothing.
@@ -39,7 +43,7 @@ pub struct NoProgress;
 
 impl Progress for NoProgress {
     fn found(&self, _: usize) {}
-    fn done(&self, _: &RepositoryName) {}
+    fn done(&self, _: &RepositoryName, _: Usage) {}
 }
 
 /// What a scan found, and what it missed.
@@ -49,12 +53,15 @@ pub struct Scanned {
     pub demand: Demand,
     /// What is missing.
     pub warnings: Vec<Warning>,
+    /// How much of the scope was looked at.
+    pub coverage: Coverage,
 }
 
 /// Reads the jobs of a scope that are not completed.
 ///
 /// # Errors
-/// Nothing usable came out: the repositories could not be listed, or none of them could be read.
+/// Nothing usable came out: the repositories could not be listed, or none of them could be read, and nothing is known
+/// of them from before.
 pub async fn scan(
     client: &Client,
     scope: &Scope,
@@ -62,30 +69,101 @@ pub async fn scan(
     now: Timestamp,
     progress: &dyn Progress,
 ) -> Result<Scanned, Error> {
-    let found = discover(client, scope, settings).await?;
-    progress.found(found.repositories.len());
-    let scan = Scan { client, now, max_job_age: settings.max_job_age, limited: AtomicBool::new(false) };
-    let mut parts: Vec<(RepositoryName, Result<Part, Error>)> = stream::iter(found.repositories)
-        .map(|repository| async {
-            let part = scan.repository(&repository).await;
-            progress.done(&repository);
-            (repository, part)
+    let memory = Memory { cache: client.cache().map(|cache| (cache, client.who())), now };
+    let scan = Scan { client, now, max_job_age: settings.max_job_age, memory };
+    let mut sum = Sum::default();
+    let found = scan.discover(scope, settings, &mut sum).await?;
+    sum.skipped.extend(found.skipped);
+    sum.warnings.extend(found.warnings);
+    sum.public = found.public;
+
+    let seen: Vec<Option<Seen>> = found.repositories.iter().map(|name| memory.repository(name)).collect();
+    let pace = Pace { requests: client.requests_for_a_look(), full: settings.full, last: memory.last_scan(scope), now };
+    let (turns, coverage) = turns(&seen, pace);
+    sum.warnings.extend(words(coverage, pace));
+    let mut tasks: Vec<Task> = found.repositories.into_iter().zip(seen).zip(turns).map(Task::from).collect();
+    // What most likely has jobs comes first, should not all be allowed.
+    tasks.sort_by(|a, b| (a.tier(now), &a.repository).cmp(&(b.tier(now), &b.repository)));
+    progress.found(tasks.iter().filter(|task| task.turn != Turn::Later).count());
+    let mut looks: Vec<(RepositoryName, Look)> = stream::iter(tasks)
+        .map(|task| async {
+            let (repository, is_looked_at) = (task.repository.clone(), task.turn != Turn::Later);
+            let look = scan.look(task).await;
+            if is_looked_at {
+                progress.done(&repository, client.usage());
+            }
+            (repository, look)
         })
         .buffer_unordered(settings.concurrency.max(1))
         .collect()
         .await;
-    parts.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let mut scanned = sum(parts, found.skipped, found.warnings)?;
-    scanned.demand.public = found.public;
+    looks.sort_by(|(a, _), (b, _)| a.cmp(b));
+    for (repository, look) in looks {
+        sum.add(repository, look, now);
+    }
+    let scanned = sum.up(now, coverage)?;
+    memory.keep_scan(scope);
     Ok(scanned)
+}
+
+/// Says that repositories take turns, and where that takes too long, what would help.
+fn words(coverage: Coverage, pace: Pace) -> Option<Warning> {
+    if coverage.whole {
+        return None;
+    }
+    let repositories = coverage.hot + coverage.warm + coverage.cold;
+    let requests = pace.requests.unwrap_or(0);
+    let said = format!(
+        "{repositories} repositories take turns, at about {requests} requests a scan: a new job shows within {}, and \
+        nothing is ended without `--full`",
+        short(coverage.detection)
+    );
+    if coverage.detection <= SERVED_WITHIN {
+        return Some(Warning::new(WarningCode::ScanInTurns, "scan", said));
+    }
+    let cures = "narrow `scan.include`, raise `scan.requests_per_minute` (GitHub refuses above 900), scan more often, \
+        or use scale sets";
+    Some(Warning::new(WarningCode::ScopeTooLarge, "scan", format!("{said}; to be faster, {cures}")))
+}
+
+/// One repository to be looked at, or to be left for later.
+#[derive(Debug)]
+struct Task {
+    repository: RepositoryName,
+    seen: Option<Seen>,
+    turn: Turn,
+}
+
+impl From<((RepositoryName, Option<Seen>), Turn)> for Task {
+    fn from(((repository, seen), turn): ((RepositoryName, Option<Seen>), Turn)) -> Self {
+        Self { repository, seen, turn }
+    }
+}
+
+impl Task {
+    fn tier(&self, now: Timestamp) -> Tier {
+        Tier::of(self.seen.as_ref(), now)
+    }
 }
 
 struct Scan<'a> {
     client: &'a Client,
     now: Timestamp,
     max_job_age: Duration,
-    /// The rate limit has ended: nothing more is asked.
-    limited: AtomicBool,
+    memory: Memory<'a>,
+}
+
+/// What a look at a repository came to.
+#[derive(Debug)]
+enum Look {
+    /// It was read, but for what the part says is missing.
+    Read(Part),
+    /// It was not its turn, and this was seen of it.
+    Later(Seen),
+    /// It could not be read, and this was seen of it lately.
+    Remembered(Seen, Error),
+    /// It could not be read.
+    Lost(Error),
 }
 
 /// One repository's share.
@@ -96,32 +174,98 @@ struct Part {
     ghosts: Vec<HiddenRun>,
     ghost_jobs: Vec<Job>,
     warnings: Vec<Warning>,
+    /// The runs that nobody could ask for any more, and why.
+    unasked: Vec<Error>,
+    /// Something was not read, and is not known from before.
+    is_missing: bool,
+    /// Some of it was seen then, and not now.
+    remembered: Option<Timestamp>,
+    /// Old runs were not searched for since then.
+    unsearched: Option<Timestamp>,
 }
 
 impl Scan<'_> {
-    async fn repository(&self, repository: &RepositoryName) -> Result<Part, Error> {
-        self.is_open(repository)?;
-        let runs = self.heed(runs::active(self.client, repository, self.max_job_age, self.now).await)?;
+    /// Lists the repositories; those of an earlier list where nothing can be asked now.
+    async fn discover(&self, scope: &Scope, settings: &config::Scan, sum: &mut Sum) -> Result<Discovered, Error> {
+        let globs = &settings.patterns;
+        let error = match discover(self.client, scope, settings).await {
+            Ok(mut found) => {
+                if found.warnings.is_empty() {
+                    let (repositories, skipped) = (found.repositories.clone(), found.skipped.clone());
+                    let seen = SeenRepositories { at: self.now, repositories, skipped, public: found.public.clone() };
+                    self.memory.keep_repositories(scope, globs, &seen);
+                }
+                if found.warnings.iter().any(|warning| warning.code.is_partial()) {
+                    sum.is_missing = true;
+                    // What stood on the page that was lost is most likely still there, and can be looked at.
+                    found.add(self.memory.repositories(scope, globs));
+                }
+                return Ok(found);
+            }
+            Err(error) => error,
+        };
+        let known = self.memory.repositories(scope, globs).filter(|_| error.kind.ends_asking());
+        let Some(known) = known else { return Err(error) };
+        // A repository that was made since could be missing.
+        sum.is_missing = true;
+        sum.warnings.push(Warning::new(
+            unasked_code(&error),
+            "repositories",
+            format!("the list of {} ago is used: {error}", short(age(self.now, known.at))),
+        ));
+        let SeenRepositories { repositories, skipped, public, .. } = known;
+        Ok(Discovered { repositories, skipped, public, warnings: Vec::new() })
+    }
+
+    async fn look(&self, task: Task) -> Look {
+        let Task { repository, seen, turn } = task;
+        let is_read = match (seen, turn) {
+            (Some(seen), Turn::Later) => return Look::Later(seen),
+            (seen, turn) => (self.repository(&repository, seen.as_ref(), turn).await, seen),
+        };
+        match is_read {
+            (Ok(part), _) => Look::Read(part),
+            (Err(error), Some(seen)) if passes(&error) && seen.is_recent(self.now) => Look::Remembered(seen, error),
+            (Err(error), _) => Look::Lost(error),
+        }
+    }
+
+    async fn repository(&self, repository: &RepositoryName, seen: Option<&Seen>, turn: Turn) -> Result<Part, Error> {
+        let (old, searched) = match seen {
+            Some(seen) if turn == Turn::Newest => (Old::Remembered(&seen.active), seen.searched),
+            _ => (Old::Searched, self.now),
+        };
+        let runs = runs::active(self.client, repository, old, self.max_job_age, self.now).await?;
+        let (newest, has_history, active) = (runs.newest, runs.has_history, runs.active.clone());
         let lost = |why| Warning::new(WarningCode::RepositoryFailed, repository.as_str(), why);
-        let mut part = Part { warnings: runs.lost.into_iter().map(lost).collect(), ..Part::default() };
+        let warnings: Vec<Warning> = runs.lost.into_iter().map(lost).collect();
+        let unsearched = Some(searched).filter(|searched| has_history && *searched < self.now);
+        let mut part = Part { is_missing: !warnings.is_empty(), warnings, unsearched, ..Part::default() };
         let listed: Vec<(Run, Result<Jobs, Error>)> = stream::iter(runs.active)
             .map(|run| async {
-                let jobs = match self.is_open(repository) {
-                    Ok(()) => self.heed(jobs::of_run(self.client, repository, run.id).await),
-                    Err(error) => Err(error),
-                };
+                let jobs = jobs::of_run(self.client, repository, run.id).await;
                 (run, jobs)
             })
             .buffer_unordered(RUNS_AT_ONCE)
             .collect()
             .await;
+        let recent = seen.filter(|seen| seen.is_recent(self.now));
         for (run, jobs) in listed {
-            self.add(&mut part, repository, &run, jobs);
+            match jobs {
+                Err(error) => part.add_lost(repository, &run, recent.filter(|_| passes(&error)), error),
+                Ok(jobs) => self.add(&mut part, repository, &run, jobs),
+            }
+        }
+        if part.is_whole() {
+            let (jobs, unresolved, ghosts) = (part.jobs.clone(), part.unresolved.clone(), part.ghosts.clone());
+            let (at, ghost_jobs) = (self.now, part.ghost_jobs.clone());
+            let seen = Seen { at, searched, newest, has_history, active, jobs, unresolved, ghosts, ghost_jobs };
+            self.memory.keep_repository(repository, &seen);
         }
         Ok(part)
     }
 
-    fn add(&self, part: &mut Part, repository: &RepositoryName, run: &Run, jobs: Result<Jobs, Error>) {
+    fn add(&self, part: &mut Part, repository: &RepositoryName, run: &Run, jobs: Jobs) {
         let subject = format!("{repository} run {}", run.id);
         let mut warn = |code, why: String| part.warnings.push(Warning::new(code, subject.as_str(), why));
         let hidden = HiddenRun {
@@ -131,27 +275,24 @@ impl Scan<'_> {
             since: run.since(),
         };
         let is_old = |since: Option<Timestamp>| since.is_some_and(|since| age(self.now, since) > self.max_job_age);
-        let too_long = format!("queued for longer than {}: not counted", crate::ages::short(self.max_job_age));
+        let too_long = format!("queued for longer than {}: not counted", short(self.max_job_age));
         match jobs {
-            Err(error) => {
-                let limited = matches!(error.kind, ErrorKind::RateLimited { .. });
-                let code = if limited { WarningCode::RateLimited } else { WarningCode::RunFailed };
-                warn(code, error.to_string());
-            }
-            Ok(Jobs::Hidden) if is_old(run.since()) => {
+            Jobs::Hidden if is_old(run.since()) => {
                 warn(WarningCode::GhostRun, format!("{too_long}, and without jobs"));
                 part.ghosts.push(hidden);
             }
-            Ok(Jobs::Hidden) => {
+            Jobs::Hidden => {
                 warn(WarningCode::UnresolvedRun, format!("{}, but GitHub shows no jobs of it yet", run.status()));
                 part.unresolved.push(hidden);
             }
-            Ok(Jobs::Listed { jobs, lost }) => {
+            Jobs::Listed { jobs, lost } => {
+                part.is_missing |= !lost.is_empty();
                 for why in lost {
                     warn(WarningCode::RunFailed, why);
                 }
                 for job in &jobs {
                     if let JobState::Waiting(WaitReason::Unknown(word)) = &job.state {
+                        part.is_missing = true;
                         warn(WarningCode::UnknownStatus, format!("job {} has the unknown status `{word}`", job.id));
                     }
                 }
@@ -166,74 +307,190 @@ impl Scan<'_> {
             }
         }
     }
+}
 
-    /// Returns an error once the rate limit has ended: a request more would only be refused, and be held against us.
-    fn is_open(&self, repository: &RepositoryName) -> Result<(), Error> {
-        if !self.limited.load(Ordering::Relaxed) {
-            return Ok(());
+impl Part {
+    /// Adds a run whose jobs could not be read: with the jobs that were seen of it lately, if there were any.
+    fn add_lost(&mut self, repository: &RepositoryName, run: &Run, seen: Option<&Seen>, error: Error) {
+        let jobs = seen.into_iter().flat_map(|seen| &seen.jobs).filter(|job| job.run_id == run.id);
+        let before = self.jobs.len();
+        self.jobs.extend(jobs.cloned());
+        match seen.filter(|_| self.jobs.len() > before) {
+            Some(seen) => self.remembered = Some(self.remembered.map_or(seen.at, |known| known.min(seen.at))),
+            None => self.is_missing = true,
         }
-        Err(Error {
-            kind: ErrorKind::RateLimited { until: None },
-            request: format!("{repository}"),
-            status: None,
-            message: "not read: the rate limit is exhausted".to_owned(),
-            request_id: None,
-        })
+        if error.kind.ends_asking() {
+            self.unasked.push(error);
+        } else {
+            let subject = format!("{repository} run {}", run.id);
+            self.warnings.push(Warning::new(WarningCode::RunFailed, subject, error.to_string()));
+        }
     }
 
-    fn heed<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
-        if result.as_ref().is_err_and(|error| matches!(error.kind, ErrorKind::RateLimited { .. })) {
-            self.limited.store(true, Ordering::Relaxed);
-        }
-        result
+    fn is_whole(&self) -> bool {
+        !self.is_missing && self.remembered.is_none() && self.unasked.is_empty()
     }
 }
 
-/// Puts the repositories' shares together, each job once, in an order that doesn't depend on who answered first.
-fn sum(
-    parts: Vec<(RepositoryName, Result<Part, Error>)>,
-    mut skipped: Vec<SkippedRepository>,
-    mut warnings: Vec<Warning>,
-) -> Result<Scanned, Error> {
-    let mut jobs: BTreeMap<JobId, Job> = BTreeMap::new();
-    let mut ghost_jobs: BTreeMap<JobId, Job> = BTreeMap::new();
-    let (mut unresolved, mut ghosts, mut scanned) = (Vec::new(), Vec::new(), 0);
-    let mut first_error = None;
-    for (repository, part) in parts {
-        match part {
-            Ok(part) => {
-                scanned += 1;
-                jobs.extend(part.jobs.into_iter().map(|job| (job.id, job)));
-                unresolved.extend(part.unresolved);
-                ghosts.extend(part.ghosts);
-                ghost_jobs.extend(part.ghost_jobs.into_iter().map(|job| (job.id, job)));
-                warnings.extend(part.warnings);
+/// All repositories' shares together, each job once, in an order that doesn't depend on who answered first.
+#[derive(Debug, Default)]
+struct Sum {
+    jobs: BTreeMap<JobId, Job>,
+    unresolved: Vec<HiddenRun>,
+    ghosts: Vec<HiddenRun>,
+    ghost_jobs: BTreeMap<JobId, Job>,
+    public: BTreeSet<RepositoryName>,
+    skipped: Vec<SkippedRepository>,
+    warnings: Vec<Warning>,
+    scanned: usize,
+    /// Something was not read, and is not known from before.
+    is_missing: bool,
+    /// The oldest thing that was not read and is known from before.
+    remembered: Option<Timestamp>,
+    /// Something is known from before.
+    is_known: bool,
+    unasked: Unasked,
+    first_error: Option<Error>,
+}
+
+/// What could not be asked for any more: counted, since it can be thousands.
+#[derive(Debug, Default)]
+struct Unasked {
+    repositories: usize,
+    remembered: usize,
+    runs: usize,
+    why: Option<Error>,
+}
+
+impl Sum {
+    fn add(&mut self, repository: RepositoryName, look: Look, now: Timestamp) {
+        match look {
+            Look::Read(part) => {
+                self.scanned += 1;
+                self.is_missing |= part.is_missing;
+                self.remember(part.remembered);
+                self.remember(part.unsearched);
+                self.unasked.runs += part.unasked.len();
+                self.unasked.why = self.unasked.why.take().or(part.unasked.into_iter().next());
+                self.jobs.extend(part.jobs.into_iter().map(|job| (job.id, job)));
+                self.unresolved.extend(part.unresolved);
+                self.ghosts.extend(part.ghosts);
+                self.ghost_jobs.extend(part.ghost_jobs.into_iter().map(|job| (job.id, job)));
+                self.warnings.extend(part.warnings);
             }
-            Err(error) if is_disabled(&error) => {
-                skipped.push(SkippedRepository { repository, reason: "actions_disabled".to_owned() });
+            Look::Later(seen) => {
+                self.is_known = true;
+                self.remember(Some(seen.at));
+                self.put(seen);
             }
-            Err(error) => {
-                let limited = matches!(error.kind, ErrorKind::RateLimited { .. });
-                let code = if limited { WarningCode::RateLimited } else { WarningCode::RepositoryFailed };
-                warnings.push(Warning::new(code, repository.as_str(), error.to_string()));
-                first_error.get_or_insert(error);
+            Look::Remembered(seen, error) => {
+                self.is_known = true;
+                self.remember(Some(seen.at));
+                if error.kind.ends_asking() {
+                    self.unasked.repositories += 1;
+                    self.unasked.remembered += 1;
+                    self.unasked.why.get_or_insert_with(|| error.clone());
+                } else {
+                    let ago = short(age(now, seen.at));
+                    let said = format!("{error}; what was seen of it {ago} ago is shown");
+                    self.warnings.push(Warning::new(WarningCode::RepositoryFailed, repository.as_str(), said));
+                }
+                self.put(seen);
+                self.first_error.get_or_insert(error);
+            }
+            Look::Lost(error) if is_disabled(&error) => {
+                self.skipped.push(SkippedRepository { repository, reason: "actions_disabled".to_owned() });
+            }
+            Look::Lost(error) => {
+                self.is_missing = true;
+                if error.kind.ends_asking() {
+                    self.unasked.repositories += 1;
+                    self.unasked.why.get_or_insert_with(|| error.clone());
+                } else {
+                    let warning = Warning::new(WarningCode::RepositoryFailed, repository.as_str(), error.to_string());
+                    self.warnings.push(warning);
+                }
+                self.first_error.get_or_insert(error);
             }
         }
     }
-    if let Some(error) = first_error.filter(|_| scanned == 0) {
-        return Err(error);
+
+    /// Puts in what was seen earlier. What was read now is right where both have a job: a repository may have got another
+    /// name since.
+    fn put(&mut self, seen: Seen) {
+        for job in seen.jobs {
+            self.jobs.entry(job.id).or_insert(job);
+        }
+        for job in seen.ghost_jobs {
+            self.ghost_jobs.entry(job.id).or_insert(job);
+        }
+        self.unresolved.extend(seen.unresolved);
+        self.ghosts.extend(seen.ghosts);
     }
-    unresolved.sort();
-    ghosts.sort();
-    skipped.sort();
-    warnings.sort();
-    let is_partial = warnings.iter().any(|warning| warning.code.is_partial());
-    let kind = if is_partial { CountKind::AtLeast } else { CountKind::Exact };
-    let jobs = jobs.into_values().collect();
-    let ghost_jobs = ghost_jobs.into_values().collect();
-    let (source, public) = (Source::Rest, BTreeSet::new());
-    let demand = Demand { source, jobs, kind, unresolved, ghosts, ghost_jobs, scanned, skipped, public };
-    Ok(Scanned { demand, warnings })
+
+    fn remember(&mut self, at: Option<Timestamp>) {
+        self.remembered = [self.remembered, at].into_iter().flatten().min();
+    }
+
+    fn up(mut self, now: Timestamp, coverage: Coverage) -> Result<Scanned, Error> {
+        if self.scanned == 0
+            && !self.is_known
+            && let Some(error) = self.first_error
+        {
+            return Err(error);
+        }
+        self.warnings.extend(self.unasked.warning());
+        self.unresolved.sort();
+        self.ghosts.sort();
+        self.skipped.sort();
+        self.warnings.sort();
+        let kind = if self.is_missing {
+            CountKind::AtLeast
+        } else if self.remembered.is_some() {
+            CountKind::Stale
+        } else {
+            CountKind::Exact
+        };
+        let demand = Demand {
+            source: Source::Rest,
+            jobs: self.jobs.into_values().collect(),
+            kind,
+            age: self.remembered.map_or(Duration::ZERO, |at| age(now, at)),
+            unresolved: self.unresolved,
+            ghosts: self.ghosts,
+            ghost_jobs: self.ghost_jobs.into_values().collect(),
+            public: self.public,
+            scanned: self.scanned,
+            skipped: self.skipped,
+        };
+        Ok(Scanned { demand, warnings: self.warnings, coverage })
+    }
+}
+
+impl Unasked {
+    fn warning(&self) -> Option<Warning> {
+        let why = self.why.as_ref()?;
+        let things = [(self.repositories, "repositories"), (self.runs, "runs")];
+        let things = things.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+        let things = things.collect::<Vec<_>>().join(" and ");
+        let known = match self.remembered {
+            0 => String::new(),
+            count => format!("; what was seen of {count} of them lately is shown"),
+        };
+        Some(Warning::new(unasked_code(why), "scan", format!("{things} could not be read{known}: {why}")))
+    }
+}
+
+fn unasked_code(error: &Error) -> WarningCode {
+    match error.kind {
+        ErrorKind::OverBudget => WarningCode::BudgetEnded,
+        _ => WarningCode::RateLimited,
+    }
+}
+
+/// Returns whether an error says nothing of what was asked for, so that it is most likely still as it was.
+fn passes(error: &Error) -> bool {
+    error.kind.ends_asking() || matches!(error.kind, ErrorKind::Server | ErrorKind::Transport)
 }
 
 /// Returns whether GitHub says that a repository has no Actions. Most servers answer with an empty list instead.

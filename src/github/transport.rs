@@ -19,7 +19,7 @@ pub(crate) fn builder(host: &str, ca_pem: Option<&[u8]>) -> Result<reqwest::Clie
         .user_agent(USER_AGENT)
         .timeout(TIMEOUT)
         .connect_timeout(CONNECT_TIMEOUT)
-        .pool_max_idle_per_host(16)
+        .pool_max_idle_per_host(100)
         .http2_adaptive_window(true);
     if config::is_loopback(host) {
         http = http.no_proxy();

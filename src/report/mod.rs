@@ -19,8 +19,8 @@ pub use explain::{ExplainReport, OtherJob};
 pub use plan::{ActionKind, ActionRow, HeldRow, MarkRow, PlanReport};
 pub use scale_sets::{GroupRow, ScaleSetResult, ScaleSetRow, ScaleSetsReport};
 pub use status::{
-    HiddenRunRow, InstanceCounts, JobRow, Known, LabelSetRow, PoolStatus, Repositories, RunnerCounts, SkippedRow,
-    StatusReport,
+    HiddenRunRow, InstanceCounts, JobRow, Known, LabelSetRow, PoolStatus, Repositories, RunnerCounts, ScanRow,
+    SkippedRow, StatusReport,
 };
 pub use table::{Look, Style};
 

@@ -13,6 +13,7 @@ use crate::engine::{
     Connection, CountKind, HiddenRun, Instance, Job, JobId, JobState, Label, PoolName, PoolView, Reason, ReasonCode,
     RepositoryName, RunId, Runner, ScaleSetDemand, Signature, Snapshot, Source, State, Unit, View,
 };
+use crate::github::Coverage;
 
 /// The body of `ghascale.status/1`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -25,6 +26,8 @@ pub struct StatusReport {
     pub label_sets: Vec<LabelSetRow>,
     /// What was read.
     pub repositories: Repositories,
+    /// How the repositories were looked at; `null` where demand is not read from them.
+    pub scan: Option<ScanRow>,
     /// Jobs that wait for something else than a runner: how many, by reason.
     pub waiting: BTreeMap<String, u64>,
     /// Runs whose jobs GitHub doesn't show yet.
@@ -49,6 +52,8 @@ pub struct PoolStatus {
     pub in_progress: Option<u64>,
     /// How these two are known; `null` where they aren't.
     pub count_kind: Option<CountKind>,
+    /// How long ago the oldest part of what they rest on was seen; `null` where all of it was read now.
+    pub age_seconds: Option<u64>,
     /// How long the longest wait is.
     pub oldest_queued_seconds: Option<u64>,
     /// Its runner records; `null` where they could not be read.
@@ -129,6 +134,8 @@ pub struct LabelSetRow {
     pub queued: u64,
     /// Jobs in progress, on whatever runner.
     pub in_progress: u64,
+    /// How these two are known.
+    pub count_kind: CountKind,
     /// How long the longest wait is.
     pub oldest_queued_seconds: Option<u64>,
     /// The pools that can take them.
@@ -140,8 +147,42 @@ pub struct LabelSetRow {
 pub struct Repositories {
     /// How many were read.
     pub scanned: u64,
+    /// How long ago the oldest part of all that is shown was seen; `null` where all of it was read now.
+    pub age_seconds: Option<u64>,
+    /// How the counts are known: as `count_kind`.
+    pub count_kind: CountKind,
     /// Those that were not.
     pub skipped: Vec<SkippedRow>,
+}
+
+/// How repositories were looked at, and how soon a new job is seen.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ScanRow {
+    /// All of them were looked at, old runs included; else they take turns.
+    pub whole: bool,
+    /// Repositories with jobs or a run of late, and those never seen before.
+    pub hot: u64,
+    /// Repositories with a run within a day.
+    pub warm: u64,
+    /// The others.
+    pub cold: u64,
+    /// A new job shows within this, wherever it is, if scans go on as often as lately.
+    pub detection_seconds: u64,
+    /// A job of an old run that is run again shows within this.
+    pub rerun_detection_seconds: u64,
+}
+
+impl From<Coverage> for ScanRow {
+    fn from(coverage: Coverage) -> Self {
+        Self {
+            whole: coverage.whole,
+            hot: coverage.hot as u64,
+            warm: coverage.warm as u64,
+            cold: coverage.cold as u64,
+            detection_seconds: coverage.detection.as_secs(),
+            rerun_detection_seconds: coverage.rerun_detection.as_secs(),
+        }
+    }
 }
 
 /// A repository that was not read.
@@ -200,6 +241,7 @@ impl StatusReport {
                 queued: counts.map(|(queued, ..)| queued),
                 in_progress: counts.map(|(_, in_progress, _)| in_progress),
                 count_kind: counts.map(|(.., kind)| kind),
+                age_seconds: age_seconds(snapshot).filter(|_| pool.scale_set.is_none()),
                 oldest_queued_seconds: oldest(queued.iter().copied(), now),
                 runners: known.runners.then(|| runner_counts(snapshot, pool, known.by_name)),
                 instances: known.instances.then(|| instance_counts(pool)),
@@ -220,14 +262,24 @@ impl StatusReport {
             label_sets: label_sets(snapshot, view),
             repositories: Repositories {
                 scanned: snapshot.demand.scanned as u64,
+                age_seconds: age_seconds(snapshot),
+                count_kind: snapshot.demand.kind,
                 skipped: skipped
                     .map(|one| SkippedRow { repository: one.repository.clone(), reason: one.reason.clone() })
                     .collect(),
             },
+            scan: None,
             waiting,
             unresolved_runs: hidden_rows(&snapshot.demand.unresolved, now),
             ghost_runs: hidden_rows(&snapshot.demand.ghosts, now),
         }
+    }
+
+    /// Adds how the repositories were looked at.
+    #[must_use]
+    pub fn with_coverage(mut self, coverage: Coverage) -> Self {
+        self.scan = Some(coverage.into());
+        self
     }
 
     /// Keeps only what concerns the given pools; all of it if none is given. Label sets and jobs of no pool go too.
@@ -253,7 +305,10 @@ impl StatusReport {
             let title = if self.pools.is_empty() { "jobs by label set" } else { "jobs that no pool takes" };
             sections.push(format!("{}\n{}", look.paint(Style::Title, title), label_set_table(&sets, look)));
         } else if self.pools.is_empty() {
-            sections.push("no pending jobs".to_owned());
+            sections.push(match self.repositories.count_kind {
+                CountKind::Exact => "no pending jobs".to_owned(),
+                CountKind::AtLeast | CountKind::Stale => "no pending jobs in what could be read".to_owned(),
+            });
         }
         if with_jobs && !self.jobs.is_empty() {
             sections.push(self.job_table(look));
@@ -327,6 +382,20 @@ impl StatusReport {
         for (reason, count) in tally(self.repositories.skipped.iter().map(|skipped| skipped.reason.as_str())) {
             let _ = write!(notes, ", {count} skipped ({reason})");
         }
+        if let Some(scan) = self.scan.filter(|scan| !scan.whole) {
+            let _ = write!(
+                notes,
+                "\nin turns: {} hot, {} warm, {} cold; a new job shows within {}, one of an old run within {}",
+                scan.hot,
+                scan.warm,
+                scan.cold,
+                seconds(Some(scan.detection_seconds)),
+                seconds(Some(scan.rerun_detection_seconds)),
+            );
+        }
+        if let Some(ago) = self.repositories.age_seconds {
+            let _ = write!(notes, "\nnot all was read now: the oldest of it was seen {} ago", seconds(Some(ago)));
+        }
         for (reason, count) in &self.waiting {
             let _ = write!(notes, "\nwaiting for {reason}: {}", jobs(*count));
         }
@@ -383,6 +452,7 @@ fn label_sets(snapshot: &Snapshot, view: &View<'_>) -> Vec<LabelSetRow> {
             labels: signature.labels().cloned().collect(),
             queued: queued.len() as u64,
             in_progress: running.len() as u64,
+            count_kind: snapshot.demand.kind,
             oldest_queued_seconds: oldest(queued.into_iter(), snapshot.now),
             pools: view
                 .pools
@@ -450,6 +520,13 @@ fn instance_counts(pool: &PoolView<'_>) -> InstanceCounts {
     counts
 }
 
+/// Returns how long ago the oldest part of the demand was seen, where not all of it was read now.
+fn age_seconds(snapshot: &Snapshot) -> Option<u64> {
+    let age = snapshot.demand.age;
+    // An age of less than a second is one all the same.
+    (!age.is_zero()).then(|| age.as_secs().max(1))
+}
+
 fn hidden_rows(runs: &[HiddenRun], now: Timestamp) -> Vec<HiddenRunRow> {
     let row = |run: &HiddenRun| HiddenRunRow {
         repository: run.repository.clone(),
@@ -466,8 +543,8 @@ fn label_set_table(sets: &[&LabelSetRow], look: Look) -> String {
         sets.iter().map(|set| {
             vec![
                 if set.labels.is_empty() { "(none)".to_owned() } else { joined(&set.labels) },
-                number(set.queued),
-                number(set.in_progress),
+                bounded(Some(set.queued), Some(set.count_kind)),
+                bounded(Some(set.in_progress), Some(set.count_kind)),
                 seconds(set.oldest_queued_seconds),
             ]
         }),

@@ -48,7 +48,11 @@ pub(super) fn respond(
 }
 
 /// Returns a refusal to whoever has no right, or no requests left, to be answered.
-fn admit(world: &World, headers: &HeaderMap, request: &Request) -> Option<Answer> {
+fn admit(world: &mut World, headers: &HeaderMap, request: &Request) -> Option<Answer> {
+    if is_too_fast(world) {
+        let message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.";
+        return Some(Answer { retry_after: Some(60), ..Answer::error(StatusCode::FORBIDDEN, message) });
+    }
     if request.path == registration::PATH {
         return registration::admit(world, headers);
     }
@@ -63,8 +67,19 @@ fn admit(world: &World, headers: &HeaderMap, request: &Request) -> Option<Answer
     if !valid {
         return Some(Answer::error(StatusCode::UNAUTHORIZED, "Bad credentials"));
     }
-    let spent = world.budget.remaining == 0 && request.path != "/rate_limit";
+    let spent = world.settings.rate_limits && world.budget.remaining == 0 && request.path != "/rate_limit";
     spent.then(|| Answer::error(StatusCode::FORBIDDEN, "API rate limit exceeded for user ID 1."))
+}
+
+/// Counts a request against the secondary rate limit; returns whether it is one too many.
+fn is_too_fast(world: &mut World) -> bool {
+    let Some(limit) = world.settings.secondary_limit else { return false };
+    let now = world.now;
+    while world.recent.front().is_some_and(|at| *at + Duration::from_mins(1) <= now) {
+        world.recent.pop_front();
+    }
+    world.recent.push_back(now);
+    world.recent.len() > limit
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -93,10 +108,14 @@ fn write(world: &mut World, headers: &HeaderMap, request: &Request, answer: &Ans
     };
     let mut status = answer.status;
     if request.method == Method::GET && status == StatusCode::OK {
-        // Bound to the credential, as GitHub's is (bored-engineer/github-conditional-http-transport).
-        let credential = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
-        let digest = Sha256::new().chain_update(credential).chain_update(":").chain_update(&body).finalize();
-        let tag = format!("W/\"{}\"", data_encoding::HEXLOWER.encode(&digest));
+        // Bound to the credential, and made as GitHub's was seen to be
+        // (bored-engineer/github-conditional-http-transport).
+        let mut digest = Sha256::new();
+        for value in [header::ACCEPT, header::AUTHORIZATION, header::COOKIE].iter().filter_map(|name| headers.get(name))
+        {
+            digest = digest.chain_update(value.as_bytes()).chain_update(":");
+        }
+        let tag = format!("W/\"{}\"", data_encoding::HEXLOWER.encode(&digest.chain_update(&body).finalize()));
         put("etag", &tag);
         put("cache-control", "private, max-age=60, s-maxage=60");
         put("vary", "Accept, Authorization, Cookie");
@@ -105,15 +124,20 @@ fn write(world: &mut World, headers: &HeaderMap, request: &Request, answer: &Ans
         }
     }
     let free = [StatusCode::NOT_MODIFIED, StatusCode::UNAUTHORIZED].contains(&status) || request.path == "/rate_limit";
-    if !free {
+    if !free && world.settings.rate_limits {
         world.budget.remaining = world.budget.remaining.saturating_sub(1);
     }
     let budget = world.budget;
-    put("x-ratelimit-limit", &budget.limit.to_string());
-    put("x-ratelimit-remaining", &budget.remaining.to_string());
-    put("x-ratelimit-used", &budget.limit.saturating_sub(budget.remaining).to_string());
-    put("x-ratelimit-reset", &budget.reset.as_second().to_string());
-    put("x-ratelimit-resource", "core");
+    if world.settings.rate_limits {
+        put("x-ratelimit-limit", &budget.limit.to_string());
+        put("x-ratelimit-remaining", &budget.remaining.to_string());
+        put("x-ratelimit-used", &budget.limit.saturating_sub(budget.remaining).to_string());
+        put("x-ratelimit-reset", &budget.reset.as_second().to_string());
+        put("x-ratelimit-resource", "core");
+    }
+    if let Some(seconds) = answer.retry_after {
+        put("retry-after", &seconds.to_string());
+    }
     put("x-github-request-id", request_id);
     put("x-github-media-type", "github.v3; format=json");
     if let Some(link) = &answer.link {
@@ -173,6 +197,10 @@ fn documents<'a>(world: &'a World, request: &Request<'a>) -> Documents<'a> {
 
 fn find_repository<'a>(world: &'a World, owner: &str, name: &str) -> Option<&'a Repository> {
     let full_name = format!("{owner}/{name}");
+    // As it is written nearly always; else whatever its case.
+    if let Some(repository) = world.repositories.get(&full_name) {
+        return Some(repository);
+    }
     world.repositories.values().find(|repository| repository.full_name.eq_ignore_ascii_case(&full_name))
 }
 

@@ -57,6 +57,10 @@ pub(super) struct Knobs {
     busy_lag_seconds: Option<f64>,
     job_duration_seconds: Option<f64>,
     boot_fails: Option<u32>,
+    round_trip_seconds: Option<f64>,
+    rate_limits: Option<bool>,
+    /// 0: none.
+    secondary_limit: Option<usize>,
     #[serde(default)]
     capacity: Vec<Capacity>,
     rate_limit_remaining: Option<u32>,
@@ -89,10 +93,15 @@ impl Knobs {
             (&mut settings.invisible_for, self.invisible_for_seconds),
             (&mut settings.busy_lag, self.busy_lag_seconds),
             (&mut settings.job_duration, self.job_duration_seconds),
+            (&mut settings.round_trip, self.round_trip_seconds),
         ] {
             if let Some(seconds) = value {
                 *knob = Duration::from_secs_f64(seconds.clamp(0.0, ADVANCE_AT_MOST));
             }
+        }
+        settings.rate_limits = self.rate_limits.unwrap_or(settings.rate_limits);
+        if let Some(limit) = self.secondary_limit {
+            settings.secondary_limit = Some(limit).filter(|limit| *limit > 0);
         }
         if let Some(instances) = self.boot_fails {
             world.fail_next_boots(instances);

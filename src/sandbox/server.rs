@@ -207,6 +207,10 @@ async fn serve_request(
             .into_response();
     };
     let (number, fault) = shared.traffic().note(exchange.call());
+    let round_trip = shared.world().settings.round_trip;
+    if !round_trip.is_zero() {
+        tokio::time::sleep(round_trip).await;
+    }
     let cut = fault.as_ref().and_then(|fault| fault.drop);
     if cut == Some(Cut::Before) {
         wire.cut();

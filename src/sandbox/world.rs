@@ -17,7 +17,7 @@ mod session;
 mod settings;
 mod time;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -61,6 +61,8 @@ pub struct World {
     pub(super) tokens: BTreeMap<String, Option<Timestamp>>,
     pub(super) budget: Budget,
     pub(super) actions: ActionsService,
+    /// When the requests of the last minute came in, where there is a secondary rate limit.
+    pub(super) recent: VecDeque<Timestamp>,
     boot_failures: u32,
     next_id: u64,
 }
@@ -275,6 +277,7 @@ impl World {
             tokens: BTreeMap::new(),
             budget: Budget { limit: 5000, remaining: 5000, reset: now + Duration::from_hours(1) },
             actions: ActionsService::default(),
+            recent: VecDeque::new(),
             boot_failures: 0,
             next_id: 1,
         }
@@ -340,6 +343,12 @@ impl World {
     #[must_use]
     pub fn count_jobs(&self, status: JobStatus) -> usize {
         self.jobs.values().filter(|job| job.status == status).count()
+    }
+
+    /// Returns the runs' ids, in the order in which they were made.
+    #[must_use]
+    pub fn run_ids(&self) -> Vec<u64> {
+        self.runs.keys().copied().collect()
     }
 
     /// Returns a job's status.

@@ -27,7 +27,7 @@ async fn draws_it_for_people() {
     assert_snapshot!(redacted(&desk.run("apply --yes").await.stdout), @r"
     applied: nothing to do
 
-    api: 4 requests, 0 not modified, 4,990 of 5,000 left; 240 an hour if run once a minute
+    api: 4 requests, 3 not modified, 4,993 of 5,000 left; 60 an hour if run once a minute
     ");
 }
 

@@ -31,12 +31,14 @@ pub(super) struct Answer {
     pub(super) body: Option<Value>,
     /// The `Link` header.
     pub(super) link: Option<String>,
+    /// The `Retry-After` header, in seconds.
+    pub(super) retry_after: Option<u32>,
 }
 
 impl Answer {
     /// Returns 200 with a body.
     pub(super) fn ok(body: Value) -> Self {
-        Self { status: StatusCode::OK, body: Some(body), link: None }
+        Self { status: StatusCode::OK, body: Some(body), link: None, retry_after: None }
     }
 
     /// Returns 201 with a body.
@@ -46,7 +48,7 @@ impl Answer {
 
     /// Returns 204.
     pub(super) fn no_content() -> Self {
-        Self { status: StatusCode::NO_CONTENT, body: None, link: None }
+        Self { status: StatusCode::NO_CONTENT, body: None, link: None, retry_after: None }
     }
 
     /// Returns an error as GitHub words it.

@@ -27,6 +27,12 @@ pub struct Settings {
     pub job_duration: Duration,
     /// How long a job for GitHub's own runners waits.
     pub hosted_delay: Duration,
+    /// How long every answer takes, whatever is asked.
+    pub round_trip: Duration,
+    /// Answers carry GitHub's rate limit, and it is kept; a GitHub Enterprise Server has none.
+    pub rate_limits: bool,
+    /// Requests a minute beyond which GitHub refuses for a while (its secondary rate limit); `None`: it never does.
+    pub secondary_limit: Option<usize>,
     /// What the Actions Service is like.
     pub scale_sets: ScaleSetSettings,
 }
@@ -43,6 +49,9 @@ impl Default for Settings {
             busy_lag: Duration::ZERO,
             job_duration: Duration::from_secs(30),
             hosted_delay: Duration::from_secs(3),
+            round_trip: Duration::ZERO,
+            rate_limits: true,
+            secondary_limit: None,
             scale_sets: ScaleSetSettings::default(),
         }
     }

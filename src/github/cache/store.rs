@@ -1,0 +1,544 @@
+//! The cache's file: `SQLite` in WAL mode, its owner's alone, bounded, and thrown away when damaged.
+//!
+//! Several processes may have it open. It is opened, and thrown away, under a lock, so that nobody deletes what another
+//! has just made; a process whose file was thrown away goes on with the file that has lost its name.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
+use sha2::{Digest as _, Sha256};
+
+/// The form of the tables and of what stands in them. To be raised with every change of what is decoded from an answer.
+const VERSION: i64 = 2;
+/// A file of another version has another name, so that two versions on one host leave each other alone.
+const FILE: &str = "github-2.sqlite";
+const PAGE_BYTES: u64 = 4096;
+/// How long is waited for another process that writes, or that opens the file.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// What nobody has asked for in so long is forgotten.
+const UNUSED_DAYS: i64 = 14;
+
+const SCHEMA: &str = "
+    CREATE TABLE answers (key BLOB PRIMARY KEY, token BLOB NOT NULL, etag TEXT NOT NULL, next TEXT,
+        content BLOB NOT NULL, raw BLOB, used INTEGER NOT NULL, digest BLOB NOT NULL) WITHOUT ROWID;
+    CREATE INDEX answers_by_use ON answers (used);
+    CREATE TABLE tokens (key BLOB PRIMARY KEY, token TEXT NOT NULL, expires INTEGER NOT NULL, digest BLOB NOT NULL)
+        WITHOUT ROWID;
+    CREATE TABLE notes (key BLOB PRIMARY KEY, value BLOB NOT NULL, used INTEGER NOT NULL, digest BLOB NOT NULL)
+        WITHOUT ROWID;
+";
+
+/// What something is found by: a SHA-256.
+pub(super) type Key = [u8; 32];
+
+/// An answer as it stands in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    /// The SHA-256 of the `Authorization` that the tag belongs to.
+    pub(super) token: Key,
+    pub(super) etag: String,
+    /// The next page's query.
+    pub(super) next: Option<String>,
+    /// What was decoded, deflated JSON.
+    pub(super) content: Vec<u8>,
+    /// The body to the byte, deflated, where it is small.
+    pub(super) raw: Option<Vec<u8>>,
+    /// When it was last asked for, roughly; seconds since 1970.
+    pub(super) used: i64,
+}
+
+/// Why there is no cache.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unusable {
+    #[error("{}: {}", .0.display(), .1)]
+    File(PathBuf, io::Error),
+    #[error("{}: {}", .0.display(), .1)]
+    Database(PathBuf, rusqlite::Error),
+    #[error("{}: another process has kept it locked for {}s", .0.display(), PATIENCE.as_secs())]
+    Locked(PathBuf),
+}
+
+/// The open file; `connection` is `None` once nothing more can be done with it.
+#[derive(Debug)]
+pub(super) struct Store {
+    directory: PathBuf,
+    most_bytes: u64,
+    connection: Option<Connection>,
+    /// What is old was forgotten already: once is enough for a process.
+    is_tidy: bool,
+    /// What was found wrong since it was last asked.
+    complaint: Option<String>,
+}
+
+impl Store {
+    /// Opens the file, makes it where there is none, and replaces it where it is damaged.
+    pub(super) fn open(directory: &Path, most_bytes: u64) -> Result<Self, Unusable> {
+        make_private(directory).map_err(|error| Unusable::File(directory.to_owned(), error))?;
+        let _lock = lock(directory)?;
+        let mut store =
+            Self { directory: directory.to_owned(), most_bytes, connection: None, is_tidy: false, complaint: None };
+        match connect(&store.path(), most_bytes) {
+            Ok(connection) => store.connection = Some(connection),
+            Err(Unusable::Database(_, error)) if is_damage(&error) => store.replace(&error.to_string())?,
+            Err(error) => return Err(error),
+        }
+        Ok(store)
+    }
+
+    /// Returns what was found wrong since it was last asked: in words, once.
+    pub(super) fn complaint(&mut self) -> Option<String> {
+        self.complaint.take()
+    }
+
+    pub(super) fn answer(&mut self, key: &Key) -> Option<Row> {
+        let found = self.attempt(|connection| {
+            let mut select = connection
+                .prepare("SELECT token, etag, next, content, raw, used, digest FROM answers WHERE key = ?1")?;
+            let read = |row: &rusqlite::Row<'_>| {
+                let found = Row {
+                    token: row.get(0)?,
+                    etag: row.get(1)?,
+                    next: row.get(2)?,
+                    content: row.get(3)?,
+                    raw: row.get(4)?,
+                    used: row.get(5)?,
+                };
+                Ok((found, row.get::<_, Key>(6)?))
+            };
+            select.query_row([key], read).optional()
+        });
+        let (row, digest) = found.flatten()?;
+        self.genuine(row.digest(key) == digest)?;
+        Some(row)
+    }
+
+    /// Writes answers, and notes which others were used.
+    pub(super) fn write(&mut self, answers: &[(Key, Row)], used: &[Key], now: i64) {
+        let written = self.attempt(|connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            {
+                let mut insert =
+                    transaction.prepare("INSERT OR REPLACE INTO answers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
+                for (key, row) in answers {
+                    let digest = row.digest(key);
+                    insert.execute(params![
+                        key,
+                        row.token,
+                        row.etag,
+                        row.next,
+                        row.content,
+                        row.raw,
+                        row.used,
+                        digest
+                    ])?;
+                }
+                let mut touch = transaction.prepare("UPDATE answers SET used = ?2 WHERE key = ?1")?;
+                for key in used {
+                    touch.execute(params![key, now])?;
+                }
+            }
+            transaction.commit()
+        });
+        if written.is_some() {
+            self.forget_old(now);
+            self.make_room();
+        }
+    }
+
+    pub(super) fn token(&mut self, key: &Key) -> Option<(String, i64)> {
+        let found = self.attempt(|connection| {
+            let read =
+                |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, Key>(2)?));
+            connection.query_row("SELECT token, expires, digest FROM tokens WHERE key = ?1", [key], read).optional()
+        });
+        let (token, expires, digest) = found.flatten()?;
+        self.genuine(token_digest(key, &token, expires) == digest)?;
+        Some((token, expires))
+    }
+
+    pub(super) fn keep_token(&mut self, key: &Key, token: &str, expires: i64) {
+        let digest = token_digest(key, token, expires);
+        let _ = self.attempt(|connection| {
+            connection
+                .execute("INSERT OR REPLACE INTO tokens VALUES (?1, ?2, ?3, ?4)", params![key, token, expires, digest])
+        });
+    }
+
+    pub(super) fn forget_token(&mut self, key: &Key, token: &str) {
+        let _ = self.attempt(|connection| {
+            connection.execute("DELETE FROM tokens WHERE key = ?1 AND token = ?2", params![key, token])
+        });
+    }
+
+    pub(super) fn note(&mut self, key: &Key) -> Option<Vec<u8>> {
+        let found = self.attempt(|connection| {
+            let mut select = connection.prepare("SELECT value, digest FROM notes WHERE key = ?1")?;
+            let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Key>(1)?));
+            select.query_row([key], read).optional()
+        });
+        let (value, digest) = found.flatten()?;
+        self.genuine(digest_of(&[key, &value]) == digest)?;
+        Some(value)
+    }
+
+    pub(super) fn keep_notes(&mut self, notes: &[(Key, Vec<u8>)], now: i64) {
+        let _ = self.attempt(|connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            {
+                let mut insert = transaction.prepare("INSERT OR REPLACE INTO notes VALUES (?1, ?2, ?3, ?4)")?;
+                for (key, value) in notes {
+                    insert.execute(params![key, value, now, digest_of(&[key, value])])?;
+                }
+            }
+            transaction.commit()
+        });
+    }
+
+    /// Forgets what has not been used for long.
+    fn forget_old(&mut self, now: i64) {
+        if std::mem::replace(&mut self.is_tidy, true) {
+            return;
+        }
+        let _ = self.attempt(|connection| {
+            let too_old = now - UNUSED_DAYS * 86_400;
+            connection.execute("DELETE FROM answers WHERE used < ?1", [too_old])?;
+            connection.execute("DELETE FROM notes WHERE used < ?1", [too_old])?;
+            connection.execute("DELETE FROM tokens WHERE expires < ?1", [now])
+        });
+    }
+
+    /// Forgets answers, the longest unused first, until the rest fits.
+    fn make_room(&mut self) {
+        let most_bytes = self.most_bytes;
+        let _ = self.attempt(|connection| {
+            // A quarter is left free, so that not every run has to make room.
+            while bytes(connection)? > most_bytes / 4 * 3 {
+                let eighth: i64 = connection.query_row("SELECT count(*) / 8 + 1 FROM answers", [], |row| row.get(0))?;
+                let dropped = connection.execute(
+                    "DELETE FROM answers WHERE key IN (SELECT key FROM answers ORDER BY used LIMIT ?1)",
+                    [eighth],
+                )?;
+                if dropped == 0 {
+                    break;
+                }
+            }
+            Ok(())
+        });
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.join(FILE)
+    }
+
+    /// Does something with the file; `None` where that fails. What is damaged is thrown away and made anew, what is
+    /// only busy is passed over, and after anything else the file is left alone.
+    fn attempt<T>(&mut self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Option<T> {
+        let error = match work(self.connection.as_mut()?) {
+            Ok(value) => return Some(value),
+            Err(error) => error,
+        };
+        if is_damage(&error) {
+            self.throw_away(&error.to_string());
+        } else if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) {
+            tracing::debug!(%error, "the cache is busy");
+        } else {
+            self.connection = None;
+            self.complaint = Some(format!("{}: {error}; it is not used any more", self.path().display()));
+        }
+        None
+    }
+
+    /// Throws the file away if a digest didn't agree.
+    fn genuine(&mut self, agrees: bool) -> Option<()> {
+        if !agrees {
+            self.throw_away("an entry is not as it was written");
+        }
+        agrees.then_some(())
+    }
+
+    fn throw_away(&mut self, why: &str) {
+        let replaced = lock(&self.directory).and_then(|_lock| self.replace(why));
+        if let Err(error) = replaced {
+            self.complaint = Some(format!("it is damaged ({why}), and could not be made anew: {error}"));
+        }
+    }
+
+    /// Deletes the file and opens a new one. To be called under the lock.
+    fn replace(&mut self, why: &str) -> Result<(), Unusable> {
+        self.connection = None;
+        let path = self.path();
+        for suffix in ["", "-wal", "-shm"] {
+            let file = self.directory.join(format!("{FILE}{suffix}"));
+            match std::fs::remove_file(&file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Unusable::File(file, error)),
+                _ => {}
+            }
+        }
+        self.connection = Some(connect(&path, self.most_bytes)?);
+        self.complaint = Some(format!("{} was damaged and thrown away: {why}", path.display()));
+        Ok(())
+    }
+}
+
+impl Row {
+    fn digest(&self, key: &Key) -> Key {
+        let next = self.next.as_deref().map_or(vec![0], |next| [b"1", next.as_bytes()].concat());
+        let raw = self.raw.as_ref().map_or(vec![0], |raw| [b"1", raw.as_slice()].concat());
+        digest_of(&[key, &self.token, self.etag.as_bytes(), &next, &self.content, &raw])
+    }
+}
+
+fn token_digest(key: &Key, token: &str, expires: i64) -> Key {
+    digest_of(&[key, token.as_bytes(), &expires.to_le_bytes()])
+}
+
+/// Returns the SHA-256 over parts, each with its length.
+pub(super) fn digest_of(parts: &[&[u8]]) -> Key {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update((part.len() as u64).to_le_bytes());
+        digest.update(part);
+    }
+    digest.finalize().into()
+}
+
+fn bytes(connection: &Connection) -> rusqlite::Result<u64> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let pages = pragma("page_count")? - pragma("freelist_count")?;
+    Ok(u64::try_from(pages).unwrap_or(0) * PAGE_BYTES)
+}
+
+/// Opens the database, and makes its tables where it is new.
+fn connect(path: &Path, most_bytes: u64) -> Result<Connection, Unusable> {
+    // Made here, since SQLite would make it as the umask says; its other files take the same mode.
+    let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    made.and_then(|file| file.set_permissions(Permissions::from_mode(0o600)))
+        .map_err(|error| Unusable::File(path.to_owned(), error))?;
+    prepare(path, most_bytes).map_err(|error| Unusable::Database(path.to_owned(), error))
+}
+
+fn prepare(path: &Path, most_bytes: u64) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(PATIENCE)?;
+    connection.pragma_update(None, "page_size", PAGE_BYTES.cast_signed())?;
+    connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "normal")?;
+    connection.pragma_update_and_check(None, "journal_size_limit", 4 << 20, |_| Ok(()))?;
+    connection.pragma_update_and_check(None, "max_page_count", (most_bytes / PAGE_BYTES).cast_signed(), |_| Ok(()))?;
+    let version = |connection: &Connection| connection.pragma_query_value(None, "user_version", |row| row.get(0));
+    if version(&connection)? == 0_i64 {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(SCHEMA)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+        transaction.commit()?;
+    }
+    match version(&connection)? {
+        VERSION => Ok(connection),
+        other => Err(rusqlite::Error::IntegralValueOutOfRange(0, other)),
+    }
+}
+
+/// Returns whether an error means that the file is not what we wrote.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error as E;
+    match error {
+        // `Unknown` is SQLITE_ERROR: a table that is not there, or not as it was made.
+        E::SqliteFailure(failure, _) => {
+            matches!(failure.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown)
+        }
+        E::SqlInputError { .. }
+        | E::InvalidColumnType(..)
+        | E::FromSqlConversionFailure(..)
+        | E::IntegralValueOutOfRange(..)
+        | E::Utf8Error(..) => true,
+        _ => false,
+    }
+}
+
+/// Makes the directory, or makes it private: tokens are kept in it.
+fn make_private(directory: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    if std::fs::metadata(directory)?.permissions().mode() & 0o777 != 0o700 {
+        std::fs::set_permissions(directory, Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// Takes the lock under which the file is opened or thrown away: for milliseconds, and so with little patience.
+fn lock(directory: &Path) -> Result<File, Unusable> {
+    let path = directory.join("cache.lock");
+    let failed = |error| Unusable::File(path.clone(), error);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
+    let started = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if started.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(TryLockError::WouldBlock) => return Err(Unusable::Locked(path)),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANY: u64 = 64 << 20;
+    const NOW: i64 = 1_800_000_000;
+
+    fn row(etag: &str) -> Row {
+        let next = Some("page=2".to_owned());
+        Row { token: [7; 32], etag: etag.into(), next, content: b"content".to_vec(), raw: None, used: NOW }
+    }
+
+    fn key(nth: u32) -> Key {
+        digest_of(&[&nth.to_le_bytes()])
+    }
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn what_was_written_is_read_by_the_next_process() {
+        let home = tempfile::tempdir().unwrap();
+        let place = home.path().join("a/ghascale");
+        Store::open(&place, MANY).unwrap().write(&[(key(1), row("W/\"x\""))], &[], NOW);
+        let mut store = Store::open(&place, MANY).unwrap();
+        assert_eq!((store.answer(&key(1)), store.answer(&key(2))), (Some(row("W/\"x\"")), None));
+        assert_eq!(store.complaint(), None);
+    }
+
+    #[test]
+    fn everything_in_it_is_its_owners_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let place = home.path().join("ghascale");
+        // Made by something that was less careful.
+        std::fs::create_dir(&place).unwrap();
+        std::fs::write(place.join(FILE), "").unwrap();
+        std::fs::set_permissions(&place, Permissions::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(place.join(FILE), Permissions::from_mode(0o644)).unwrap();
+        let mut store = Store::open(&place, MANY).unwrap();
+        store.keep_token(&key(1), "ghs_x", NOW);
+        assert_eq!(mode(&place), 0o700);
+        for file in std::fs::read_dir(&place).unwrap() {
+            let file = file.unwrap().path();
+            assert_eq!(mode(&file), 0o600, "{}", file.display());
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_thrown_away_and_that_is_said_once() {
+        for garbage in [&b"this is not a database, though it is long enough to be taken for one"[..], &[0; 4096]] {
+            let home = tempfile::tempdir().unwrap();
+            std::fs::write(home.path().join(FILE), garbage).unwrap();
+            let mut store = Store::open(home.path(), MANY).unwrap();
+            store.write(&[(key(1), row("x"))], &[], NOW);
+            assert_eq!(store.answer(&key(1)), Some(row("x")));
+            assert!(store.complaint().is_some_and(|said| said.contains("thrown away")), "{garbage:?}");
+            assert_eq!(store.complaint(), None);
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_anywhere_is_never_taken_for_an_answer() {
+        let home = tempfile::tempdir().unwrap();
+        let mut store = Store::open(home.path(), MANY).unwrap();
+        let rows: Vec<_> = (0..40).map(|nth| (key(nth), row(&format!("etag-{nth}-{}", "x".repeat(200))))).collect();
+        store.write(&rows, &[], NOW);
+        drop(store);
+        let whole = std::fs::read(home.path().join(FILE)).unwrap();
+        for at in (0..whole.len()).step_by(61) {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x10;
+            let _ = std::fs::remove_file(home.path().join(format!("{FILE}-wal")));
+            std::fs::write(home.path().join(FILE), damaged).unwrap();
+            let mut store = Store::open(home.path(), MANY).unwrap();
+            for (key, row) in &rows {
+                // When it was last used decides nothing but what goes first.
+                let found = store.answer(key).map(|found| Row { used: NOW, ..found });
+                assert!(found.is_none_or(|found| found == *row), "byte {at}");
+            }
+            store.write(&rows[..1], &[], NOW);
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_cut_off_is_survived() {
+        let home = tempfile::tempdir().unwrap();
+        let rows: Vec<_> = (0..400).map(|nth| (key(nth), row(&"x".repeat(200)))).collect();
+        Store::open(home.path(), MANY).unwrap().write(&rows, &[], NOW);
+        let file = OpenOptions::new().write(true).open(home.path().join(FILE)).unwrap();
+        file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+        let mut store = Store::open(home.path(), MANY).unwrap();
+        for (key, row) in &rows {
+            assert!(store.answer(key).is_none_or(|found| found == *row));
+        }
+        store.write(&rows, &[], NOW);
+        let mut store = Store::open(home.path(), MANY).unwrap();
+        assert_eq!(store.answer(&key(399)), Some(row(&"x".repeat(200))), "it works again");
+    }
+
+    #[test]
+    fn what_is_too_much_goes_the_longest_unused_first() {
+        let home = tempfile::tempdir().unwrap();
+        let mut store = Store::open(home.path(), 1 << 20).unwrap();
+        for nth in 0..400 {
+            let big = Row { content: vec![7; 8192], used: NOW + i64::from(nth), ..row("x") };
+            store.write(&[(key(nth), big)], &[], NOW);
+        }
+        assert!(store.answer(&key(399)).is_some() && store.answer(&key(0)).is_none());
+        assert_eq!(store.complaint(), None);
+        drop(store);
+        assert!(std::fs::metadata(home.path().join(FILE)).unwrap().len() <= 1 << 20);
+    }
+
+    #[test]
+    fn what_nobody_asked_for_in_weeks_is_forgotten_and_expired_tokens_are_too() {
+        let home = tempfile::tempdir().unwrap();
+        let mut store = Store::open(home.path(), MANY).unwrap();
+        store.write(&[(key(1), row("old")), (key(2), row("used"))], &[], NOW);
+        store.keep_token(&key(1), "ghs_x", NOW + 3600);
+        store.write(&[], &[key(2)], NOW + 10 * 86_400);
+        drop(store);
+        let mut store = Store::open(home.path(), MANY).unwrap();
+        store.write(&[], &[], NOW + 15 * 86_400);
+        assert!(store.answer(&key(1)).is_none() && store.answer(&key(2)).is_some());
+        assert_eq!(store.token(&key(1)), None);
+    }
+
+    #[test]
+    fn two_processes_write_at_once() {
+        let home = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for process in 0..4 {
+                let place = home.path();
+                scope.spawn(move || {
+                    let mut store = Store::open(place, MANY).unwrap();
+                    for nth in 0..50 {
+                        store.write(&[(key(process * 100 + nth), row("x"))], &[], NOW);
+                    }
+                    assert_eq!(store.complaint(), None);
+                });
+            }
+        });
+        let mut store = Store::open(home.path(), MANY).unwrap();
+        assert!((0..4).all(|process| (0..50).all(|nth| store.answer(&key(process * 100 + nth)).is_some())));
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_an_error_that_names_it() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join("file"), "").unwrap();
+        let error = Store::open(&home.path().join("file/below"), MANY).unwrap_err();
+        assert!(error.to_string().contains("file/below"), "{error}");
+    }
+}

@@ -1,0 +1,106 @@
+//! What earlier looks at a repository came to, kept in the cache: what is shown, with its age, when it can't be looked at
+//! again now.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::cache::{Cache, Identity};
+use super::runs::Run;
+use crate::ages::age;
+use crate::engine::{HiddenRun, Job, RepositoryName, Scope, SkippedRepository};
+
+/// What is older is not shown any more: a job that was seen so long ago may well be done.
+const KNOWN_FOR: Duration = Duration::from_mins(15);
+/// A list of repositories is good for longer: they come and go by the day.
+const LIST_KNOWN_FOR: Duration = Duration::from_hours(24);
+
+/// The memory of one identity; empty where there is no cache.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Memory<'a> {
+    pub(super) cache: Option<(&'a Cache, Identity)>,
+    pub(super) now: Timestamp,
+}
+
+/// A repository as it was when it was last read whole.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Seen {
+    pub(super) at: Timestamp,
+    /// When old runs were last searched for.
+    pub(super) searched: Timestamp,
+    /// When its newest run was made.
+    pub(super) newest: Option<Timestamp>,
+    /// It has runs that only a search can find.
+    pub(super) has_history: bool,
+    /// Its runs that were not completed.
+    pub(super) active: Vec<Run>,
+    pub(super) jobs: Vec<Job>,
+    pub(super) unresolved: Vec<HiddenRun>,
+    pub(super) ghosts: Vec<HiddenRun>,
+    pub(super) ghost_jobs: Vec<Job>,
+}
+
+/// A scope's repositories, as they were when they were last read whole.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SeenRepositories {
+    pub(super) at: Timestamp,
+    pub(super) repositories: Vec<RepositoryName>,
+    pub(super) skipped: Vec<SkippedRepository>,
+    /// Those that anybody can see.
+    pub(super) public: BTreeSet<RepositoryName>,
+}
+
+impl Memory<'_> {
+    /// Returns what was last seen of a repository. What a clock that was set back puts into the future is forgotten.
+    pub(super) fn repository(&self, name: &RepositoryName) -> Option<Seen> {
+        let (cache, who) = self.cache?;
+        let seen: Seen = cache.note(who, &format!("repository {name}"))?;
+        (seen.at <= self.now && seen.searched <= self.now).then_some(seen)
+    }
+
+    /// Returns when the last scan of a scope began.
+    pub(super) fn last_scan(&self, scope: &Scope) -> Option<Timestamp> {
+        let (cache, who) = self.cache?;
+        cache.note::<Timestamp>(who, &format!("scan {scope}")).filter(|at| *at < self.now)
+    }
+
+    /// Notes that a scan of a scope was made.
+    pub(super) fn keep_scan(&self, scope: &Scope) {
+        if let Some((cache, who)) = self.cache {
+            cache.keep_note(who, &format!("scan {scope}"), &self.now);
+        }
+    }
+
+    pub(super) fn keep_repository(&self, name: &RepositoryName, seen: &Seen) {
+        if let Some((cache, who)) = self.cache {
+            cache.keep_note(who, &format!("repository {name}"), seen);
+        }
+    }
+
+    /// Returns a scope's repositories as they were last seen; other globs have another list.
+    pub(super) fn repositories(&self, scope: &Scope, globs: &(Vec<String>, Vec<String>)) -> Option<SeenRepositories> {
+        let (cache, who) = self.cache?;
+        let seen: SeenRepositories = cache.note(who, &format!("repositories {scope} {globs:?}"))?;
+        (age(self.now, seen.at) <= LIST_KNOWN_FOR && seen.at <= self.now).then_some(seen)
+    }
+
+    pub(super) fn keep_repositories(
+        &self,
+        scope: &Scope,
+        globs: &(Vec<String>, Vec<String>),
+        repositories: &SeenRepositories,
+    ) {
+        if let Some((cache, who)) = self.cache {
+            cache.keep_note(who, &format!("repositories {scope} {globs:?}"), repositories);
+        }
+    }
+}
+
+impl Seen {
+    /// Returns whether it can stand for what can't be read now.
+    pub(super) fn is_recent(&self, now: Timestamp) -> bool {
+        age(now, self.at) <= KNOWN_FOR
+    }
+}

@@ -1,0 +1,277 @@
+//! Which repositories a scan looks at, where the pace doesn't let it look at all of them each time.
+//!
+//! A scan that fits into a short while looks at everything. Where it doesn't, repositories take turns, by what was seen
+//! of them: *hot* ones, which had jobs or a run of late, are looked at each time; *warm* ones, with a run of the last
+//! day, each minute; *cold* ones as the rest of the pace allows, the longest unseen first. What was not looked at is
+//! never taken for empty: the count is stale then, and as old as the longest unseen repository.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::memory::Seen;
+use crate::ages::age;
+
+/// A repository with a run so lately is hot.
+const HOT_FOR: Duration = Duration::from_mins(10);
+/// And warm with one so lately.
+const WARM_FOR: Duration = Duration::from_hours(24);
+/// A warm one is looked at so often.
+const WARM_EVERY: Duration = Duration::from_mins(1);
+/// So often old runs that are active again are searched for: in hot and warm repositories, and in cold ones.
+const SEARCH_EVERY: Duration = Duration::from_mins(5);
+const SEARCH_COLD_EVERY: Duration = Duration::from_hours(1);
+/// Requests of a search: one for each status of an active run.
+const SEARCH: u64 = 5;
+/// Looks that are kept for cold repositories, of all: whatever the others do, none is forgotten.
+const COLD_SHARE: u64 = 5;
+/// How often a scan is taken to be made, where nothing says it.
+const USUAL_CADENCE: Duration = Duration::from_mins(1);
+
+/// How much is expected of a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Tier {
+    /// It had jobs at the last look, or a run of late.
+    Hot,
+    /// Never seen: it could be anything.
+    New,
+    /// It had a run within a day.
+    Warm,
+    /// Neither.
+    Cold,
+}
+
+/// What is done with a repository this time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Everything is read.
+    Whole,
+    /// Its newest runs are read, and old ones are not searched for.
+    Newest,
+    /// It is not looked at.
+    Later,
+}
+
+/// How much of the scope a scan looks at, and what follows from that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Everything was looked at, old runs included.
+    pub whole: bool,
+    /// Repositories with jobs or a run of late, those never seen before included.
+    pub hot: usize,
+    /// Repositories with a run within a day.
+    pub warm: usize,
+    /// The rest.
+    pub cold: usize,
+    /// A new job shows within this, in whatever repository, if scans go on as often as lately.
+    pub detection: Duration,
+    /// And one of an old run that is run again within this.
+    pub rerun_detection: Duration,
+}
+
+/// What decides: how many requests a look may take (`None`: any number), and whether it must be whole all the same.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    pub(super) requests: Option<u64>,
+    pub(super) full: bool,
+    /// When the last scan began, if it is known.
+    pub(super) last: Option<Timestamp>,
+    pub(super) now: Timestamp,
+}
+
+impl Tier {
+    /// Sorts a repository by what was seen of it.
+    pub(super) fn of(seen: Option<&Seen>, now: Timestamp) -> Self {
+        let Some(seen) = seen else { return Self::New };
+        let newest = seen.newest.map(|at| age(now, at));
+        if !seen.jobs.is_empty() || !seen.unresolved.is_empty() || newest.is_some_and(|age| age <= HOT_FOR) {
+            Self::Hot
+        } else if newest.is_some_and(|age| age <= WARM_FOR) {
+            Self::Warm
+        } else {
+            Self::Cold
+        }
+    }
+}
+
+/// Gives each repository its turn; the order is that of `seen`.
+pub(super) fn turns(seen: &[Option<Seen>], pace: Pace) -> (Vec<Turn>, Coverage) {
+    let now = pace.now;
+    let tiers: Vec<Tier> = seen.iter().map(|seen| Tier::of(seen.as_ref(), now)).collect();
+    let count = |tier| tiers.iter().filter(|one| **one == tier).count();
+    let cadence = pace.last.map(|last| age(now, last)).filter(|cadence| !cadence.is_zero()).unwrap_or(USUAL_CADENCE);
+    let mut coverage = Coverage {
+        whole: true,
+        hot: count(Tier::New) + count(Tier::Hot),
+        warm: count(Tier::Warm),
+        cold: count(Tier::Cold),
+        detection: cadence,
+        rerun_detection: cadence,
+    };
+    let whole: u64 = seen.iter().map(|seen| cost(seen.as_ref(), true)).sum();
+    let Some(requests) = pace.requests.filter(|requests| !pace.full && whole > *requests) else {
+        return (vec![Turn::Whole; seen.len()], coverage);
+    };
+
+    let mut order: Vec<usize> = (0..seen.len()).collect();
+    order.sort_by_key(|nth| (tiers[*nth], seen[*nth].as_ref().map(|seen| seen.at)));
+    let mut turns = vec![Turn::Later; seen.len()];
+    // What hot and new ones take is taken; the warm leave a part to the cold, who may have all that is left.
+    let kept_for_cold = requests / COLD_SHARE;
+    let (mut spent, mut spent_on_cold) = (0, 0);
+    for nth in order {
+        let tier = tiers[nth];
+        let Some(known) = &seen[nth] else {
+            turns[nth] = Turn::Whole;
+            spent += cost(None, true);
+            continue;
+        };
+        let search_every = if tier == Tier::Cold { SEARCH_COLD_EVERY } else { SEARCH_EVERY };
+        let is_searched = !known.has_history || age(now, known.searched) >= search_every;
+        let cost = cost(Some(known), is_searched);
+        let is_due = match tier {
+            Tier::Hot | Tier::New => true,
+            Tier::Warm => age(now, known.at) >= WARM_EVERY && spent + cost <= requests - kept_for_cold,
+            Tier::Cold => {
+                spent_on_cold += cost;
+                spent_on_cold <= kept_for_cold.max(requests.saturating_sub(spent))
+            }
+        };
+        if is_due {
+            turns[nth] = if is_searched { Turn::Whole } else { Turn::Newest };
+            if tier != Tier::Cold {
+                spent += cost;
+            }
+        }
+    }
+    coverage.whole = turns.iter().all(|turn| *turn == Turn::Whole);
+    let cycle = |tier| {
+        let of_tier = (0..seen.len()).filter(|nth| tiers[*nth] == tier);
+        let (all, now) = (of_tier.clone().count(), of_tier.filter(|nth| turns[*nth] != Turn::Later).count());
+        u32::try_from(all.div_ceil(now.max(1))).unwrap_or(u32::MAX).max(1)
+    };
+    coverage.detection = cadence.saturating_mul(cycle(Tier::Warm).max(cycle(Tier::Cold)));
+    let search_every = if coverage.cold > 0 { SEARCH_COLD_EVERY } else { SEARCH_EVERY };
+    coverage.rerun_detection = search_every + coverage.detection;
+    (turns, coverage)
+}
+
+/// Returns how many requests a look at a repository takes.
+fn cost(seen: Option<&Seen>, is_searched: bool) -> u64 {
+    let runs = seen.map_or(0, |seen| seen.active.len() as u64);
+    let has_history = seen.is_none_or(|seen| seen.has_history);
+    1 + runs + if is_searched && has_history { SEARCH } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_800_000_000).unwrap()
+    }
+
+    /// A repository without jobs, whose newest run is so old, and that was last looked at and searched so long ago.
+    fn seen(newest: Duration, at: Duration, searched: Duration) -> Seen {
+        Seen {
+            at: now() - at,
+            searched: now() - searched,
+            newest: Some(now() - newest),
+            has_history: true,
+            active: Vec::new(),
+            jobs: Vec::new(),
+            unresolved: Vec::new(),
+            ghosts: Vec::new(),
+            ghost_jobs: Vec::new(),
+        }
+    }
+
+    fn many_cold(count: usize, minutes_ago: u32) -> Vec<Option<Seen>> {
+        let one = seen(MINUTE * 60 * 48, MINUTE * minutes_ago, MINUTE * minutes_ago);
+        vec![Some(one); count]
+    }
+
+    fn pace(requests: u64) -> Pace {
+        Pace { requests: Some(requests), full: false, last: Some(now() - MINUTE), now: now() }
+    }
+
+    #[test]
+    fn what_fits_is_looked_at_whole() {
+        let all = many_cold(60, 1);
+        let (turns, coverage) = turns(&all, pace(360));
+        assert!(turns.iter().all(|turn| *turn == Turn::Whole));
+        assert_eq!((coverage.whole, coverage.detection), (true, MINUTE));
+    }
+
+    #[test]
+    fn without_a_bound_or_where_it_is_asked_for_everything_is_looked_at() {
+        let all = many_cold(10_000, 1);
+        for pace in [Pace { requests: None, ..pace(0) }, Pace { full: true, ..pace(400) }] {
+            assert!(turns(&all, pace).1.whole);
+        }
+    }
+
+    #[test]
+    fn the_hot_and_the_never_seen_are_looked_at_each_time() {
+        let mut all = many_cold(1000, 1);
+        all[7] = Some(seen(MINUTE * 2, MINUTE, MINUTE));
+        all[8] = None;
+        all[9] = Some(seen(MINUTE * 2, MINUTE, MINUTE * 6));
+        let (turns, coverage) = turns(&all, pace(400));
+        assert_eq!(turns[7..10], [Turn::Newest, Turn::Whole, Turn::Whole]);
+        assert_eq!((coverage.hot, coverage.cold, coverage.whole), (3, 997, false));
+    }
+
+    #[test]
+    fn the_cold_take_turns_the_longest_unseen_first_and_none_is_forgotten() {
+        let mut all = many_cold(1000, 30);
+        let mut scans = 0;
+        let mut last_seen = vec![0; all.len()];
+        while last_seen.contains(&0) {
+            scans += 1;
+            assert!(scans < 20, "some are never looked at");
+            let (turns, coverage) = turns(&all, pace(400));
+            // As long as is said, and no longer.
+            assert!(u128::from(coverage.detection.as_secs()) >= 60 && coverage.detection <= MINUTE * 5);
+            for (nth, turn) in turns.iter().enumerate() {
+                if *turn == Turn::Later {
+                    // A minute passes.
+                    all[nth].as_mut().unwrap().at -= MINUTE;
+                } else {
+                    last_seen[nth] = scans;
+                    all[nth].as_mut().unwrap().at = now() - MINUTE;
+                }
+            }
+        }
+        assert_eq!(scans, 3, "1,000 repositories at 400 a scan");
+    }
+
+    #[test]
+    fn however_many_are_warm_the_cold_get_their_share() {
+        let mut all: Vec<_> = (0..2000).map(|_| Some(seen(MINUTE * 60, MINUTE * 2, MINUTE * 2))).collect();
+        all.extend(many_cold(500, 30));
+        let (turns, _) = turns(&all, pace(400));
+        let looked = |range: std::ops::Range<usize>| turns[range].iter().filter(|turn| **turn != Turn::Later).count();
+        assert_eq!((looked(0..2000), looked(2000..2500)), (320, 80));
+    }
+
+    #[test]
+    fn a_warm_one_is_not_looked_at_twice_in_a_minute() {
+        let mut all = many_cold(1000, 1);
+        all[0] = Some(seen(MINUTE * 60, Duration::from_secs(20), MINUTE));
+        all[1] = Some(seen(MINUTE * 60, Duration::from_secs(61), MINUTE));
+        let (turns, _) = turns(&all, pace(400));
+        assert_eq!((turns[0], turns[1]), (Turn::Later, Turn::Newest));
+    }
+
+    #[test]
+    fn old_runs_are_searched_for_within_the_hour_even_in_the_quietest() {
+        let mut all = many_cold(1000, 1);
+        all[0] = Some(seen(MINUTE * 60 * 48, MINUTE * 90, MINUTE * 90));
+        let (turns, coverage) = turns(&all, pace(400));
+        assert_eq!(turns[0], Turn::Whole);
+        assert!(coverage.rerun_detection > SEARCH_COLD_EVERY);
+    }
+}

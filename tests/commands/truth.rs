@@ -1,0 +1,252 @@
+//! The cases in which pollers before this one counted wrong, each through the binary: what GitHub holds is what is shown,
+//! or it is said that it is not (actions-runner-controller#990, #2723, KEDA#7973, KEDA#8123, actions/runner#3872,
+//! dawidd6/action-download-artifact#147).
+
+use std::time::Duration;
+
+use ghascale::sandbox::{Fault, Service, World};
+use serde_json::{Value, json};
+
+use super::{Desk, X64};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Runs `status` on a world that is made so.
+async fn seen(make: impl FnOnce(&mut World)) -> Value {
+    let desk = Desk::open().await;
+    make(&mut desk.sandbox.world());
+    status(&desk, 0).await
+}
+
+async fn status(desk: &Desk, code: i32) -> Value {
+    let ran = desk.run("status -o json").await;
+    assert_eq!(ran.code, code, "{ran:#?}");
+    ran.json()
+}
+
+/// Returns what the pool `linux-x64` has: queued, in progress, and how they are known.
+fn counts(report: &Value) -> (u64, u64, &str) {
+    let pool = report["pools"].as_array().unwrap().iter().find(|pool| pool["name"] == "linux-x64").unwrap();
+    let number = |name: &str| pool[name].as_u64().unwrap();
+    (number("queued"), number("in_progress"), pool["count_kind"].as_str().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_with_150_queued_jobs_and_one_whose_first_100_are_finished() {
+    let whole = seen(|world| {
+        let run = world.repository("api").run().id();
+        for _ in 0..150 {
+            world.run(run).job(X64);
+        }
+    });
+    assert_eq!(counts(&whole.await), (150, 0, "exact"));
+    let rest = seen(|world| {
+        let run = world.repository("api").run().id();
+        let jobs: Vec<u64> = (0..150).map(|_| world.run(run).job(X64).id()).collect();
+        jobs[..100].iter().for_each(|job| world.cancel(*job));
+    });
+    assert_eq!(counts(&rest.await), (50, 0, "exact"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_with_130_queued_runs_and_one_with_1200() {
+    for runs in [130, 1200] {
+        let report = seen(|world| {
+            for _ in 0..runs {
+                world.repository("api").run().job(X64);
+            }
+        });
+        assert_eq!(counts(&report.await), (runs, 0, "exact"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_waits_with_a_sibling_that_is_queued() {
+    let report = seen(|world| {
+        world.repository("api").run().job(X64).waiting().job(X64);
+    });
+    let report = report.await;
+    assert_eq!((counts(&report), &report["waiting"]), ((1, 0, "exact"), &json!({ "approval": 1 })));
+}
+
+/// Answers a list of runs with these, as it was a moment ago.
+fn runs(matching: &str, runs: &[(u64, &str)]) -> Fault {
+    let at = jiff::Timestamp::now().to_string();
+    let run = |(id, status): &(u64, &str)| json!({ "id": id, "status": status, "created_at": at, "run_attempt": 1 });
+    let body = json!({ "total_count": runs.len(), "workflow_runs": runs.iter().map(run).collect::<Vec<_>>() });
+    Fault::github(matching).status(200).body(&body.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_goes_on_between_two_lists_counts_as_its_jobs_are() {
+    let desk = Desk::open().await;
+    let (started, released) = {
+        let mut world = desk.sandbox.world();
+        let runner = world.runner("r", X64).online().id();
+        let started = world.repository("api").run().job(X64).lasting(HOUR).on_runner(runner).run_id();
+        (started, world.repository("api").run().job(X64).run_id())
+    };
+    // The list of runs is older than the lists of jobs, in both directions.
+    desk.sandbox.fault(runs("/repos/acme/api/actions/runs?", &[(started, "queued"), (released, "in_progress")]));
+    assert_eq!(counts(&status(&desk, 0).await), (1, 1, "exact"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_run_that_goes_on_between_two_filtered_lists_is_met_by_the_next() {
+    let desk = Desk::open().await;
+    let old = Duration::from_hours(72);
+    {
+        let mut world = desk.sandbox.world();
+        for _ in 0..150 {
+            let done = world.repository("api").run().aged(old).job(X64).id();
+            world.cancel(done);
+        }
+    }
+    status(&desk, 0).await;
+    let asked: Vec<String> = desk.calls(Service::Github, "status=").into_iter().map(|call| call.target).collect();
+    let at = |status: &str| asked.iter().position(|target| target.contains(&format!("status={status}&"))).unwrap();
+    let order = ["requested", "pending", "waiting", "queued", "in_progress"].map(at);
+    assert!(order.is_sorted(), "{asked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filtered_lists_that_answer_empty() {
+    let desk = Desk::open().await;
+    desk.sandbox.fault(runs("status=", &[]).times(99));
+    for _ in 0..130 {
+        desk.sandbox.world().repository("api").run().job(X64);
+    }
+    assert_eq!(counts(&status(&desk, 0).await), (130, 0, "exact"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_run_that_is_run_again_counts_with_its_new_jobs_only() {
+    let report = seen(|world| {
+        let old = world.repository("api").run().aged(Duration::from_hours(72)).job(X64).job(X64).run_id();
+        for _ in 0..150 {
+            let done = world.repository("api").run().aged(Duration::from_hours(48)).job(X64).id();
+            world.cancel(done);
+        }
+        world.run(old).again().job(X64);
+    });
+    let report = report.await;
+    assert_eq!((counts(&report), &report["jobs"][0]["attempt"]), ((1, 0, "exact"), &2.into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ghosts_with_and_without_jobs() {
+    let report = seen(|world| {
+        let days = Duration::from_hours(72);
+        world.repository("api").run().aged(days);
+        world.repository("api").run().aged(days).job(X64);
+        world.repository("api").run().job(X64);
+    });
+    let report = report.await;
+    assert_eq!((counts(&report), report["ghost_runs"].as_array().unwrap().len()), ((1, 0, "exact"), 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_in_another_case() {
+    let report = seen(|world| {
+        world.repository("api").run().job(["Self-Hosted", "LINUX", "X64"]).job(["linux", "x64"]);
+    });
+    assert_eq!(counts(&report.await), (2, 0, "exact"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_of_githubs_own_runners_are_nobodys() {
+    let report = seen(|world| {
+        world.settings.hosted_delay = HOUR;
+        world.repository("api").run().job(["ubuntu-latest"]).hosted().job(["ubuntu-latest"]).on_hosted_runner();
+    });
+    let report = report.await;
+    assert_eq!(counts(&report), (0, 0, "exact"));
+    assert_eq!((&report["jobs"][0]["pool"], &report["label_sets"][0]["queued"]), (&Value::Null, &1.into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_names_only_a_runner_group_goes_to_no_pool_and_is_shown() {
+    let report = seen(|world| {
+        world.repository("api").run().job(Vec::<String>::new());
+    });
+    let report = report.await;
+    assert_eq!((counts(&report), &report["label_sets"][0]["labels"]), ((0, 0, "exact"), &json!([])));
+    assert_eq!((&report["jobs"][0]["pool"], &report["label_sets"][0]["queued"]), (&Value::Null, &1.into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_runs_jobs_that_answer_502_do_not_hide_the_others() {
+    let desk = Desk::open().await;
+    let lost = desk.sandbox.world().repository("api").run().job(X64).run_id();
+    desk.jobs(2, X64);
+    desk.sandbox.fault(Fault::github(&format!("/runs/{lost}/jobs")).status(502).body("<html>").times(9));
+    let report = status(&desk, 3).await;
+    assert_eq!(counts(&report), (2, 0, "at_least"));
+    let warning = &report["warnings"][0];
+    assert_eq!((&warning["code"], &warning["subject"]), (&json!("run_failed"), &json!(format!("acme/api run {lost}"))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_in_the_middle_that_is_lost_makes_it_a_lower_bound() {
+    let desk = Desk::open().await;
+    for _ in 0..230 {
+        desk.sandbox.world().repository("api").run().job(X64);
+    }
+    desk.sandbox.fault(Fault::github("&page=2").status(500).times(99));
+    let report = status(&desk, 3).await;
+    let (queued, _, kind) = counts(&report);
+    assert!((100..230).contains(&queued) && kind == "at_least", "{queued} {kind}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_that_was_renamed_is_read_under_its_new_name_and_counted_once() {
+    let desk = Desk::open().await;
+    desk.jobs(2, X64);
+    // The list still has the old name, and GitHub redirects it; the new name is listed too.
+    let list = r#"[{"full_name":"acme/old-name"},{"full_name":"acme/api"}]"#;
+    desk.sandbox.fault(Fault::github("/orgs/acme/repos?").status(200).body(list).times(9));
+    let api = format!("{}/api/v3/repos/acme/api/actions/runs", desk.sandbox.endpoint());
+    let redirect = |part: &str, to: String| Fault::github(part).redirected(&to).times(9);
+    desk.sandbox.fault(redirect("/repos/acme/old-name/actions/runs?", format!("{api}?per_page=100")));
+    let runs = desk.sandbox.world().run_ids();
+    for run in runs {
+        desk.sandbox.fault(redirect(&format!("/old-name/actions/runs/{run}/jobs"), format!("{api}/{run}/jobs")));
+    }
+    for _ in 0..2 {
+        assert_eq!(counts(&status(&desk, 0).await), (2, 0, "exact"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_a_fork_that_is_gone_and_one_that_waits_for_approval() {
+    let desk = Desk::open().await;
+    let run = desk.sandbox.world().repository("api").run().job(X64).run_id();
+    let body = json!({ "total_count": 2, "workflow_runs": [
+        { "id": run, "status": "queued", "head_repository": null, "head_commit": null, "head_branch": null, "name": null,
+          "pull_requests": null, "created_at": null, "run_started_at": null, "run_attempt": null },
+        { "id": 7, "status": "completed", "conclusion": "action_required", "created_at": "2026-11-24T00:00:00Z" },
+    ] });
+    desk.sandbox.fault(Fault::github("/repos/acme/api/actions/runs?").status(200).body(&body.to_string()).times(9));
+    assert_eq!(counts(&status(&desk, 0).await), (1, 0, "exact"));
+    assert!(desk.calls(Service::Github, "/runs/7/jobs").is_empty(), "an approval that is missing has no jobs");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_run_again_counts_once() {
+    let report = seen(|world| {
+        let run = world.repository("api").run().job(X64).job(X64).run_id();
+        world.run(run).again().job(X64);
+    });
+    let report = report.await;
+    assert_eq!((counts(&report), &report["jobs"][0]["attempt"]), ((1, 0, "exact"), &2.into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_word_for_a_run_is_no_reason_to_pass_it_over() {
+    let desk = Desk::open().await;
+    let run = desk.sandbox.world().repository("api").run().job(X64).run_id();
+    for word in ["hovering", "requested", "pending", "waiting"] {
+        desk.sandbox.fault(runs("/repos/acme/api/actions/runs?", &[(run, word)]));
+        assert_eq!(counts(&status(&desk, 0).await), (1, 0, "exact"), "{word}");
+    }
+}
