@@ -49,7 +49,7 @@ Register-ArgumentCompleter -Native -CommandName 'ghascale' -ScriptBlock {
             break
         }
         'ghascale;status' {
-            [CompletionResult]::new('--source', '--source', [CompletionResultType]::ParameterName, 'Where demand is read: `auto` is a pool''s scale set if it has one that answers, else REST')
+            [CompletionResult]::new('--source', '--source', [CompletionResultType]::ParameterName, 'Where demand is read, whatever the pools'' `source`: `auto` is a scale set if it answers, else REST')
             [CompletionResult]::new('--pool', '--pool', [CompletionResultType]::ParameterName, 'Only this pool; can be given again')
             [CompletionResult]::new('--watch', '--watch', [CompletionResultType]::ParameterName, 'Look again and again, every 30s or as given, until interrupted')
             [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')
@@ -206,7 +206,7 @@ Register-ArgumentCompleter -Native -CommandName 'ghascale' -ScriptBlock {
             break
         }
         'ghascale;plan' {
-            [CompletionResult]::new('--source', '--source', [CompletionResultType]::ParameterName, 'Where demand is read: `auto` is a pool''s scale set if it has one that answers, else REST')
+            [CompletionResult]::new('--source', '--source', [CompletionResultType]::ParameterName, 'Where demand is read, whatever the pools'' `source`: `auto` is a scale set if it answers, else REST')
             [CompletionResult]::new('--pool', '--pool', [CompletionResultType]::ParameterName, 'Only this pool; can be given again')
             [CompletionResult]::new('--out', '--out', [CompletionResultType]::ParameterName, 'Write the plan to a file, for `ghascale apply FILE`; it holds no secret')
             [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')
@@ -228,7 +228,7 @@ Register-ArgumentCompleter -Native -CommandName 'ghascale' -ScriptBlock {
             break
         }
         'ghascale;apply' {
-            [CompletionResult]::new('--source', '--source', [CompletionResultType]::ParameterName, 'Where demand is read: `auto` is a pool''s scale set if it has one that answers, else REST')
+            [CompletionResult]::new('--source', '--source', [CompletionResultType]::ParameterName, 'Where demand is read, whatever the pools'' `source`: `auto` is a scale set if it answers, else REST')
             [CompletionResult]::new('--pool', '--pool', [CompletionResultType]::ParameterName, 'Only this pool; can be given again')
             [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`')

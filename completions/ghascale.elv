@@ -45,7 +45,7 @@ set edit:completion:arg-completer[ghascale] = {|@words|
             cand completions 'Print a shell''s completion script'
         }
         &'ghascale;status'= {
-            cand --source 'Where demand is read: `auto` is a pool''s scale set if it has one that answers, else REST'
+            cand --source 'Where demand is read, whatever the pools'' `source`: `auto` is a scale set if it answers, else REST'
             cand --pool 'Only this pool; can be given again'
             cand --watch 'Look again and again, every 30s or as given, until interrupted'
             cand -c 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`'
@@ -194,7 +194,7 @@ set edit:completion:arg-completer[ghascale] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'ghascale;plan'= {
-            cand --source 'Where demand is read: `auto` is a pool''s scale set if it has one that answers, else REST'
+            cand --source 'Where demand is read, whatever the pools'' `source`: `auto` is a scale set if it answers, else REST'
             cand --pool 'Only this pool; can be given again'
             cand --out 'Write the plan to a file, for `ghascale apply FILE`; it holds no secret'
             cand -c 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`'
@@ -215,7 +215,7 @@ set edit:completion:arg-completer[ghascale] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'ghascale;apply'= {
-            cand --source 'Where demand is read: `auto` is a pool''s scale set if it has one that answers, else REST'
+            cand --source 'Where demand is read, whatever the pools'' `source`: `auto` is a scale set if it answers, else REST'
             cand --pool 'Only this pool; can be given again'
             cand -c 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`'
             cand --config 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`'

@@ -46,7 +46,7 @@ complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "apply" -d 'Do it'
 complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "explain" -d 'Show why a job is being run, or is not'
 complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "sandbox" -d 'Try every command in an embedded world, without an account'
 complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "completions" -d 'Print a shell\'s completion script'
-complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l source -d 'Where demand is read: `auto` is a pool\'s scale set if it has one that answers, else REST' -r -f -a "auto\t'The scale set where there is one, else REST'
+complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l source -d 'Where demand is read, whatever the pools\' `source`: `auto` is a scale set if it answers, else REST' -r -f -a "auto\t'The scale set where there is one, else REST'
 rest\t'The REST API\'s runs and jobs'
 scale-set\t'The pools\' scale sets, and nothing else'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l pool -d 'Only this pool; can be given again' -r
@@ -164,7 +164,7 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l source -d 'Where demand is read: `auto` is a pool\'s scale set if it has one that answers, else REST' -r -f -a "auto\t'The scale set where there is one, else REST'
+complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l source -d 'Where demand is read, whatever the pools\' `source`: `auto` is a scale set if it answers, else REST' -r -f -a "auto\t'The scale set where there is one, else REST'
 rest\t'The REST API\'s runs and jobs'
 scale-set\t'The pools\' scale sets, and nothing else'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l pool -d 'Only this pool; can be given again' -r
@@ -183,7 +183,7 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -s q -l quiet -d
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l source -d 'Where demand is read: `auto` is a pool\'s scale set if it has one that answers, else REST' -r -f -a "auto\t'The scale set where there is one, else REST'
+complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l source -d 'Where demand is read, whatever the pools\' `source`: `auto` is a scale set if it answers, else REST' -r -f -a "auto\t'The scale set where there is one, else REST'
 rest\t'The REST API\'s runs and jobs'
 scale-set\t'The pools\' scale sets, and nothing else'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l pool -d 'Only this pool; can be given again' -r

@@ -271,9 +271,9 @@ pub struct ExplainArgs {
 /// What a command looks at.
 #[derive(Debug, Args)]
 pub struct ViewArgs {
-    /// Where demand is read: `auto` is a pool's scale set if it has one that answers, else REST
-    #[arg(long, value_enum, default_value_t = SourceChoice::Auto)]
-    pub source: SourceChoice,
+    /// Where demand is read, whatever the pools' `source`: `auto` is a scale set if it answers, else REST
+    #[arg(long, value_enum, value_name = "SOURCE")]
+    pub source: Option<SourceChoice>,
     /// Only this pool; can be given again
     #[arg(long, value_name = "NAME")]
     pub pool: Vec<String>,

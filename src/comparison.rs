@@ -290,6 +290,12 @@ impl Ledger {
             } else {
                 ""
             };
+            if sign == "fewer" && assigned > 0 {
+                return format!(
+                    "the scale set was not given {left} of them ({assigned} assigned, {running} running): its listener \
+                     may be at its capacity"
+                );
+            }
             format!("the scale set counts {left} {sign} ({assigned} assigned, {running} running){hint}")
         });
     }

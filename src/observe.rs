@@ -14,12 +14,12 @@ pub(crate) use self::scale_sets::counted;
 pub use self::scale_sets::{Found, Missing, read_scale_sets};
 use crate::ages::{age, short};
 use crate::cli::SourceChoice;
-use crate::comparison::{Books, IN_FLIGHT, Side, Verdict, compare, signed, verdict};
+use crate::comparison::{Books, IN_FLIGHT, Side, Verdict, compare, covers, signed, verdict};
 use crate::config::{Config, Pool};
 use crate::ec2::Fleet;
 use crate::engine::{
-    Connection, CountKind, Demand, Instance, Job, JobId, Listing, PoolName, Runner, RunnerId, SUPPLY_LASTS,
-    ScaleSetDemand, Snapshot, View,
+    Connection, CountKind, Demand, Instance, Job, JobId, JobState, Listing, PoolName, Runner, RunnerId, SUPPLY_LASTS,
+    ScaleSetDemand, Snapshot, Statistics, View,
 };
 use crate::github::{self, Client, Coverage, ErrorKind, Progress, Scanned};
 use crate::report::Known;
@@ -40,8 +40,8 @@ pub struct Sources<'a> {
     pub fleet: Option<&'a Fleet>,
     /// This host's memory of when it first saw a record.
     pub state: &'a StateDirectory,
-    /// Where demand is read, as the command line has it.
-    pub choice: SourceChoice,
+    /// Where demand is read, as the command line has it; `None`: as each pool's configuration has it.
+    pub choice: Option<SourceChoice>,
 }
 
 /// One observation, and what is missing from it.
@@ -77,7 +77,7 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
         warnings.push(Warning::new(WarningCode::InstancesFailed, "instances", said));
     }
     if let Some(runners) = &mut runners {
-        date_records(sources, &mut runners.items, now);
+        warnings.extend(date_records(sources, &mut runners.items, now));
     }
     let wishes = sources.config.pools.iter().map(|pool| (pool, Wish::of(pool, sources.choice)));
     let asked: Vec<(&Pool, Wish)> = wishes.filter(|(_, wish)| *wish != Wish::Rest).collect();
@@ -110,6 +110,10 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
             let Some(found) = found.get(name) else { continue };
             match choose(wish, found, rest.is_unheard(name, found)) {
                 Ok(demand) => {
+                    let demand = match (wish, found) {
+                        (Wish::Either, Ok(found)) => ScaleSetDemand::Counted(rest.bounded(found)),
+                        _ => demand,
+                    };
                     demands.insert(name.clone(), demand);
                     scale_sets.extend(found.as_ref().ok().map(|found| (name.clone(), found.scale_set.id)));
                     warnings.extend(match found {
@@ -132,7 +136,7 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
 fn choose(wish: Wish, found: &Result<Found, Missing>, is_unheard: bool) -> Result<ScaleSetDemand, String> {
     match (wish, found) {
         (Wish::Either, Ok(_)) if is_unheard => {
-            Err("its scale set counts no job beside queued ones, as if nobody listened".to_owned())
+            Err("its scale set has been given no job, beside jobs of the pool, as if nobody listened".to_owned())
         }
         (Wish::Either, Err(why)) => Err(why.clone()),
         (_, Ok(found)) => Ok(ScaleSetDemand::Counted(found.statistics)),
@@ -153,13 +157,27 @@ impl<'a> Rest<'a> {
         Self { snapshot, pool_of: pool_of.into_iter().map(|(job, pool)| (job, pool.clone())).collect() }
     }
 
-    /// Returns whether a scale set counts no job at all while jobs of its pool are queued for longer than any is on its
-    /// way. Where GitHub assigns jobs directly, a set has none unless somebody listens; and in incidents it says 0
+    /// Returns whether a scale set has been given no job at all while jobs of its pool have been there, queued or in
+    /// progress, for longer than any is on its way. Where GitHub assigns jobs directly, a set has none unless somebody listens; and in incidents it says 0
     /// beside assigned jobs (actions-runner-controller#3420). Either way its 0 is not demand.
     fn is_unheard(&self, pool: &PoolName, found: &Result<Found, Missing>) -> bool {
-        let waits = |job: &Job| job.queued_at.is_some_and(|at| age(self.snapshot.now, at) >= IN_FLIGHT);
-        let mut pending = self.snapshot.demand.pending().filter(|job| self.pool_of.get(&job.id) == Some(pool));
-        found.as_ref().is_ok_and(|found| found.statistics.jobs() == 0) && pending.any(waits)
+        let is_old = |job: &Job| job.queued_at.is_some_and(|at| age(self.snapshot.now, at) >= IN_FLIGHT);
+        let mut mine = self.snapshot.demand.jobs.iter().filter(|job| self.pool_of.get(&job.id) == Some(pool));
+        let is_empty = |found: &Found| found.statistics.assigned == 0 && found.statistics.acquired == 0;
+        found.as_ref().is_ok_and(is_empty) && mine.any(is_old)
+    }
+
+    /// Bounds the jobs that wait by a scale set's count by those that REST lists, where it lists all: after incidents
+    /// the count can be stuck too high for ever (actions-runner-controller#4397), and runners would be launched for ever.
+    fn bounded(&self, found: &Found) -> Statistics {
+        let Demand { jobs, ghost_jobs, kind, .. } = &self.snapshot.demand;
+        let counts = found.statistics;
+        if *kind != CountKind::Exact {
+            return counts;
+        }
+        let could_wait = |job: &&Job| job.state != JobState::InProgress && covers(&found.scale_set.labels, job);
+        let listed = jobs.iter().chain(ghost_jobs).filter(could_wait).count() as u64;
+        Statistics { assigned: counts.running.saturating_add(counts.waiting().min(listed)), ..counts }
     }
 
     /// Returns a warning where the two counts differ beyond what running time explains.
@@ -207,7 +225,7 @@ fn without_jobs(
 
 /// Gives an age to records that carry none: those of the pools whose runners a scale set registers, from the moment
 /// when this host first saw them.
-fn date_records(sources: Sources<'_>, records: &mut [Runner], now: Timestamp) {
+fn date_records(sources: Sources<'_>, records: &mut [Runner], now: Timestamp) -> Option<Warning> {
     let policy = sources.config.policy();
     let pools: Vec<&PoolName> = policy.pools.iter().filter(|pool| pool.has_scale_set).map(|pool| &pool.name).collect();
     let is_undated = |runner: &Runner| {
@@ -216,7 +234,7 @@ fn date_records(sources: Sources<'_>, records: &mut [Runner], now: Timestamp) {
             && pools.iter().any(|pool| runner.name.slot_in(&policy.fleet, pool).is_some())
     };
     if sources.config.ec2.is_none() || pools.is_empty() {
-        return;
+        return None;
     }
     let undated: BTreeSet<RunnerId> = records.iter().filter(|one| is_undated(one)).map(|one| one.id).collect();
     match sources.state.first_seen(policy.fleet.as_str(), &undated, now) {
@@ -224,9 +242,15 @@ fn date_records(sources: Sources<'_>, records: &mut [Runner], now: Timestamp) {
             for runner in records.iter_mut().filter(|runner| undated.contains(&runner.id)) {
                 runner.born = seen.get(&runner.id).copied();
             }
+            None
         }
-        // Without a memory they stay without an age, and are never ended for it.
-        Err(error) => tracing::warn!(%error, "sightings could not be kept"),
+        Err(error) => {
+            let said = format!(
+                "when runners of scale sets were first seen could not be kept, so registrations that were left over \
+                 hold their slots: {error}"
+            );
+            Some(Warning { code: WarningCode::StateUnwritable, message: said, subject: None })
+        }
     }
 }
 

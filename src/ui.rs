@@ -10,7 +10,7 @@ use crate::cli::{Cli, ColorChoice, Output};
 use crate::commands::Failure;
 use crate::engine::RepositoryName;
 use crate::github::{Progress, Usage};
-use crate::report::Look;
+use crate::report::{Look, printable};
 use crate::warning::{Warning, WarningCode};
 
 /// How to speak to whoever called.
@@ -80,9 +80,10 @@ impl Ui {
         }
         let shown = |warning: &&Warning| !matches!(warning.code, WarningCode::UnresolvedRun | WarningCode::GhostRun);
         for warning in warnings.iter().filter(shown) {
-            let subject = warning.subject.as_ref().map_or_else(String::new, |subject| format!("{subject}: "));
+            let subject =
+                warning.subject.as_ref().map_or_else(String::new, |subject| format!("{}: ", printable(subject)));
             let head = self.painted("warning:", AnsiColor::Yellow);
-            say(&format!("{head} {subject}{} [{}]", warning.message, warning.code));
+            say(&format!("{head} {subject}{} [{}]", printable(&warning.message), warning.code));
         }
     }
 
@@ -91,10 +92,10 @@ impl Ui {
         if failure.drawn {
             say(failure.message.trim_end());
         } else {
-            say(&format!("{} {}", self.painted("error:", AnsiColor::Red), failure.message));
+            say(&format!("{} {}", self.painted("error:", AnsiColor::Red), printable(&failure.message)));
         }
         if let Some(hint) = &failure.hint {
-            say(&format!("{} {hint}", self.painted("hint:", AnsiColor::Cyan)));
+            say(&format!("{} {}", self.painted("hint:", AnsiColor::Cyan), printable(hint)));
         }
     }
 

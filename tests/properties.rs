@@ -6,7 +6,7 @@ use std::time::Duration;
 use ghascale::engine::build::{fleet, instance, job, labels, noon, policy, pool, runner, snapshot};
 use ghascale::engine::{
     Connection, CountKind, FleetName, Instance, InstanceId, InstanceState, Job, JobState, Mark, Policy, Runner,
-    RunnerId, ScaleSetDemand, Snapshot, Statistics, Step, WaitReason, check, plan,
+    RunnerId, ScaleSetDemand, Snapshot, Statistics, Step, WaitReason, birth_label, check, plan,
 };
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -151,6 +151,9 @@ fn carried_out(mut world: Snapshot, plan: &ghascale::engine::Plan) -> Snapshot {
                 let slot = action.slot.unwrap().0;
                 let mut record = runner(action.pool.as_str(), slot).born_before(0);
                 record.id = RunnerId(next);
+                if !world.scale_sets.contains_key(&action.pool) {
+                    record.labels.push(birth_label(noon(), next));
+                }
                 let mut machine = instance(action.pool.as_str(), slot).aged(0).in_state(InstanceState::Pending);
                 machine.id = InstanceId::new(format!("i-new-{next}"));
                 machine.runner_id = Some(RunnerId(next));

@@ -96,7 +96,7 @@ struct Decision {
 /// Observes and plans; of the plan only what `asked_for` has too, if that is given.
 async fn decide(
     session: &Session,
-    choice: SourceChoice,
+    choice: Option<SourceChoice>,
     pools: &[PoolName],
     asked_for: Option<&PlanReport>,
     ui: &Ui,

@@ -51,7 +51,7 @@ pub(super) async fn run(cli: &Cli, args: &CompareArgs, ui: &Ui) -> Result<u8, Fa
     });
 
     warnings.extend(unreadable(&session.service));
-    let seen = match session.observe(SourceChoice::Rest, ui).await {
+    let seen = match session.observe(Some(SourceChoice::Rest), ui).await {
         Ok(seen) => Some(seen),
         // One side is better than none.
         Err(failure) if failure.code == exit::FAILED && targets.values().any(Result::is_ok) => {

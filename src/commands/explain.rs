@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::Failure;
 use super::session::{Session, configuration, show};
-use crate::cli::{Cli, ExplainArgs, SourceChoice};
+use crate::cli::{Cli, ExplainArgs};
 use crate::config::Needs;
 use crate::engine::{
     HiddenRun, Job, JobId, JobState, Plan, Policy, PoolName, RepositoryName, RunId, Scope, Snapshot, View,
@@ -138,7 +138,7 @@ async fn look_around(
     warnings: &mut Vec<Warning>,
     ui: &Ui,
 ) -> Result<(Timestamp, Explanation), Failure> {
-    let mut observed = session.observe(SourceChoice::Auto, ui).await?;
+    let mut observed = session.observe(None, ui).await?;
     warnings.append(&mut observed.warnings);
     settle(session, link, found, &observed.snapshot, warnings).await?;
     // What the lists lack so far is followed as if they had it.

@@ -6,7 +6,7 @@ use super::Failure;
 use super::session::{Session, configuration, pool_names, show};
 use crate::cli::{Cli, ScaleSetCommand, ScaleSetDeletion};
 use crate::config::{Config, Needs, Pool};
-use crate::engine::{Label, PoolName};
+use crate::engine::{Label, PoolName, Statistics};
 use crate::exit;
 use crate::observe::counted;
 use crate::report::{ScaleSetResult, ScaleSetRow, ScaleSetsReport};
@@ -123,28 +123,19 @@ fn unchanged(there: ScaleSet, wanted: &Wanted) -> Result<(ScaleSetResult, ScaleS
         .hint(format!("`ghascale scale-set update {}` gives it the pool's labels", wanted.pool)))
 }
 
-/// Gives a pool's scale set the pool's labels, and moves it into the pool's runner group if it is in another.
+/// Gives a pool's scale set the pool's labels.
 async fn update(service: &Client, wanted: &Wanted) -> Result<(ScaleSetResult, ScaleSet), Failure> {
     let group = wanted.group(service).await?;
-    let there = match service.find(group.id, &wanted.name).await? {
-        Some(there) => Some(there),
-        None => service.list(None).await?.into_iter().find(|set| set.name == wanted.name),
-    };
-    let Some(there) = there else {
+    let Some(there) = service.find(group.id, &wanted.name).await? else {
         let message = format!("there is no scale set `{}` in runner group `{}`", wanted.name, group.name);
         return Err(
             Failure::new(exit::FAILED, message).hint(format!("`ghascale scale-set create {}` makes it", wanted.pool))
         );
     };
-    let same_labels =
-        missing(&wanted.labels, &there.labels).is_empty() && missing(&there.labels, &wanted.labels).is_empty();
-    let change = ScaleSetChange {
-        group_id: (there.group.id != group.id).then_some(group.id),
-        labels: (!same_labels).then(|| wanted.labels.clone()),
-    };
-    if change == ScaleSetChange::default() {
+    if missing(&wanted.labels, &there.labels).is_empty() && missing(&there.labels, &wanted.labels).is_empty() {
         return Ok((ScaleSetResult::Unchanged, there));
     }
+    let change = ScaleSetChange { labels: Some(wanted.labels.clone()), ..ScaleSetChange::default() };
     Ok((ScaleSetResult::Updated, service.update(there.id, &change).await?))
 }
 
@@ -179,15 +170,19 @@ async fn delete(service: &Client, deletion: &ScaleSetDeletion, ui: &Ui) -> Resul
 
 /// Returns what a deletion will do, in sentences.
 fn consequences(set: &ScaleSet) -> String {
-    let counts = set.statistics.unwrap_or_default();
-    let known = if set.statistics.is_some() { "" } else { " (as far as the service says)" };
+    let count = |count: fn(&Statistics) -> u64| {
+        set.statistics.as_ref().map_or_else(|| "an unknown number of".to_owned(), |counts| count(counts).to_string())
+    };
+    let (assigned, running) = (count(|counts| counts.assigned), count(|counts| counts.running));
+    let registered = count(|counts| counts.registered);
     format!(
-        "scale set `{}` (id {}, runner group `{}`): {} jobs assigned{known}, {} of them running; {} runners registered\n\
+        "scale set `{}` (id {}, runner group `{}`): {assigned} jobs assigned, {running} of them running; {registered} \
+         runners registered\n\
          - jobs that wait go back to GitHub's queue; a set made later under the same name does not get them: re-run \
          them (actions-runner-controller#3363)\n\
          - GitHub refuses while a runner of the set holds a job\n\
          - its runners lose their registration, and whoever listens to it, its session",
-        set.name, set.id, set.group.name, counts.assigned, counts.running, counts.registered
+        set.name, set.id, set.group.name
     )
 }
 
@@ -262,7 +257,8 @@ pub(super) fn unreadable(service: &Client) -> Option<Warning> {
 /// Returns the pool whose scale set it is; runner groups' names have no case.
 fn pool_of(config: &Config, set: &ScaleSet) -> Option<PoolName> {
     let is_its = |pool: &&Pool| {
-        pool.scale_set.as_ref() == Some(&set.name) && pool.runner_group.eq_ignore_ascii_case(&set.group.name)
+        let is_named = |name: &String| name.to_lowercase() == set.name.to_lowercase();
+        pool.scale_set.as_ref().is_some_and(is_named) && pool.runner_group.eq_ignore_ascii_case(&set.group.name)
     };
     config.pools.iter().find(is_its).map(|pool| pool.policy.name.clone())
 }

@@ -100,7 +100,7 @@ impl Session {
     }
 
     /// Looks at everything once.
-    pub(super) async fn observe(&self, choice: SourceChoice, ui: &Ui) -> Result<Observation, Failure> {
+    pub(super) async fn observe(&self, choice: Option<SourceChoice>, ui: &Ui) -> Result<Observation, Failure> {
         let progress = ui.progress("reading repositories", 0);
         let (config, client, service) = (&self.config, &*self.client, &self.service);
         let (fleet, state) = (self.fleet.as_ref(), &state_directory());
@@ -149,8 +149,12 @@ pub(super) fn about(pools: &[PoolName], config: &Config, mut warnings: Vec<Warni
     let is_other = |subject: &str| {
         config.pools.iter().any(|pool| pool.policy.name.as_str() == subject && !pools.contains(&pool.policy.name))
     };
+    let is_of_a_pool = |code: WarningCode| {
+        use WarningCode::{OthersRunners, OverlappingPools, ScaleSetFailed, SourceFallback, SourcesDiffer};
+        matches!(code, OthersRunners | OverlappingPools | ScaleSetFailed | SourceFallback | SourcesDiffer)
+    };
     if !pools.is_empty() {
-        warnings.retain(|warning| !warning.subject.as_deref().is_some_and(is_other));
+        warnings.retain(|warning| !is_of_a_pool(warning.code) || !warning.subject.as_deref().is_some_and(is_other));
     }
     warnings
 }

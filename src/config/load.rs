@@ -324,7 +324,7 @@ impl Loader<'_> {
             }
             let group = read.pool.as_ref().map(|pool: &Pool| pool.runner_group.to_lowercase());
             if let (Some(scale_set), Some(group)) = (read.scale_set, group)
-                && !scale_sets.insert((group, scale_set.value.clone()))
+                && !scale_sets.insert((group, scale_set.value.to_lowercase()))
             {
                 let what = "two pools with one scale set would both launch for each of its jobs";
                 table.wrong("scale_set", &scale_set, what, "the second");

@@ -70,8 +70,9 @@ fn pool_demand(pool: &PoolView<'_>, view: &View<'_>) -> Option<PoolDemand> {
         Some(ScaleSetDemand::Unknown) => return None,
         Some(ScaleSetDemand::Counted(counts)) => {
             let (running, idle) = pool.runners_of_others();
-            let ours = counts.assigned.saturating_sub(running).saturating_sub(idle.min(counts.waiting()));
-            ours.saturating_sub(busy.into())
+            // Of jobs that our runners have by the set's count and not by REST's, the runners are still counted as idle.
+            let unseen = counts.running.saturating_sub(running).saturating_sub(busy.into());
+            counts.waiting().saturating_sub(idle).saturating_add(unseen)
         }
     };
     Some(PoolDemand { busy, pending: u32::try_from(pending).unwrap_or(u32::MAX) })

@@ -179,6 +179,18 @@ fn classify(pool: &Pool, joined: Joined<'_>, job: Option<&Job>, now: Timestamp) 
                 (Stopping | Stopped, _) => State::Stopped,
             }
         }
+        // With a scale set it may be its own record under another service's id, and then it is on its way.
+        Contradiction(instance, runner)
+            if pool.has_scale_set
+                && instance.runner_id.is_some_and(|id| id != runner.id)
+                && matches!(instance.state, Pending | Running)
+                && runner.connection == Offline
+                && instance.mark(Mark::SeenOnline).is_none()
+                && instance.launched_at.is_some()
+                && !old(instance.launched_at, pool.boot_timeout) =>
+        {
+            State::Booting
+        }
         Contradiction(..) => State::Foreign,
         Machine(instance) => match instance.state {
             Pending | Running => {

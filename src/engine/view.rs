@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::assignment::{Assignment, Capacity, Shortage, assign};
-use super::fleet::{Instance, InstanceState, Runner};
+use super::fleet::{Instance, InstanceState, Runner, born};
 use super::job::{Demand, Job, JobState};
 use super::names::{JobId, PoolName, RunnerId, RunnerName, Slot};
 use super::policy::{Policy, Pool};
@@ -63,6 +63,8 @@ impl<'a> PoolView<'a> {
             supply.held += u32::from(unit.holds_slot());
             match unit.state {
                 State::Busy => supply.busy += 1,
+                // It holds its slot, and gets none of the jobs that are counted.
+                _ if !self.serves(unit) => {}
                 State::Idle | State::Expired => supply.idle += 1,
                 State::Launching | State::Booting => supply.starting += 1,
                 // Connected under our name: GitHub gives it jobs of this pool, wherever its instance is.
@@ -87,6 +89,18 @@ impl<'a> PoolView<'a> {
         supply
     }
 
+    /// Returns whether a runner can get the jobs that its pool's source counts: those of a scale set go to the set's own
+    /// runners only, and those have no label of birth.
+    fn serves(&self, unit: &Unit<'_>) -> bool {
+        let Some(runner) = unit.runner().filter(|_| self.pool.has_scale_set) else { return true };
+        let is_of_the_set = born(&runner.labels).is_none();
+        match self.scale_set {
+            None => !is_of_the_set,
+            Some(ScaleSetDemand::Counted(_)) => is_of_the_set,
+            Some(ScaleSetDemand::Unknown) => true,
+        }
+    }
+
     /// Returns what it could give to pending jobs.
     fn capacity(&self) -> Capacity {
         let supply = self.supply();
@@ -99,9 +113,9 @@ impl<'a> PoolView<'a> {
             None => Capacity { ready, launchable, shortage },
             // The set's jobs are its own already, whatever other pool could take them; and it gets no others.
             Some(ScaleSetDemand::Counted(counts)) => {
-                let queued = u32::try_from(counts.queued()).unwrap_or(u32::MAX);
-                let shortage = if queued < ready + launchable { Shortage::Unassigned } else { shortage };
-                Capacity { ready: queued.min(ready + launchable), launchable: 0, shortage }
+                let waiting = u32::try_from(counts.waiting()).unwrap_or(u32::MAX);
+                let shortage = if waiting < ready + launchable { Shortage::Unassigned } else { shortage };
+                Capacity { ready: waiting.min(ready + launchable), launchable: 0, shortage }
             }
             Some(ScaleSetDemand::Unknown) => Capacity { ready, launchable: 0, shortage: Shortage::Unknown },
         }

@@ -39,11 +39,12 @@ pub(super) enum Wish {
 
 impl Wish {
     /// Returns what a pool's configuration and the command line together ask for; the command line goes first.
-    pub(super) fn of(pool: &Pool, choice: SourceChoice) -> Self {
+    pub(super) fn of(pool: &Pool, choice: Option<SourceChoice>) -> Self {
         let asked = match choice {
-            SourceChoice::Rest => Some(Source::Rest),
-            SourceChoice::ScaleSet => Some(Source::ScaleSet),
-            SourceChoice::Auto => pool.source,
+            Some(SourceChoice::Rest) => Some(Source::Rest),
+            Some(SourceChoice::ScaleSet) => Some(Source::ScaleSet),
+            Some(SourceChoice::Auto) => None,
+            None => pool.source,
         };
         match asked {
             Some(Source::ScaleSet) => Self::ScaleSet,

@@ -22,7 +22,7 @@ pub use status::{
     HiddenRunRow, InstanceCounts, JobRow, Known, LabelSetRow, PoolStatus, Repositories, RunnerCounts, ScanRow,
     SkippedRow, StatusReport,
 };
-pub use table::{Look, Style};
+pub use table::{Look, Style, printable};
 
 use crate::ages::short;
 use crate::warning::Warning;

@@ -65,7 +65,9 @@ impl Look {
         );
         for row in rows {
             table.add_row(
-                row.into_iter().enumerate().map(|(column, text)| Cell::new(text).set_alignment(align(column))),
+                row.into_iter()
+                    .enumerate()
+                    .map(|(column, text)| Cell::new(printable(&text)).set_alignment(align(column))),
             );
         }
         let last = head.len().saturating_sub(1);
@@ -82,9 +84,21 @@ impl Look {
     }
 }
 
+/// Returns a text that can't speak to a terminal: what others chose, a name or a message, may hold control characters.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_can_not_speak_to_the_terminal() {
+        let rows = [vec!["a\u{1b}[31m\nb".to_owned()]];
+        assert_eq!(Look::default().table(&["NAME"], rows), "NAME\na\u{fffd}[31m\u{fffd}b");
+    }
 
     #[test]
     fn numbers_stand_to_the_right_and_nothing_is_wrapped_in_a_pipe() {

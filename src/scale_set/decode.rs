@@ -13,6 +13,8 @@ use super::message::{JobEvent, JobKey, JobMessage, JobRunner, Message};
 use super::model::{AcquirableJob, RunnerGroup, ScaleSet, ScaleSetId, ServiceRunner};
 use crate::engine::{Label, RepositoryName, RunId, RunnerId, RunnerName, Statistics};
 
+/// More jobs than this no scale set can have: GitHub queues at most 500 a second and keeps a job for a day.
+const MOST_JOBS: u64 = 50_000_000;
 /// The kind of message that has jobs in it.
 const JOB_MESSAGES: &str = "RunnerScaleSetJobMessages";
 
@@ -116,10 +118,17 @@ impl Fields {
 
     fn statistics(&self) -> Option<Statistics> {
         let counts = self.object("statistics")?;
+        // The demand itself: without it, or with one that can't be, the others are no statistics, and 0 would be a lie.
+        // Null is how the service's own clients write 0.
+        let assigned = match counts.get("totalAssignedJobs") {
+            None if counts.has("totalAssignedJobs") => 0,
+            None => return None,
+            Some(count) => u64::try_from(integer(count)?).ok().filter(|count| *count <= MOST_JOBS)?,
+        };
         Some(Statistics {
             available: counts.number("totalAvailableJobs"),
             acquired: counts.number("totalAcquiredJobs"),
-            assigned: counts.number("totalAssignedJobs"),
+            assigned,
             running: counts.number("totalRunningJobs"),
             registered: counts.number("totalRegisteredRunners"),
             busy: counts.number("totalBusyRunners"),

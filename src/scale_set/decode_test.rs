@@ -102,9 +102,9 @@ fn a_message_may_be_statistics_only() {
 fn a_mark_another_case_and_texts_for_numbers_are_all_the_same() {
     let text = "\u{feff} {\"MESSAGEID\":\"7\",\"MessageType\":\"runnerscalesetjobmessages\",\
                 \"Body\":\"\u{feff}[{\\\"MessageType\\\":\\\"JobStarted\\\",\\\"JobID\\\":\\\"a\\\",\\\"RUNNERID\\\":41.0}]\",\
-                \"STATISTICS\":{\"TotalIdleRunners\":\"2\"}}";
+                \"STATISTICS\":{\"TotalIdleRunners\":\"2\",\"TOTALASSIGNEDJOBS\":\"1\"}}";
     let read = message(text.as_bytes()).unwrap();
-    assert_eq!((read.id, read.statistics.unwrap().idle), (7, 2));
+    assert_eq!((read.id, read.statistics.map(|counts| (counts.idle, counts.assigned))), (7, Some((2, 1))));
     let runner = JobRunner { id: Some(RunnerId(41)), name: None };
     assert_eq!(read.jobs[0].event, JobEvent::Started(runner));
 }
@@ -112,7 +112,7 @@ fn a_mark_another_case_and_texts_for_numbers_are_all_the_same() {
 #[test]
 fn unknown_kinds_are_kept() {
     let read = message(br#"{"messageId":8,"messageType":"Brand.New","body":"not JSON","statistics":{}}"#).unwrap();
-    assert_eq!((read.id, &*read.kind, read.statistics), (8, "Brand.New", Some(Statistics::default())));
+    assert_eq!((read.id, &*read.kind, read.statistics), (8, "Brand.New", None));
     assert_eq!((read.jobs.len(), read.unreadable), (0, 0));
     assert_eq!(one(&json!({ "messageType": "JobPaused", "jobId": "a" })).event, JobEvent::Unknown("JobPaused".into()));
     assert_eq!(one(&json!({})).event, JobEvent::Unknown(String::new()));
@@ -129,7 +129,7 @@ fn an_entry_that_can_not_be_read_does_not_lose_the_others() {
             format!(r#"{{"messageId":1,"messageType":"RunnerScaleSetJobMessages","body":{body},"statistics":{{}}}}"#);
         let read = message(text.as_bytes()).unwrap();
         assert_eq!((read.id, read.jobs.len(), read.unreadable), (1, 0, 1), "{body}");
-        assert!(read.statistics.is_some());
+        assert_eq!(read.statistics, None, "{body}");
     }
 }
 
@@ -170,8 +170,14 @@ fn a_scale_set_needs_an_id_and_nothing_else() {
     let read = |text: &str| scale_set(&object(text.as_bytes()).unwrap());
     let set = read(r#"{"ID":7,"labels":[{"type":"system","Name":"linux"},"x64",{"name":null},null]}"#).unwrap();
     assert_eq!((set.id.0, set.labels.len(), set.statistics, &*set.group.name), (7, 2, None, ""));
-    let set = read(r#"{"id":7,"runnerGroupId":1,"statistics":{"totalIdleRunners":-1}}"#).unwrap();
+    let set = read(r#"{"id":7,"runnerGroupId":1,"statistics":{"totalAssignedJobs":null,"totalIdleRunners":-1}}"#);
+    let set = set.unwrap();
     assert_eq!((&*set.group.name, set.statistics), ("Default", Some(Statistics::default())));
+    // Without the demand, or with one that can't be, the counts say nothing: 0 would be a lie.
+    for statistics in [r#"{"totalIdleRunners":1}"#, r#"{"totalAssignedJobs":-1}"#, r#"{"totalAssignedJobs":"many"}"#] {
+        let set = read(&format!(r#"{{"id":7,"statistics":{statistics}}}"#)).unwrap();
+        assert_eq!(set.statistics, None, "{statistics}");
+    }
     assert_eq!(read(r#"{"id":0}"#), None);
 }
 

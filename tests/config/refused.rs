@@ -156,5 +156,5 @@ fn a_value_cannot_speak_to_the_terminal() {
 fn two_pools_with_one_scale_set() -> String {
     let first = format!("{GOOD}runner_group = \"GPU\"\nscale_set = \"x\"\n");
     let second = GOOD.split_once("[[pool]]").unwrap().1.replace("linux-x64", "other");
-    format!("{first}\n[[pool]]{second}runner_group = \"gpu\"\nscale_set = \"x\"\n")
+    format!("{first}\n[[pool]]{second}runner_group = \"gpu\"\nscale_set = \"X\"\n")
 }

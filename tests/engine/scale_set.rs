@@ -182,3 +182,39 @@ fn a_plan_that_launches_on_an_unknown_demand_is_refused() {
     let violations = ghascale::engine::check(&blind, &pools, &good).unwrap_err();
     assert_eq!(violations, ["launch in pool `linux`, whose demand is not known"]);
 }
+
+#[test]
+fn a_runner_that_boots_under_another_id_is_on_its_way_and_no_second_is_launched() {
+    let renamed = ghascale::engine::Runner { id: ghascale::engine::RunnerId(7), ..runner("linux", 0) };
+    let world = snapshot().instance(instance("linux", 0).aged(60)).runner(renamed).scale_set("linux", 1, 0);
+    assert_eq!(numbers(&planned(&world, &linux())), (Some(1), 1, Some(1), 0));
+}
+
+#[test]
+fn runners_of_one_kind_are_no_supply_for_jobs_of_the_other() {
+    let of_rest = |slot: u32| {
+        let labelled = ghascale::engine::birth_label(ghascale::engine::build::noon(), 1);
+        let mut record = runner("linux", slot).online();
+        record.labels.push(labelled);
+        record
+    };
+    let idle = |record| snapshot().instance(instance("linux", 0).marked(Mark::SeenOnline, 9)).runner(record);
+    // Registered by REST: it gets none of the set's jobs, and a runner of the set gets none of REST's.
+    assert_eq!(planned(&idle(of_rest(0)).scale_set("linux", 1, 0), &linux()).pools[0].launch, 1);
+    assert_eq!(planned(&idle(runner("linux", 0).online()).job(job(1)), &linux()).pools[0].launch, 1);
+    assert_eq!(planned(&idle(of_rest(0)).job(job(1)), &linux()).pools[0].launch, 0);
+    assert_eq!(planned(&idle(runner("linux", 0).online()).scale_set("linux", 1, 0), &linux()).pools[0].launch, 0);
+    // Those at work by REST take nothing away from what waits at the set.
+    let working = snapshot()
+        .instance(instance("linux", 0).marked(Mark::SeenOnline, 9))
+        .runner(of_rest(0).busy())
+        .scale_set("linux", 1, 0);
+    assert_eq!(numbers(&planned(&working, &linux())), (Some(2), 1, Some(2), 1));
+}
+
+#[test]
+fn jobs_that_nobody_acquired_are_not_said_to_wait_for_room() {
+    let counts = Statistics { available: 2, ..Statistics::default() };
+    let plan = planned(&counted(snapshot().job(job(1)).job(job(2)), counts), &linux());
+    assert_eq!(plan.unschedulable.iter().map(|job| job.reason.code).collect::<Vec<_>>(), [ReasonCode::NotAssigned; 2]);
+}

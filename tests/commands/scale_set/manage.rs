@@ -111,13 +111,13 @@ async fn an_unknown_group_a_pool_without_a_set_and_an_unknown_pool_are_refused()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn update_moves_a_set_into_the_pools_group() {
+async fn a_set_of_that_name_in_another_group_is_left_alone() {
     let desk = listened(2).await;
     desk.sandbox.world().runner_group("gpu");
     desk.reconfigure(super::SET, &format!("{}runner_group = \"gpu\"\n", super::SET));
-    let ran = desk.run("scale-set update linux-x64 -o json").await;
-    assert_eq!((ran.code, &ran.json()["result"]), (0, &json!("updated")), "{ran:#?}");
-    assert_eq!(ran.json()["scale_sets"][0]["runner_group"]["name"], "gpu");
+    let ran = desk.run("scale-set update linux-x64").await;
+    assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{ran:#?}");
+    assert!(desk.calls(Service::Actions, "PATCH").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

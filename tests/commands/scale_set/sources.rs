@@ -231,7 +231,7 @@ async fn another_systems_runners_are_supply_and_stay() {
         idle: 2,
         ..Statistics::default()
     });
-    let ran = desk.run("apply --yes --pool linux-x64 -o json").await;
+    let ran = desk.run("apply --yes --pool linux-x64 --source scale-set -o json").await;
     // 4 assigned: one runs, two find an idle runner, one needs ours.
     assert_eq!((ran.code, &ran.json()["summary"]["done"]), (0, &json!(1)), "{ran:#?}");
     assert!(codes(&ran.json()).contains(&"others_runners"));
@@ -255,4 +255,52 @@ async fn no_secret_of_the_service_is_shown_at_any_log_level() {
     }
     // Every token of the service is a JWT.
     assert!(!said.contains("eyJ") && !said.contains("RemoteAuth "), "a token");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_count_that_is_stuck_too_high_does_not_launch_beyond_what_rest_lists() {
+    let desk = listened(9).await;
+    desk.sandbox.world().scale_set("linux-x64").statistics_too_high(15);
+    let ran = desk.run("plan --pool linux-x64 -o json").await;
+    assert_eq!((ran.code, &ran.json()["pools"][0]["launch"]), (0, &json!(0)), "{ran:#?}");
+    assert!(codes(&ran.json()).contains(&"sources_differ"));
+    desk.jobs(1, X64);
+    assert_eq!(desk.run("plan --pool linux-x64 -o json").await.json()["pools"][0]["launch"], 1);
+    // Who wants the scale set alone gets it.
+    let alone = desk.run("plan --pool linux-x64 --source scale-set -o json").await;
+    assert_eq!(alone.json()["pools"][0]["launch"], 8, "{alone:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flag_beats_the_file_to_auto_too() {
+    let desk = listened(9).await;
+    desk.reconfigure(super::SET, &format!("{}source = \"rest\"\n", super::SET));
+    assert_eq!(status(&desk, "").await.1["pools"][0]["source"], "rest");
+    assert_eq!(status(&desk, "--source auto").await.1["pools"][0]["source"], "scale-set");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn running_jobs_of_the_pool_beside_an_empty_set_are_no_zero() {
+    // Nobody listens; REST stood in, and its runners work.
+    let desk = desk().await;
+    desk.sandbox.world().scale_set("linux-x64").labels(X64);
+    desk.sandbox.world().settings.boot = Duration::from_secs(30);
+    desk.jobs(2, X64);
+    assert_eq!(desk.run("apply --yes --pool linux-x64").await.code, 0);
+    desk.sandbox.advance(Duration::from_mins(2));
+    let (_, report) = status(&desk, "").await;
+    assert_eq!((&report["pools"][0]["source"], &report["pools"][0]["in_progress"]), (&json!("rest"), &json!(2)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statistics_that_say_nothing_are_unknown_and_no_zero() {
+    for statistics in [json!({}), json!({ "totalAssignedJobs": -3 }), json!({ "totalAssignedJobs": 1e30 })] {
+        let desk = listened(9).await;
+        desk.jobs(2, X64);
+        let set = json!({ "id": 1, "name": "linux-x64", "runnerGroupId": 1, "labels": [], "statistics": statistics });
+        let fault = Fault::actions("GET /_apis/runtime/runnerscalesets/1").status(200).body(&set.to_string());
+        desk.sandbox.fault(fault.times(9));
+        let (code, report) = status(&desk, "--source scale-set").await;
+        assert_eq!((code, &report["pools"][0]["queued"]), (3, &json!(null)), "{statistics} {report:#}");
+    }
 }
