@@ -287,8 +287,8 @@ impl<'a> View<'a> {
             let (running, idle) = pool.runners_of_others();
             if running + idle > 0 {
                 let said = format!(
-                    "its scale set has {} runners online that are not ours: another system listens there too; they \
-                     are counted as supply and never touched",
+                    "its scale set has {} runners online that are not ours: another system listens there too; what \
+                     they have or will take is left to them, and they are never touched",
                     running + idle
                 );
                 warnings.push(Warning::new(WarningCode::OthersRunners, pool.pool.name.as_str(), said));
