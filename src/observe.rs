@@ -172,7 +172,9 @@ impl<'a> Rest<'a> {
     fn bounded(&self, found: &Found) -> Statistics {
         let Demand { jobs, ghost_jobs, kind, .. } = &self.snapshot.demand;
         let counts = found.statistics;
-        if *kind != CountKind::Exact {
+        // `Exact` speaks of what was looked at: jobs of excluded repositories and of unresolved runs are in no list.
+        let is_excluded = self.snapshot.demand.skipped.iter().any(|skipped| skipped.reason == "excluded");
+        if *kind != CountKind::Exact || is_excluded || !self.snapshot.demand.unresolved.is_empty() {
             return counts;
         }
         let could_wait = |job: &&Job| job.state != JobState::InProgress && covers(&found.scale_set.labels, job);
