@@ -7,18 +7,20 @@ mod scale_sets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::StreamExt as _;
+use futures::stream;
 use jiff::Timestamp;
 
-use self::scale_sets::Wish;
 pub(crate) use self::scale_sets::counted;
+use self::scale_sets::{AT_ONCE, Wish};
 pub use self::scale_sets::{Found, Missing, read_scale_sets};
 use crate::ages::{age, short};
 use crate::cli::SourceChoice;
-use crate::comparison::{Books, IN_FLIGHT, Side, Verdict, compare, covers, signed, verdict};
+use crate::comparison::{Books, IN_FLIGHT, Side, Verdict, compare, signed, verdict};
 use crate::config::{Config, Pool};
 use crate::ec2::Fleet;
 use crate::engine::{
-    Connection, CountKind, Demand, Instance, Job, JobId, JobState, Listing, PoolName, Runner, RunnerId, SUPPLY_LASTS,
+    Connection, CountKind, Demand, Instance, Job, JobId, Listing, PoolName, Runner, RunnerId, RunnerName, SUPPLY_LASTS,
     ScaleSetDemand, Snapshot, Statistics, View,
 };
 use crate::github::{self, Client, Coverage, ErrorKind, Progress, Scanned};
@@ -77,7 +79,7 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
         warnings.push(Warning::new(WarningCode::InstancesFailed, "instances", said));
     }
     if let Some(runners) = &mut runners {
-        warnings.extend(date_records(sources, &mut runners.items, now));
+        warnings.extend(date_records(sources, &mut runners.items, instances.as_ref(), now).await);
     }
     let wishes = sources.config.pools.iter().map(|pool| (pool, Wish::of(pool, sources.choice)));
     let asked: Vec<(&Pool, Wish)> = wishes.filter(|(_, wish)| *wish != Wish::Rest).collect();
@@ -100,35 +102,36 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
         runners: runners.unwrap_or_else(|| Listing::partial(Vec::new())),
         demand: scanned.demand,
         scale_sets: BTreeMap::new(),
+        unheard: BTreeSet::new(),
     };
     let mut scale_sets = BTreeMap::new();
-    let mut demands = BTreeMap::new();
+    let (mut demands, mut unheard) = (BTreeMap::new(), BTreeSet::new());
     {
         let rest = Rest::of(config, &snapshot);
         for (pool, wish) in asked {
             let name = &pool.policy.name;
             let Some(found) = found.get(name) else { continue };
-            match choose(wish, found, rest.is_unheard(name, found)) {
+            let is_unheard = rest.is_unheard(name, found);
+            match choose(wish, found, is_unheard) {
                 Ok(demand) => {
-                    let demand = match (wish, found) {
-                        (Wish::Either, Ok(found)) => ScaleSetDemand::Counted(rest.bounded(found)),
-                        _ => demand,
-                    };
                     demands.insert(name.clone(), demand);
                     scale_sets.extend(found.as_ref().ok().map(|found| (name.clone(), found.scale_set.id)));
                     warnings.extend(match found {
-                        Ok(found) => rest.difference(name, found),
+                        Ok(found) => rest.difference(name, found).or_else(|| contradiction(name, &found.statistics)),
                         Err(why) => Some(Warning::new(WarningCode::ScaleSetFailed, name.as_str(), why.as_str())),
                     });
                 }
                 Err(why) => {
+                    if is_unheard {
+                        unheard.insert(name.clone());
+                    }
                     let said = format!("{why}: its demand is read from the REST API");
                     warnings.push(Warning::new(WarningCode::SourceFallback, name.as_str(), said));
                 }
             }
         }
     }
-    snapshot.scale_sets = demands;
+    (snapshot.scale_sets, snapshot.unheard) = (demands, unheard);
     Ok(Observation { snapshot, known, scale_sets, warnings, coverage: scanned.coverage })
 }
 
@@ -158,28 +161,15 @@ impl<'a> Rest<'a> {
     }
 
     /// Returns whether a scale set has been given no job at all while jobs of its pool have been there, queued or in
-    /// progress, for longer than any is on its way. Where GitHub assigns jobs directly, a set has none unless somebody listens; and in incidents it says 0
-    /// beside assigned jobs (actions-runner-controller#3420). Either way its 0 is not demand.
+    /// progress, for longer than any is on its way.
+    ///
+    /// Where GitHub assigns jobs directly, a set has none unless somebody listens; and in incidents it says 0 beside
+    /// assigned jobs (actions-runner-controller#3420). Either way its 0 is not demand.
     fn is_unheard(&self, pool: &PoolName, found: &Result<Found, Missing>) -> bool {
         let is_old = |job: &Job| job.queued_at.is_some_and(|at| age(self.snapshot.now, at) >= IN_FLIGHT);
         let mut mine = self.snapshot.demand.jobs.iter().filter(|job| self.pool_of.get(&job.id) == Some(pool));
         let is_empty = |found: &Found| found.statistics.assigned == 0 && found.statistics.acquired == 0;
         found.as_ref().is_ok_and(is_empty) && mine.any(is_old)
-    }
-
-    /// Bounds the jobs that wait by a scale set's count by those that REST lists, where it lists all: after incidents
-    /// the count can be stuck too high for ever (actions-runner-controller#4397), and runners would be launched for ever.
-    fn bounded(&self, found: &Found) -> Statistics {
-        let Demand { jobs, ghost_jobs, kind, .. } = &self.snapshot.demand;
-        let counts = found.statistics;
-        // `Exact` speaks of what was looked at: jobs of excluded repositories and of unresolved runs are in no list.
-        let is_excluded = self.snapshot.demand.skipped.iter().any(|skipped| skipped.reason == "excluded");
-        if *kind != CountKind::Exact || is_excluded || !self.snapshot.demand.unresolved.is_empty() {
-            return counts;
-        }
-        let could_wait = |job: &&Job| job.state != JobState::InProgress && covers(&found.scale_set.labels, job);
-        let listed = jobs.iter().chain(ghost_jobs).filter(could_wait).count() as u64;
-        Statistics { assigned: counts.running.saturating_add(counts.waiting().min(listed)), ..counts }
     }
 
     /// Returns a warning where the two counts differ beyond what running time explains.
@@ -207,6 +197,16 @@ impl<'a> Rest<'a> {
     }
 }
 
+/// Returns a warning where a set's counts can't all be true: then the lower one of jobs at work is believed.
+pub(crate) fn contradiction(pool: &PoolName, counts: &Statistics) -> Option<Warning> {
+    let Statistics { running, registered, .. } = *counts;
+    (running > registered).then(|| {
+        let said =
+            format!("its scale set counts {running} running jobs and {registered} runners: its counts are stuck");
+        Warning::new(WarningCode::SourcesDiffer, pool.as_str(), said)
+    })
+}
+
 /// Returns a scan without jobs where they could not be read, but a scale set tells a pool's demand all the same.
 fn without_jobs(
     error: github::Error,
@@ -225,35 +225,67 @@ fn without_jobs(
     Ok(Scanned { demand, warnings, coverage: Coverage::default() })
 }
 
-/// Gives an age to records that carry none: those of the pools whose runners a scale set registers, from the moment
-/// when this host first saw them.
-fn date_records(sources: Sources<'_>, records: &mut [Runner], now: Timestamp) -> Option<Warning> {
+/// Gives an age to records that carry none: those that the Actions Service made. It says itself when that was, if it
+/// keeps to what garm reads of it (`createdOn`); else they are as old as this host's first sighting of them.
+///
+/// Asked for are only those that this host has not seen before, and of which no instance shows how old they are.
+async fn date_records(
+    sources: Sources<'_>,
+    records: &mut [Runner],
+    instances: Option<&Listing<Instance>>,
+    now: Timestamp,
+) -> Option<Warning> {
     let policy = sources.config.policy();
     let pools: Vec<&PoolName> = policy.pools.iter().filter(|pool| pool.has_scale_set).map(|pool| &pool.name).collect();
-    let is_undated = |runner: &Runner| {
-        runner.born.is_none()
-            && runner.connection == Connection::Offline
-            && pools.iter().any(|pool| runner.name.slot_in(&policy.fleet, pool).is_some())
-    };
+    let instances = instances.map_or(&[][..], |listing| &listing.items);
+    let has_instance = |id: RunnerId| instances.iter().any(|instance| instance.runner_id == Some(id));
+    let mut undated: Vec<&mut Runner> = records
+        .iter_mut()
+        .filter(|runner| {
+            runner.born.is_none()
+                && runner.connection == Connection::Offline
+                && !has_instance(runner.id)
+                && pools.iter().any(|pool| runner.name.slot_in(&policy.fleet, pool).is_some())
+        })
+        .collect();
     if sources.config.ec2.is_none() || pools.is_empty() {
         return None;
     }
-    let undated: BTreeSet<RunnerId> = records.iter().filter(|one| is_undated(one)).map(|one| one.id).collect();
-    match sources.state.first_seen(policy.fleet.as_str(), &undated, now) {
-        Ok(seen) => {
-            for runner in records.iter_mut().filter(|runner| undated.contains(&runner.id)) {
-                runner.born = seen.get(&runner.id).copied();
-            }
-            None
-        }
-        Err(error) => {
-            let said = format!(
-                "when runners of scale sets were first seen could not be kept, so registrations that were left over \
-                 hold their slots: {error}"
-            );
-            Some(Warning { code: WarningCode::StateUnwritable, message: said, subject: None })
-        }
+    let known = sources.state.sightings(policy.fleet.as_str());
+    let mut seen: BTreeMap<RunnerId, Timestamp> = known.clone().unwrap_or_default();
+    let unseen: Vec<(RunnerId, &RunnerName)> = undated
+        .iter()
+        .filter(|runner| !seen.contains_key(&runner.id))
+        .map(|runner| (runner.id, &runner.name))
+        .collect();
+    let made: Vec<(RunnerId, Option<Timestamp>)> = stream::iter(unseen)
+        .map(async |(id, name)| {
+            let found = sources.service.runner_named(name).await;
+            (id, found.ok().flatten().and_then(|runner| runner.created_at))
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    let ageless = made.iter().filter(|(_, at)| at.is_none()).count();
+    seen.extend(made.into_iter().map(|(id, at)| (id, at.unwrap_or(now))));
+    for runner in &mut undated {
+        runner.born = seen.get(&runner.id).map(|at| (*at).min(now));
     }
+    let seen = undated.iter().filter_map(|runner| Some((runner.id, runner.born?))).collect();
+    if let Err(error) = sources.state.remember_sightings(policy.fleet.as_str(), &seen, now) {
+        let said = format!(
+            "when runners of scale sets were first seen could not be kept, so registrations that were left over hold \
+             their slots: {error}"
+        );
+        return Some(Warning { code: WarningCode::StateUnwritable, message: said, subject: None });
+    }
+    (ageless > 0 && known.is_none()).then(|| {
+        let said = format!(
+            "{ageless} registrations of scale sets have no known age, and this host remembers none: they count as on \
+             their way from now on, and are judged by a run that finds this host's state directory kept"
+        );
+        Warning { code: WarningCode::Degraded, message: said, subject: None }
+    })
 }
 
 async fn instances(fleet: Option<&Fleet>, warnings: &mut Vec<Warning>) -> Option<Listing<Instance>> {

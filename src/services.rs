@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use crate::engine::{InstanceId, Label, Mark, Offering, PoolName, Runner, RunnerId, RunnerName, Slot};
+use crate::engine::{InstanceId, Label, Mark, Offering, PoolName, Runner, RunnerId, RunnerName, Slot, Source};
 use crate::scale_set::ScaleSetId;
 use crate::{ec2, github};
 
@@ -67,6 +67,17 @@ pub enum Place {
     },
     /// In a scale set, whose group and labels it has: it gets only jobs that were assigned to the set.
     ScaleSet(ScaleSetId),
+}
+
+impl Place {
+    /// Returns which book's jobs a runner gets that is registered here.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        match self {
+            Self::Group { .. } => Source::Rest,
+            Self::ScaleSet(_) => Source::ScaleSet,
+        }
+    }
 }
 
 /// What GitHub answered to a registration.

@@ -18,6 +18,8 @@ use crate::report::ActionResult;
 
 /// How long a lack of capacity is remembered: as long as Karpenter does.
 const CAPACITY_FORGOTTEN: Duration = Duration::from_mins(3);
+/// How long a record's first sighting is kept after the record is gone.
+const SIGHTINGS_FORGOTTEN: Duration = Duration::from_hours(24);
 
 /// The state directory of one host, `$XDG_STATE_HOME/ghascale`.
 #[derive(Clone, Debug)]
@@ -74,31 +76,37 @@ impl StateDirectory {
         Ok(AuditLog { file, plan_id: plan_id.to_owned() })
     }
 
-    /// Returns when this host first saw each of the given records, and remembers those that are new and no others.
-    ///
-    /// A record that the Actions Service made carries no age of its own. Losing the file only makes records younger,
-    /// and so delays their end.
+    /// Returns when this host first saw records that carry no age of their own, or `None` where it has kept nothing of the
+    /// kind yet; a file that can't be read is none.
+    #[must_use]
+    pub fn sightings(&self, fleet: &str) -> Option<BTreeMap<RunnerId, Timestamp>> {
+        let text = std::fs::read(self.path.join(format!("{fleet}.sightings.json"))).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// Remembers when records were first seen. Those that were not seen now may be another configuration's of the fleet,
+    /// or on a page that was lost: they are kept for a day.
     ///
     /// # Errors
-    /// The directory or the file can't be written; a file that can't be read is begun anew.
-    pub fn first_seen(
+    /// The directory or the file can't be written.
+    pub fn remember_sightings(
         &self,
         fleet: &str,
-        records: &BTreeSet<RunnerId>,
+        seen: &BTreeMap<RunnerId, Timestamp>,
         now: Timestamp,
-    ) -> io::Result<BTreeMap<RunnerId, Timestamp>> {
-        let path = self.path.join(format!("{fleet}.sightings.json"));
-        let known: BTreeMap<RunnerId, Timestamp> =
-            std::fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
-        let seen: BTreeMap<RunnerId, Timestamp> =
-            records.iter().map(|id| (*id, known.get(id).map_or(now, |at| *at.min(&now)))).collect();
-        if seen != known {
-            let beside = self.path.join(format!("{fleet}.sightings.{}.tmp", std::process::id()));
-            let mut file = self.open(&beside, OpenOptions::new().write(true).create(true).truncate(true))?;
-            file.write_all(&serde_json::to_vec(&seen)?)?;
-            std::fs::rename(&beside, &path)?;
+    ) -> io::Result<()> {
+        let known = self.sightings(fleet);
+        let mut kept = known.clone().unwrap_or_default();
+        kept.retain(|_, at| *at <= now && age(now, *at) < SIGHTINGS_FORGOTTEN);
+        kept.extend(seen);
+        if known.as_ref() == Some(&kept) {
+            return Ok(());
         }
-        Ok(seen)
+        let path = self.path.join(format!("{fleet}.sightings.json"));
+        let beside = self.path.join(format!("{fleet}.sightings.{}.tmp", std::process::id()));
+        let mut file = self.open(&beside, OpenOptions::new().write(true).create(true).truncate(true))?;
+        file.write_all(&serde_json::to_vec(&kept)?)?;
+        std::fs::rename(&beside, &path)
     }
 
     /// Returns the offerings that had no capacity within the last three minutes.
@@ -230,26 +238,26 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_as_old_as_its_first_sighting() {
+    fn sightings_are_kept_and_those_of_another_configuration_with_them() {
         let home = tempfile::tempdir().unwrap();
         let state = StateDirectory::new(home.path().join("state"));
         let at = |second: i64| Timestamp::from_second(second).unwrap();
-        let seen = |ids: &[u64], now: i64| {
-            let ids = ids.iter().copied().map(RunnerId).collect();
-            let seen = state.first_seen("acme", &ids, at(now)).unwrap();
-            seen.into_iter().map(|(id, at)| (id.0, at.as_second())).collect::<Vec<_>>()
+        let see = |ids: &[(u64, i64)], now: i64| {
+            let seen = ids.iter().map(|(id, second)| (RunnerId(*id), at(*second))).collect();
+            state.remember_sightings("acme", &seen, at(now)).unwrap();
+            let kept = state.sightings("acme").unwrap_or_default();
+            kept.into_iter().map(|(id, at)| (id.0, at.as_second())).collect::<Vec<_>>()
         };
-        assert_eq!(seen(&[1], 100), [(1, 100)]);
-        assert_eq!(seen(&[1, 2], 200), [(1, 100), (2, 200)]);
-        // One that is gone is forgotten, and another fleet's are its own.
-        assert_eq!(seen(&[2], 300), [(2, 200)]);
-        assert_eq!(seen(&[1, 2], 400), [(1, 400), (2, 200)]);
-        assert_eq!(state.first_seen("other", &BTreeSet::from([RunnerId(2)]), at(500)).unwrap()[&RunnerId(2)], at(500));
-        // A clock that was ahead makes nothing younger than now.
-        assert_eq!(seen(&[1, 2], 150), [(1, 150), (2, 150)]);
-        // A damaged file only makes records younger.
+        assert_eq!(state.sightings("acme"), None);
+        assert_eq!(see(&[(1, 100)], 100), [(1, 100)]);
+        assert_eq!(see(&[(2, 200)], 200), [(1, 100), (2, 200)], "1 was not seen by this configuration");
+        assert_eq!(state.sightings("other"), None, "another fleet's are its own");
+        let day = 24 * 3600;
+        assert_eq!(see(&[(2, 200)], 100 + day), [(2, 200)], "1 has been gone for a day");
+        assert_eq!(see(&[], 150), [], "a clock that was set back proves nothing");
         std::fs::write(home.path().join("state/acme.sightings.json"), "{\"1\":").unwrap();
-        assert_eq!(seen(&[1], 600), [(1, 600)]);
+        assert_eq!(state.sightings("acme"), None, "a torn file is no knowledge");
+        assert_eq!(see(&[(1, 600)], 600), [(1, 600)]);
         let kept = std::fs::metadata(home.path().join("state/acme.sightings.json")).unwrap();
         assert_eq!(std::os::unix::fs::PermissionsExt::mode(&kept.permissions()) & 0o777, 0o600);
     }
@@ -262,6 +270,7 @@ mod tests {
         let state = StateDirectory::new(file.join("below"));
         assert!(matches!(state.lock("acme"), Err(LockError::Unwritable(..))));
         assert!(state.audit("x").is_err());
-        assert!(state.first_seen("acme", &BTreeSet::from([RunnerId(1)]), Timestamp::now()).is_err());
+        let seen = BTreeMap::from([(RunnerId(1), Timestamp::now())]);
+        assert!(state.remember_sightings("acme", &seen, Timestamp::now()).is_err());
     }
 }

@@ -229,7 +229,14 @@ proptest! {
             _ => world.demand.kind = CountKind::AtLeast,
         }
         let plan = plan(&world, &policy);
-        let harmless = |step: &Step| matches!(step, Step::Mark { .. } | Step::Launch { .. });
+        let is_gone = |id: &InstanceId| {
+            world.instances.items.iter().any(|one| one.id == *id && one.state == InstanceState::Terminated)
+        };
+        let harmless = |step: &Step| match step {
+            Step::Mark { .. } | Step::Launch { .. } => true,
+            Step::Deregister { instance_id, .. } => instance_id.as_ref().is_some_and(is_gone),
+            Step::Terminate { .. } => false,
+        };
         prop_assert!(plan.actions.iter().all(|action| harmless(&action.step)));
     }
 

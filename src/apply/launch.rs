@@ -51,13 +51,16 @@ enum GaveUp {
 impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
     /// Carries out one launch.
     pub(super) async fn launch(&self, action: &Action, lessons: &RefCell<Lessons>) -> Outcome {
-        let Step::Launch { offerings } = &action.step else { return self.failed(action, "no launch") };
+        let Step::Launch { offerings, source } = &action.step else { return self.failed(action, "no launch") };
         let (Some(name), Some(slot)) = (&action.runner, action.slot) else {
             return self.failed(action, "a launch needs a name and a slot");
         };
         let Some(settings) = self.pools.get(&action.pool) else {
             return self.failed(action, format!("pool `{}` has no launch settings", action.pool));
         };
+        if settings.place.source() != *source {
+            return self.failed(action, "it would be registered where its jobs are not");
+        }
         if let Some(why) = lessons.borrow().against(action) {
             return self.skipped(action, why);
         }
@@ -336,7 +339,7 @@ impl Lessons {
     /// Returns why a launch needn't be tried.
     fn against(&self, action: &Action) -> Option<String> {
         let knows_all = || match &action.step {
-            Step::Launch { offerings } => offerings.iter().all(|offering| self.exhausted.contains(offering)),
+            Step::Launch { offerings, .. } => offerings.iter().all(|offering| self.exhausted.contains(offering)),
             Step::Deregister { .. } | Step::Terminate { .. } | Step::Mark { .. } => false,
         };
         let no_capacity = || knows_all().then(|| not_tried("no offering has capacity"));

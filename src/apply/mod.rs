@@ -93,7 +93,7 @@ pub struct Executor<'a, R, I, C> {
 /// Moves offerings that are known to have no capacity behind those that are not: they are tried last.
 pub fn put_last(plan: &mut Plan, without_capacity: &BTreeSet<Offering>) {
     for action in &mut plan.actions {
-        if let Step::Launch { offerings } = &mut action.step {
+        if let Step::Launch { offerings, .. } = &mut action.step {
             offerings.sort_by_key(|offering| without_capacity.contains(offering));
         }
     }

@@ -16,7 +16,7 @@ use crate::config::{Needs, Pool};
 use crate::engine::{Demand, FleetName, Job, JobId, JobState, Policy, PoolName, View};
 use crate::exit;
 use crate::github::{RunnerGroup, runner_groups};
-use crate::observe::{Found, Missing, Observation, counted, read_scale_sets};
+use crate::observe::{Found, Missing, Observation, contradiction, counted, read_scale_sets};
 use crate::report::{CompareReport, PoolComparison, RestCounts, ScaleSetCounts};
 use crate::scale_set::{ScaleSet, ScaleSetId};
 use crate::ui::Ui;
@@ -164,6 +164,7 @@ impl Comparer<'_> {
                 pools.push(one_sided(pool, Some(counts), None));
                 continue;
             };
+            warnings.extend(contradiction(&pool, &found.statistics));
             let id = found.scale_set.id;
             let other_sets: Vec<OtherScaleSet> =
                 others.iter().filter(|(other, _)| **other != id).map(|(_, other)| other.clone()).collect();

@@ -186,11 +186,17 @@ fn consequences(set: &ScaleSet) -> String {
     )
 }
 
-/// Finds a scale set by its name, or by `GROUP/NAME`.
+/// Finds a scale set by its name, or by `GROUP/NAME`; as GitHub compares them, without case. What is written exactly as
+/// the set's own name is that set, even if it looks like another's group and name.
 async fn named_set(service: &Client, name: &str) -> Result<ScaleSet, Failure> {
     let all = service.list(None).await?;
-    let is_it = |set: &&ScaleSet| set.name == name || format!("{}/{}", set.group.name, set.name) == name;
-    let found: Vec<&ScaleSet> = all.iter().filter(is_it).collect();
+    let wanted = name.to_lowercase();
+    let of_name = |set: &&ScaleSet| set.name.to_lowercase() == wanted;
+    let of_both = |set: &&ScaleSet| format!("{}/{}", set.group.name, set.name).to_lowercase() == wanted;
+    let mut found: Vec<&ScaleSet> = all.iter().filter(of_name).collect();
+    if found.is_empty() {
+        found = all.iter().filter(of_both).collect();
+    }
     match found[..] {
         [one] => Ok(one.clone()),
         [] => {

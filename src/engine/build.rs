@@ -1,6 +1,6 @@
 //! Builders with good defaults, so that a test shows only what matters to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -224,6 +224,7 @@ pub fn snapshot() -> Snapshot {
         runners: Listing::whole(Vec::new()),
         demand: Demand::none(),
         scale_sets: BTreeMap::new(),
+        unheard: BTreeSet::new(),
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fleet::{Connection, Instance, InstanceState, Runner};
-use super::job::CountKind;
+use super::job::{CountKind, Source};
 use super::names::{InstanceId, PoolName, RunnerId, RunnerName, Slot};
 use super::plan::{Action, Plan, Step};
 use super::policy::{DRAIN_GRACE, LOST_GRACE, Policy};
@@ -37,10 +37,16 @@ impl Checker<'_> {
             return Err("there is an action, though the supply was not read whole".into());
         }
         match &action.step {
-            Step::Launch { offerings } => self.launch(action, offerings.is_empty()),
+            Step::Launch { offerings, source } => self.launch(action, offerings.is_empty(), *source),
             Step::Mark { instance_id, .. } => self.our_instance(instance_id, &action.pool).map(drop),
             Step::Deregister { runner_id, instance_id } => {
-                self.jobs_are_known()?;
+                let is_gone = |id: &InstanceId| {
+                    let mut seen = self.snapshot.instances.items.iter();
+                    seen.any(|one| one.id == *id && one.state == InstanceState::Terminated)
+                };
+                if !instance_id.as_ref().is_some_and(is_gone) {
+                    self.jobs_are_known()?;
+                }
                 self.deregister(*runner_id, instance_id.as_ref(), &action.pool)
             }
             Step::Terminate { instance_id, record } => {
@@ -50,11 +56,14 @@ impl Checker<'_> {
         }
     }
 
-    fn launch(&self, action: &Action, nothing_to_buy: bool) -> Result<(), String> {
+    fn launch(&self, action: &Action, nothing_to_buy: bool, source: Source) -> Result<(), String> {
         let pool = self.policy.pools.iter().find(|pool| pool.name == action.pool);
         let pool = pool.ok_or_else(|| format!("launch in pool `{}`, which is not ours", action.pool))?;
         if self.snapshot.scale_sets.get(&pool.name) == Some(&ScaleSetDemand::Unknown) {
             return Err(format!("launch in pool `{}`, whose demand is not known", pool.name));
+        }
+        if source != self.snapshot.source(&pool.name) {
+            return Err(format!("launch in pool `{}`, registered where its jobs are not", pool.name));
         }
         let slot = action.slot.ok_or("launch without a slot")?;
         let name = RunnerName::of(&self.policy.fleet, &pool.name, slot);

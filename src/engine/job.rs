@@ -114,10 +114,16 @@ pub struct Statistics {
 }
 
 impl Statistics {
+    /// Returns how many jobs have a runner: no more than there are runners, whatever the count of running jobs says.
+    #[must_use]
+    pub fn at_work(&self) -> u64 {
+        self.running.min(self.registered)
+    }
+
     /// Returns how many jobs are assigned to the set and have no runner yet.
     #[must_use]
     pub fn waiting(&self) -> u64 {
-        self.assigned.saturating_sub(self.running)
+        self.assigned.saturating_sub(self.at_work())
     }
 
     /// Returns how many jobs the set knows of that have no runner yet, those that nobody has acquired among them.

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::fleet::{Mark, Offering};
+use super::job::Source;
 use super::names::{InstanceId, JobId, Label, PoolName, RunnerId, RunnerName, Slot};
 
 /// What to do, and why. The executor has no choice left to make but the offering.
@@ -62,6 +63,9 @@ pub enum Step {
     Launch {
         /// What may be bought, best first; never empty.
         offerings: Vec<Offering>,
+        /// Which book the jobs are in that it is for, and so where it is registered: a runner of a scale set gets the
+        /// set's jobs only, and another gets none of them.
+        source: Source,
     },
     /// Delete a runner's record on GitHub.
     Deregister {
@@ -172,6 +176,8 @@ pub enum ReasonCode {
     Confirming,
     /// Held: launches, all but one, since the pool's latest instances never came online.
     BootsFail,
+    /// Held: launches for jobs that a scale set counts and that are in no list of the REST API's, all but one.
+    Unlisted,
     /// Unschedulable: no pool has all of the job's labels.
     NoPool,
     /// Unschedulable now: the pools that could take it are full.

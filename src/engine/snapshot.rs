@@ -1,6 +1,6 @@
 //! One observation of the whole world, the engine's only input beside the policy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -47,6 +47,9 @@ pub struct Snapshot {
     pub demand: Demand,
     /// How the demand of a pool is known, where it isn't by those jobs.
     pub scale_sets: BTreeMap<PoolName, ScaleSetDemand>,
+    /// Pools whose scale set answers, and has been given no job beside jobs of theirs: their demand is by the REST API's
+    /// jobs, and the set's runners get none of them.
+    pub unheard: BTreeSet<PoolName>,
 }
 
 /// The demand of a pool that is read from its scale set.

@@ -33,6 +33,8 @@ pub struct PoolView<'a> {
     pub lent: Vec<Slot>,
     /// How its demand is known, where it is read from its scale set.
     pub scale_set: Option<ScaleSetDemand>,
+    /// Its scale set answers, and its jobs are not given to it.
+    pub is_unheard: bool,
 }
 
 /// A pool's runners, counted.
@@ -42,6 +44,9 @@ pub struct Supply {
     pub busy: u32,
     /// Connected and waiting for a job.
     pub idle: u32,
+    /// Connected and waiting too, but registered in the other of GitHub's two books: no job that is counted now can go
+    /// there, and one that comes later may.
+    pub apart: u32,
     /// On their way.
     pub starting: u32,
     /// All that hold a slot, whatever they do: what `max` bounds.
@@ -51,7 +56,8 @@ pub struct Supply {
 impl<'a> PoolView<'a> {
     fn new(pool: &'a Pool, snapshot: &Snapshot) -> Self {
         let scale_set = snapshot.scale_sets.get(&pool.name).copied();
-        Self { pool, units: Vec::new(), lent: Vec::new(), scale_set }
+        let is_unheard = snapshot.unheard.contains(&pool.name);
+        Self { pool, units: Vec::new(), lent: Vec::new(), scale_set, is_unheard }
     }
 
     /// Counts what is there.
@@ -61,20 +67,16 @@ impl<'a> PoolView<'a> {
         let mut supply = Supply { held: lent, ..Supply::default() };
         for unit in &self.units {
             supply.held += u32::from(unit.holds_slot());
+            let serves = self.serves(unit);
             match unit.state {
                 State::Busy => supply.busy += 1,
-                // It holds its slot, and gets none of the jobs that are counted.
-                _ if !self.serves(unit) => {}
-                State::Idle | State::Expired => supply.idle += 1,
-                State::Launching | State::Booting => supply.starting += 1,
                 // Connected under our name: GitHub gives it jobs of this pool, wherever its instance is.
-                State::Foreign if unit.is_online() => {
-                    if unit.works() {
-                        supply.busy += 1;
-                    } else {
-                        supply.idle += 1;
-                    }
-                }
+                State::Foreign if unit.is_online() && unit.works() => supply.busy += 1,
+                State::Idle | State::Expired if serves => supply.idle += 1,
+                State::Foreign if unit.is_online() && serves => supply.idle += 1,
+                State::Idle | State::Expired => supply.apart += 1,
+                State::Foreign if unit.is_online() => supply.apart += 1,
+                State::Launching | State::Booting => supply.starting += u32::from(serves),
                 State::Foreign
                 | State::OrphanRunner
                 | State::BootFailed
@@ -89,13 +91,16 @@ impl<'a> PoolView<'a> {
         supply
     }
 
-    /// Returns whether a runner can get the jobs that its pool's source counts: those of a scale set go to the set's own
+    /// Returns whether a runner may get the jobs that its pool's source counts: those of a scale set go to the set's own
     /// runners only, and those have no label of birth.
+    ///
+    /// Where a set is silent, the REST API's jobs may be the set's: then its runners are not launched for again. Where it
+    /// answers that it has none, only those on their way may still get one, if that answer is wrong.
     fn serves(&self, unit: &Unit<'_>) -> bool {
         let Some(runner) = unit.runner().filter(|_| self.pool.has_scale_set) else { return true };
         let is_of_the_set = born(&runner.labels).is_none();
         match self.scale_set {
-            None => !is_of_the_set,
+            None => !self.is_unheard || !is_of_the_set || !unit.is_online(),
             Some(ScaleSetDemand::Counted(_)) => is_of_the_set,
             Some(ScaleSetDemand::Unknown) => true,
         }
@@ -129,9 +134,9 @@ impl<'a> PoolView<'a> {
     pub fn runners_of_others(&self) -> (u64, u64) {
         let Some(ScaleSetDemand::Counted(counts)) = self.scale_set else { return (0, 0) };
         let Supply { busy, idle, starting, .. } = self.supply();
-        let online = counts.busy.max(counts.running).saturating_add(counts.idle);
+        let online = counts.busy.max(counts.at_work()).saturating_add(counts.idle);
         let others = online.saturating_sub(u64::from(busy) + u64::from(idle));
-        let running = counts.running.saturating_sub(busy.into()).min(others);
+        let running = counts.at_work().saturating_sub(busy.into()).min(others);
         let idle = counts.idle.saturating_sub(u64::from(idle) + u64::from(starting)).min(others - running);
         (running, idle)
     }

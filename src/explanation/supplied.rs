@@ -170,7 +170,7 @@ impl<'a> Place<'a> {
     /// Returns a launch of this pool, and what it would buy first.
     fn launched<'p>(&self, action: &'p Action) -> Option<(&'p Action, String)> {
         match &action.step {
-            Step::Launch { offerings } if action.pool == self.view.pool.name => {
+            Step::Launch { offerings, .. } if action.pool == self.view.pool.name => {
                 Some((action, offerings.first().map_or_else(|| "nothing".to_owned(), ToString::to_string)))
             }
             Step::Launch { .. } | Step::Deregister { .. } | Step::Terminate { .. } | Step::Mark { .. } => None,

@@ -11,8 +11,8 @@ use crate::config::Pool;
 use crate::engine::{PoolName, Source, Statistics};
 use crate::scale_set::{Client, Error, ErrorKind, RunnerGroup, ScaleSet};
 
-/// Scale sets that are looked up at once.
-const AT_ONCE: usize = 8;
+/// Scale sets, or records of theirs, that are looked up at once.
+pub(super) const AT_ONCE: usize = 8;
 
 /// A scale set that was found, and what it counts.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::table::{Look, Style};
 use crate::engine::{
     Action, Held, InstanceId, Mark, Offering, Plan, PoolName, PoolPlan, Reason, ReasonCode, RunnerId, RunnerName, Slot,
-    Snapshot, Step, Unschedulable,
+    Snapshot, Source, Step, Unschedulable,
 };
 
 /// The body of `ghascale.plan/1`.
@@ -48,6 +48,9 @@ pub struct ActionRow {
     pub instance_id: Option<InstanceId>,
     /// What is bought; the first choice, until it is bought.
     pub offering: Option<Offering>,
+    /// For a launch: which book its jobs are in, and so where its runner is registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
     /// The note that is set or cleared.
     pub mark: Option<MarkRow>,
     /// Why.
@@ -100,11 +103,15 @@ impl From<&Action> for ActionRow {
             runner_id: None,
             instance_id: action.instance_id().cloned(),
             offering: None,
+            source: None,
             mark: None,
             reason: action.reason.clone(),
         };
         match &action.step {
-            Step::Launch { offerings } => row.offering = offerings.first().cloned(),
+            Step::Launch { offerings, source } => {
+                row.offering = offerings.first().cloned();
+                row.source = Some(*source);
+            }
             Step::Deregister { runner_id, .. } => {
                 row.action = ActionKind::Deregister;
                 row.runner_id = Some(*runner_id);
@@ -127,7 +134,9 @@ impl ActionRow {
     #[must_use]
     pub fn is_same_deed(&self, other: &Self) -> bool {
         let deed = |row: &Self| {
-            (row.action, row.pool.clone(), row.slot, row.runner_id, row.instance_id.clone(), row.mark.clone())
+            let subject = (row.runner_id, row.instance_id.clone(), row.mark.clone());
+            // A file of a version that did not say registers as all did then.
+            (row.action, row.pool.clone(), row.slot, row.source.unwrap_or(Source::Rest), subject)
         };
         deed(self) == deed(other)
     }

@@ -84,10 +84,14 @@ impl Look {
     }
 }
 
-/// Returns a text that can't speak to a terminal: what others chose, a name or a message, may hold control characters.
+/// Returns a text that can't speak to a terminal: what others chose, a name or a message, may hold control characters,
+/// and marks that make a terminal show it in another order than it is written.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    let misleads = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if misleads(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -98,6 +102,7 @@ mod tests {
     fn a_name_can_not_speak_to_the_terminal() {
         let rows = [vec!["a\u{1b}[31m\nb".to_owned()]];
         assert_eq!(Look::default().table(&["NAME"], rows), "NAME\na\u{fffd}[31m\u{fffd}b");
+        assert_eq!(printable("web\u{202e}46x-xunil"), "web\u{fffd}46x-xunil", "written backwards");
     }
 
     #[test]

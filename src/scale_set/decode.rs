@@ -125,14 +125,22 @@ impl Fields {
             None => return None,
             Some(count) => u64::try_from(integer(count)?).ok().filter(|count| *count <= MOST_JOBS)?,
         };
+        let [running, busy, idle] =
+            ["totalRunningJobs", "totalBusyRunners", "totalIdleRunners"].map(|name| counts.number(name));
+        // Left out, it is at least what the others speak of.
+        let registered = if counts.has("totalRegisteredRunners") {
+            counts.number("totalRegisteredRunners")
+        } else {
+            running.max(busy.saturating_add(idle))
+        };
         Some(Statistics {
             available: counts.number("totalAvailableJobs"),
             acquired: counts.number("totalAcquiredJobs"),
             assigned,
-            running: counts.number("totalRunningJobs"),
-            registered: counts.number("totalRegisteredRunners"),
-            busy: counts.number("totalBusyRunners"),
-            idle: counts.number("totalIdleRunners"),
+            running,
+            registered,
+            busy,
+            idle,
         })
     }
 }
@@ -224,6 +232,7 @@ pub(super) fn runner(fields: &Fields) -> Option<ServiceRunner> {
         id: RunnerId(id),
         name: RunnerName::new(fields.text("name")),
         scale_set: (scale_set != 0).then_some(ScaleSetId(scale_set)),
+        created_at: fields.time("createdOn"),
     })
 }
 

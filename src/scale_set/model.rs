@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +72,8 @@ pub struct ServiceRunner {
     pub name: RunnerName,
     /// The scale set it was registered for; `None`: for none.
     pub scale_set: Option<ScaleSetId>,
+    /// When it was registered, where the service says so.
+    pub created_at: Option<Timestamp>,
 }
 
 /// What the service answered to a request for a JIT configuration.

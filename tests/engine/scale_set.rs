@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use ghascale::engine::build::{instance, job, policy, pool, runner, snapshot};
 use ghascale::engine::{
-    InstanceState, Mark, Plan, Policy, PoolName, ReasonCode, ScaleSetDemand, Snapshot, Source, State, Statistics, View,
-    plan,
+    CountKind, HiddenRun, InstanceState, Mark, Plan, Policy, PoolName, ReasonCode, RunId, ScaleSetDemand,
+    SkippedRepository, Snapshot, Source, State, Statistics, Step, View, plan,
 };
 use ghascale::warning::WarningCode;
 
@@ -20,9 +20,19 @@ fn counted(world: Snapshot, counts: Statistics) -> Snapshot {
     Snapshot { scale_sets, ..world }
 }
 
+/// The set answers, and has been given no job.
+fn unheard(world: Snapshot) -> Snapshot {
+    Snapshot { unheard: ["linux".into()].into(), ..world }
+}
+
 fn numbers(plan: &Plan) -> (Option<u32>, u32, Option<u32>, u32) {
     let sums = &plan.pools[0];
     (sums.demand, sums.supply, sums.target, sums.launch)
+}
+
+/// So many jobs in the REST API's lists, pending.
+fn jobs(world: Snapshot, count: u64) -> Snapshot {
+    (1..=count).fold(world, |world, id| world.job(job(id)))
 }
 
 /// A runner of ours that works.
@@ -32,7 +42,7 @@ fn at_work(world: Snapshot, slot: u32) -> Snapshot {
 
 #[test]
 fn assigned_jobs_are_the_demand_whatever_rest_lists() {
-    let world = snapshot().job(job(1)).scale_set("linux", 3, 0);
+    let world = jobs(snapshot(), 2).scale_set("linux", 3, 0);
     assert_eq!(numbers(&planned(&world, &linux())), (Some(3), 0, Some(3), 3));
     assert_eq!(world.source(&"linux".into()), Source::ScaleSet);
     let none = snapshot().job(job(1)).scale_set("linux", 0, 0);
@@ -64,7 +74,7 @@ fn offered_jobs_that_nobody_acquired_ask_for_no_runner() {
 
 #[test]
 fn min_idle_and_max_bound_a_scale_set_too() {
-    let world = snapshot().scale_set("linux", 9, 0);
+    let world = jobs(snapshot(), 9).scale_set("linux", 9, 0);
     let plan = planned(&world, &policy([pool("linux").with_scale_set().sized(2, 5)]));
     assert_eq!(numbers(&plan), (Some(9), 0, Some(5), 5));
     let idle = planned(&snapshot().scale_set("linux", 0, 0), &policy([pool("linux").with_scale_set().sized(2, 5)]));
@@ -75,7 +85,7 @@ fn min_idle_and_max_bound_a_scale_set_too() {
 fn runners_of_others_are_supply_and_are_warned_of() {
     // Another system's listener: 5 registered, 2 of them work, 1 is idle, 2 boot.
     let counts = Statistics { assigned: 5, running: 2, registered: 5, busy: 2, idle: 1, ..Statistics::default() };
-    let (world, policy) = (counted(snapshot(), counts), linux());
+    let (world, policy) = (counted(jobs(snapshot(), 3), counts), linux());
     // Of the 3 that wait, the idle one takes 1.
     assert_eq!(numbers(&planned(&world, &policy)), (Some(2), 0, Some(2), 2));
     let warnings = View::of(&world, &policy).warnings();
@@ -88,7 +98,9 @@ fn our_own_runners_are_not_taken_for_others_while_the_two_services_disagree() {
     // The set says that ours runs; REST says that it is idle still.
     let counts = Statistics { assigned: 2, running: 1, registered: 1, busy: 1, ..Statistics::default() };
     let world = counted(
-        snapshot().instance(instance("linux", 0).marked(Mark::SeenOnline, 9)).runner(runner("linux", 0).online()),
+        jobs(snapshot(), 1)
+            .instance(instance("linux", 0).marked(Mark::SeenOnline, 9))
+            .runner(runner("linux", 0).online()),
         counts,
     );
     assert_eq!(numbers(&planned(&world, &linux())), (Some(2), 1, Some(2), 1));
@@ -98,7 +110,7 @@ fn our_own_runners_are_not_taken_for_others_while_the_two_services_disagree() {
 #[test]
 fn a_runner_of_ours_that_came_online_between_two_looks_is_not_taken_for_anothers() {
     let counts = Statistics { assigned: 2, registered: 1, idle: 1, ..Statistics::default() };
-    let world = counted(snapshot().instance(instance("linux", 0).aged(40)).runner(runner("linux", 0)), counts);
+    let world = counted(jobs(snapshot(), 2).instance(instance("linux", 0).aged(40)).runner(runner("linux", 0)), counts);
     assert_eq!(numbers(&planned(&world, &linux())), (Some(2), 1, Some(2), 1));
 }
 
@@ -199,17 +211,128 @@ fn runners_of_one_kind_are_no_supply_for_jobs_of_the_other() {
         record
     };
     let idle = |record| snapshot().instance(instance("linux", 0).marked(Mark::SeenOnline, 9)).runner(record);
-    // Registered by REST: it gets none of the set's jobs, and a runner of the set gets none of REST's.
+    // Registered by REST: it gets none of the set's jobs.
     assert_eq!(planned(&idle(of_rest(0)).scale_set("linux", 1, 0), &linux()).pools[0].launch, 1);
-    assert_eq!(planned(&idle(runner("linux", 0).online()).job(job(1)), &linux()).pools[0].launch, 1);
     assert_eq!(planned(&idle(of_rest(0)).job(job(1)), &linux()).pools[0].launch, 0);
     assert_eq!(planned(&idle(runner("linux", 0).online()).scale_set("linux", 1, 0), &linux()).pools[0].launch, 0);
+    // A runner of the set gets none of REST's jobs where the set answers and has none.
+    let unheard = unheard(idle(runner("linux", 0).online()).job(job(1)));
+    assert_eq!(planned(&unheard, &linux()).pools[0].launch, 1);
     // Those at work by REST take nothing away from what waits at the set.
     let working = snapshot()
         .instance(instance("linux", 0).marked(Mark::SeenOnline, 9))
         .runner(of_rest(0).busy())
         .scale_set("linux", 1, 0);
     assert_eq!(numbers(&planned(&working, &linux())), (Some(2), 1, Some(2), 1));
+}
+
+#[test]
+fn a_change_of_source_launches_nothing_twice() {
+    // Launched for the set's jobs a moment ago; then the service falls silent, and REST lists the same jobs.
+    let on_its_way = snapshot().instance(instance("linux", 0).aged(40)).runner(runner("linux", 0)).job(job(1));
+    assert_eq!(numbers(&planned(&on_its_way, &linux())), (Some(1), 1, Some(1), 0));
+    // It answers, and says 0 (actions-runner-controller#3420): what is on its way may still get the job.
+    assert_eq!(numbers(&planned(&unheard(on_its_way), &linux())), (Some(1), 1, Some(1), 0));
+    // Connected, and the service silent: the job may be its own, by a list that lags.
+    let idle = snapshot()
+        .instance(instance("linux", 0).marked(Mark::SeenOnline, 9))
+        .runner(runner("linux", 0).online())
+        .job(job(1));
+    assert_eq!(numbers(&planned(&idle, &linux())), (Some(1), 1, Some(1), 0));
+}
+
+#[test]
+fn min_idle_is_kept_once_whichever_book_its_runners_are_in() {
+    let pools = policy([pool("linux").with_scale_set().sized(1, 5)]);
+    let of_the_set =
+        snapshot().instance(instance("linux", 0).marked(Mark::SeenOnline, 9)).runner(runner("linux", 0).online());
+    assert_eq!(planned(&unheard(of_the_set.clone()), &pools).pools[0].launch, 0);
+    // A job that it can't get is launched for all the same, and that one alone.
+    assert_eq!(planned(&unheard(of_the_set.job(job(1))), &pools).pools[0].launch, 1);
+    let mut of_rest = runner("linux", 0).online();
+    of_rest.labels.push(ghascale::engine::birth_label(ghascale::engine::build::noon(), 1));
+    let of_rest = snapshot().instance(instance("linux", 0).marked(Mark::SeenOnline, 9)).runner(of_rest);
+    assert_eq!(planned(&of_rest.clone().scale_set("linux", 0, 0), &pools).pools[0].launch, 0);
+    assert_eq!(planned(&of_rest.job(job(1)).scale_set("linux", 1, 0), &pools).pools[0].launch, 1);
+}
+
+#[test]
+fn a_count_that_is_stuck_too_high_keeps_one_runner_more_than_rest_has_jobs() {
+    let stuck = snapshot().job(job(1)).scale_set("linux", 16, 0);
+    let plan = planned(&stuck, &linux());
+    assert_eq!(numbers(&plan), (Some(16), 0, Some(10), 2), "the demand is shown as it is counted");
+    assert_eq!(plan.held.iter().map(|held| held.reason.code).collect::<Vec<_>>(), [ReasonCode::Unlisted]);
+    // It is there, and gets no job: nothing more is launched.
+    let probed = stuck
+        .instance(instance("linux", 0).marked(Mark::SeenOnline, 9))
+        .runner(runner("linux", 0).online())
+        .instance(instance("linux", 1).aged(9))
+        .runner(runner("linux", 1));
+    assert_eq!(planned(&probed, &linux()).pools[0].launch, 0);
+}
+
+#[test]
+fn a_set_is_believed_wherever_rest_may_not_see_all_of_its_jobs() {
+    let of_all = |world: Snapshot| planned(&world, &linux()).pools[0].launch;
+    let seen = || snapshot().scale_set("linux", 5, 0);
+    assert_eq!(of_all(seen()), 1, "REST lists all, and none");
+    let mut partial = seen();
+    partial.demand.kind = CountKind::AtLeast;
+    assert_eq!(of_all(partial), 5);
+    let mut hidden = seen();
+    hidden.demand.unresolved.push(HiddenRun {
+        repository: "acme/api".into(),
+        run_id: RunId(1),
+        status: "queued".into(),
+        since: None,
+    });
+    assert_eq!(of_all(hidden), 5);
+    let mut excluded = seen();
+    excluded.demand.skipped.push(SkippedRepository { repository: "acme/secret".into(), reason: "excluded".into() });
+    assert_eq!(of_all(excluded), 5);
+    // A runner of ours works on a job that is in no list: the token doesn't see its repository.
+    assert_eq!(of_all(at_work(snapshot(), 0).scale_set("linux", 6, 1)), 5);
+    // One whose job is listed proves nothing.
+    let mut listed = at_work(snapshot(), 0).scale_set("linux", 6, 1);
+    listed.demand.jobs.push(job(1).on(runner("linux", 0).id.0));
+    assert_eq!(of_all(listed), 1);
+    // Jobs that wait, and ghosts, are listed.
+    let mut ghosts = seen();
+    ghosts.demand.ghost_jobs.extend([job(1), job(2)]);
+    assert_eq!(of_all(ghosts), 3);
+}
+
+#[test]
+fn no_more_jobs_run_than_there_are_runners_whatever_the_count_says() {
+    let counts = Statistics { assigned: 2, running: 2, ..Statistics::default() };
+    let world = counted(snapshot().job(job(1)).job(job(2)), counts);
+    assert_eq!(numbers(&planned(&world, &linux())), (Some(2), 0, Some(2), 2));
+}
+
+#[test]
+fn a_terminated_instance_gives_its_slot_back_though_not_all_jobs_were_read() {
+    for (state, removed) in [(InstanceState::Terminated, true), (InstanceState::ShuttingDown, false)] {
+        let mut world = snapshot().instance(instance("linux", 0).in_state(state)).runner(runner("linux", 0));
+        world.demand.kind = CountKind::AtLeast;
+        let plan = planned(&world, &policy([pool("linux").sized(0, 1)]));
+        assert_eq!(!plan.actions.is_empty(), removed, "{state:?}: {:?}", plan.actions);
+        assert_eq!(plan.held.is_empty(), removed, "{state:?}");
+    }
+}
+
+#[test]
+fn a_launch_knows_where_its_runner_is_registered() {
+    let source = |plan: &Plan| match &plan.actions[0].step {
+        Step::Launch { source, .. } => *source,
+        step => panic!("{step:?}"),
+    };
+    let of_rest = snapshot().job(job(1));
+    assert_eq!(source(&planned(&of_rest, &linux())), Source::Rest);
+    let of_set = snapshot().scale_set("linux", 1, 0);
+    let plan = planned(&of_set, &linux());
+    assert_eq!(source(&plan), Source::ScaleSet);
+    let violations = ghascale::engine::check(&of_rest, &linux(), &plan).unwrap_err();
+    assert_eq!(violations, ["launch in pool `linux`, registered where its jobs are not"]);
 }
 
 #[test]

@@ -12,7 +12,16 @@ fn record(id: u64, name: &str, scale_set: Option<u64>) -> Value {
 }
 
 fn runner(id: u64, name: &str, scale_set: Option<u64>) -> ServiceRunner {
-    ServiceRunner { id: RunnerId(id), name: name.into(), scale_set: scale_set.map(ScaleSetId) }
+    ServiceRunner { id: RunnerId(id), name: name.into(), scale_set: scale_set.map(ScaleSetId), created_at: None }
+}
+
+#[tokio::test]
+async fn a_record_says_when_it_was_made_if_the_service_does() {
+    let github = StandIn::start().await;
+    let made = json!({ "id": 41, "name": "r", "createdOn": "2026-03-04T05:06:07.89Z" });
+    github.plant(format!("GET {AGENTS}/41?"), ok(&made));
+    let found = github.client().runner(RunnerId(41)).await.unwrap().unwrap();
+    assert_eq!(found.created_at, Some("2026-03-04T05:06:07.89Z".parse().unwrap()));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 //! process may stand still, and it may die: then its future is dropped where it stands.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -165,7 +165,7 @@ impl Hand {
         };
         let kind = if jobs.whole { CountKind::Exact } else { CountKind::AtLeast };
         let demand = Demand { jobs: jobs.items, kind, ..Demand::none() };
-        Some(Snapshot { now, instances, runners, demand, scale_sets: BTreeMap::new() })
+        Some(Snapshot { now, instances, runners, demand, scale_sets: BTreeMap::new(), unheard: BTreeSet::new() })
     }
 
     fn listing<T>(&self, call: Call, answer: Result<Vec<T>, Failure>, shown: fn(&World) -> Vec<T>) -> Listing<T> {

@@ -183,6 +183,8 @@ async fn a_lost_registration_is_left_to_the_reaper_and_never_claimed() {
     let desk = listened(9).await;
     desk.jobs(1, X64);
     desk.sandbox.fault(Fault::actions("generatejitconfig").dropped_after());
+    // The service doesn't say how old a record is.
+    desk.sandbox.fault(Fault::actions("GET /_apis/distributedtask").status(403).times(99));
     let ran = desk.run("apply --yes --pool linux-x64 -o json").await;
     assert_eq!((ran.code, &ran.json()["actions"][0]["result"]), (1, &json!("failed")), "{ran:#?}");
     assert_eq!(desk.sandbox.world().runner_names(), ["sandbox-linux-x64-000"]);
@@ -258,17 +260,110 @@ async fn no_secret_of_the_service_is_shown_at_any_log_level() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_count_that_is_stuck_too_high_does_not_launch_beyond_what_rest_lists() {
+async fn a_count_that_is_stuck_too_high_keeps_one_runner_beyond_what_rest_lists() {
     let desk = listened(9).await;
     desk.sandbox.world().scale_set("linux-x64").statistics_too_high(15);
     let ran = desk.run("plan --pool linux-x64 -o json").await;
-    assert_eq!((ran.code, &ran.json()["pools"][0]["launch"]), (0, &json!(0)), "{ran:#?}");
-    assert!(codes(&ran.json()).contains(&"sources_differ"));
+    let report = ran.json();
+    assert_eq!((ran.code, &report["pools"][0]["demand"], &report["pools"][0]["launch"]), (0, &json!(15), &json!(1)));
+    assert_eq!(report["held"][0]["reason"]["code"], "unlisted", "{report:#}");
+    assert!(codes(&report).contains(&"sources_differ"));
     desk.jobs(1, X64);
-    assert_eq!(desk.run("plan --pool linux-x64 -o json").await.json()["pools"][0]["launch"], 1);
-    // Who wants the scale set alone gets it.
-    let alone = desk.run("plan --pool linux-x64 --source scale-set -o json").await;
-    assert_eq!(alone.json()["pools"][0]["launch"], 8, "{alone:#?}");
+    assert_eq!(desk.run("plan --pool linux-x64 -o json").await.json()["pools"][0]["launch"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_of_repositories_that_are_not_scanned_are_launched_for_by_the_sets_count() {
+    let desk = listened(9).await;
+    desk.jobs(3, X64);
+    // `jobs` queues them in `api`.
+    desk.reconfigure("[scan]", "[scan]\nexclude = [\"api\"]");
+    let ran = desk.run("plan --pool linux-x64 -o json").await;
+    let report = ran.json();
+    assert_eq!((&report["pools"][0]["demand"], &report["pools"][0]["launch"]), (&json!(3), &json!(3)), "{report:#}");
+    assert_eq!(report["held"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_is_believed_once_a_runner_works_on_a_job_that_rest_does_not_list() {
+    let desk = listened(9).await;
+    desk.sandbox.world().settings.boot = Duration::from_secs(40);
+    desk.jobs(4, X64);
+    // A token that sees no repository: nothing tells it from one of an organization without any.
+    desk.sandbox.fault(Fault::github("GET /orgs/acme/repos").status(200).body("[]").times(99));
+    let apply = "apply --yes --pool linux-x64 -o json";
+    assert_eq!(desk.run(apply).await.json()["summary"]["done"], 1, "one to see");
+    desk.sandbox.advance(Duration::from_mins(3));
+    assert_eq!(desk.sandbox.world().count_jobs(JobStatus::InProgress), 1);
+    let ran = desk.run("plan --pool linux-x64 -o json").await;
+    assert_eq!(ran.json()["pools"][0]["launch"], 3, "{ran:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_falls_silent_after_a_launch_launches_nothing_twice() {
+    let desk = listened(9).await;
+    desk.sandbox.world().settings.boot = Duration::from_secs(40);
+    desk.jobs(2, X64);
+    assert_eq!(desk.run("apply --yes --pool linux-x64 -o json").await.json()["summary"]["done"], 2);
+    down(&desk);
+    let ran = desk.run("apply --yes --pool linux-x64 -o json").await;
+    assert_eq!((ran.code, &ran.json()["actions"]), (0, &json!([])), "{ran:#?}");
+    assert_eq!(codes(&ran.json()), ["source_fallback"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_for_the_set_is_not_applied_at_the_rest_api() {
+    let desk = listened(9).await;
+    desk.jobs(2, X64);
+    let plan = desk.run("plan --pool linux-x64 --out today.plan -o json").await;
+    assert_eq!(plan.json()["actions"][0]["source"], "scale-set");
+    down(&desk);
+    let ran = desk.run("apply today.plan --yes -o json").await;
+    assert_eq!((ran.code, &ran.json()["summary"]["skipped"]), (3, &json!(2)), "{ran:#?}");
+    assert!(desk.sandbox.world().runner_names().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_registration_is_as_old_as_the_service_says_wherever_the_state_is() {
+    let mut desk = listened(9).await;
+    desk.jobs(1, X64);
+    desk.sandbox.fault(Fault::actions("generatejitconfig").dropped_after());
+    assert_eq!(desk.run("apply --yes --pool linux-x64").await.code, 1);
+    desk.sandbox.advance(Duration::from_mins(6));
+    // A host that has never seen it, as a container without a volume is at every run.
+    desk.with("XDG_STATE_HOME", &desk.file("fresh").display().to_string());
+    let ran = desk.run("apply --yes --pool linux-x64 -o json").await;
+    assert_eq!(ran.json()["actions"][0]["reason"]["code"], "orphan_runner", "{ran:#?}");
+    assert_eq!(codes(&ran.json()), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registration_of_no_known_age_is_said_to_be_one_where_nothing_is_remembered() {
+    let mut desk = listened(9).await;
+    desk.jobs(1, X64);
+    desk.sandbox.fault(Fault::actions("generatejitconfig").dropped_after());
+    desk.sandbox.fault(Fault::actions("GET /_apis/distributedtask").status(403).times(99));
+    assert_eq!(desk.run("apply --yes --pool linux-x64").await.code, 1);
+    desk.with("XDG_STATE_HOME", &desk.file("fresh").display().to_string());
+    let first = desk.run("plan --pool linux-x64 -o json").await;
+    assert_eq!(codes(&first.json()), ["degraded"], "{first:#?}");
+    let second = desk.run("plan --pool linux-x64 -o json").await;
+    assert_eq!(codes(&second.json()), [""; 0], "it is remembered now");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_that_counts_more_running_jobs_than_runners_is_said_to_be_stuck() {
+    let desk = listened(9).await;
+    desk.jobs(2, X64);
+    let stuck = Statistics { assigned: 2, running: 2, ..Statistics::default() };
+    desk.sandbox.world().scale_set("linux-x64").statistics_stuck_at(stuck);
+    let ran = desk.run("plan --pool linux-x64 -o json").await;
+    assert_eq!(ran.json()["pools"][0]["launch"], 2, "{ran:#?}");
+    for command in ["plan", "compare"] {
+        let report = desk.run(&format!("{command} --pool linux-x64 -o json")).await.json();
+        let said = report["warnings"][0]["message"].as_str().unwrap();
+        assert_eq!(said, "its scale set counts 2 running jobs and 0 runners: its counts are stuck", "{command}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
