@@ -43,6 +43,7 @@ complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "compare" -d 'Show
 complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "scale-set" -d 'List, show, create, update and delete runner scale sets'
 complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "plan" -d 'Show what apply would do, and why'
 complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "apply" -d 'Do it'
+complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "listen" -d 'Do it in real time, at every message of the scale sets'
 complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "explain" -d 'Show why a job is being run, or is not'
 complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "sandbox" -d 'Try every command in an embedded world, without an account'
 complete -c ghascale -n "__fish_ghascale_needs_command" -f -a "completions" -d 'Print a shell\'s completion script'
@@ -201,6 +202,22 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s q -l quiet -
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c ghascale -n "__fish_ghascale_using_subcommand listen" -l pool -d 'Only this pool; can be given again' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand listen" -l metrics -d 'Serve Prometheus metrics at `/metrics` and the health of the sessions at `/healthz`, on this address' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand listen" -l interval -d 'How often everything is looked at; launches for scale sets don\'t wait for it' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand listen" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
+complete -c ghascale -n "__fish_ghascale_using_subcommand listen" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand listen" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
+json\t'One JSON object, for scripts'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand listen" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c ghascale -n "__fish_ghascale_using_subcommand listen" -l max-requests -d 'Ask GitHub no more than N times for one look; what is known by then is shown as such, and the exit code is 3' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand listen" -s v -l verbose -d 'Log what is called to stderr; again for more'
+complete -c ghascale -n "__fish_ghascale_using_subcommand listen" -s q -l quiet -d 'No progress and no warnings on stderr'
+complete -c ghascale -n "__fish_ghascale_using_subcommand listen" -l no-cache -d 'Neither use nor keep what GitHub has answered to earlier runs'
+complete -c ghascale -n "__fish_ghascale_using_subcommand listen" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
+complete -c ghascale -n "__fish_ghascale_using_subcommand listen" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
 complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'

@@ -1,6 +1,7 @@
 //! Every command and flag, with its help. Man pages and completions are generated from here.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -125,6 +126,17 @@ pub enum Command {
   ghascale apply --yes
   ghascale apply today.plan --yes -o json")]
     Apply(ApplyArgs),
+    /// Do it in real time, at every message of the scale sets
+    ///
+    /// One process, for weeks. It holds the message session of each pool's scale set and launches within milliseconds of
+    /// a message; pools without a scale set, and everything that ends, are looked at once in every interval, as `apply`
+    /// does. Prints one event a line. SIGTERM and SIGINT end it, within 20 s; a second one at once. SIGHUP, or a changed
+    /// file, reloads the configuration; one that is wrong is refused as a whole.
+    #[command(after_long_help = "Examples:
+  ghascale listen
+  ghascale listen --metrics 127.0.0.1:9464
+  ghascale listen --pool linux-x64 -o json | jq -c 'select(.event == \"action\")'")]
+    Listen(ListenArgs),
     /// Show why a job is being run, or is not
     ///
     /// Follows the job from GitHub's list to a runner: visible, status, labels, runner group, scale set, cap, supply, launch,
@@ -256,6 +268,20 @@ pub struct ApplyArgs {
     /// Don't ask
     #[arg(short, long)]
     pub yes: bool,
+}
+
+/// `listen`
+#[derive(Debug, Args)]
+pub struct ListenArgs {
+    /// Only this pool; can be given again
+    #[arg(long, value_name = "NAME")]
+    pub pool: Vec<String>,
+    /// Serve Prometheus metrics at `/metrics` and the health of the sessions at `/healthz`, on this address
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<SocketAddr>,
+    /// How often everything is looked at; launches for scale sets don't wait for it
+    #[arg(long, value_name = "INTERVAL", default_value = "60s", value_parser = interval)]
+    pub interval: Duration,
 }
 
 /// `explain`

@@ -14,6 +14,7 @@ pub mod engine;
 pub mod exit;
 pub mod explanation;
 pub mod github;
+pub mod listen;
 pub mod observe;
 pub mod registrar;
 pub mod report;

@@ -20,8 +20,8 @@ use crate::comparison::{Books, IN_FLIGHT, Side, Verdict, compare, signed, verdic
 use crate::config::{Config, Pool};
 use crate::ec2::Fleet;
 use crate::engine::{
-    Connection, CountKind, Demand, Instance, Job, JobId, Listing, PoolName, Runner, RunnerId, RunnerName, SUPPLY_LASTS,
-    ScaleSetDemand, Snapshot, Statistics, View,
+    Connection, CountKind, Demand, FleetName, Instance, Job, JobId, JobState, LAUNCH_WINDOW, Listing, PoolName, Runner,
+    RunnerId, RunnerName, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Statistics, View,
 };
 use crate::github::{self, Client, Coverage, ErrorKind, Progress, Scanned};
 use crate::report::Known;
@@ -44,7 +44,13 @@ pub struct Sources<'a> {
     pub state: &'a StateDirectory,
     /// Where demand is read, as the command line has it; `None`: as each pool's configuration has it.
     pub choice: Option<SourceChoice>,
+    /// The pools whose scale sets have a listener for certain, us or another; where it is us, what they count: they are
+    /// not asked again.
+    pub listened: &'a Listened,
 }
+
+/// The pools whose scale sets have a listener for certain, and what they count where that is known by its session.
+pub type Listened = BTreeMap<PoolName, Option<Found>>;
 
 /// One observation, and what is missing from it.
 #[derive(Debug)]
@@ -61,14 +67,27 @@ pub struct Observation {
     pub coverage: Coverage,
 }
 
-/// Looks at everything once. Without a pool no runner record is looked at.
+/// The runners that are there, by both services, and when the look at them began.
+#[derive(Debug)]
+pub struct Supply {
+    /// When it began.
+    pub seen_at: Timestamp,
+    /// The instances; `None`: not looked at, or not to be had.
+    pub instances: Option<Listing<Instance>>,
+    /// The runner records; `None`: not looked at, or not to be had.
+    pub runners: Option<Listing<Runner>>,
+    /// What is missing.
+    pub warnings: Vec<Warning>,
+}
+
+/// Looks at instances, then at runner records.
 ///
 /// # Errors
-/// GitHub refused the credentials, or the jobs could not be read at all.
-pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Observation, github::Error> {
+/// GitHub refused the credentials.
+pub async fn supply(sources: Sources<'_>) -> Result<Supply, github::Error> {
     let Sources { config, client, fleet, .. } = sources;
     let now = Timestamp::now();
-    let mut warnings = config.warnings.clone();
+    let mut warnings = Vec::new();
     let mut instances = instances(fleet, &mut warnings).await;
     let mut runners = runners(config, client, &mut warnings).await?;
     let took = age(Timestamp::now(), now);
@@ -81,9 +100,25 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
     if let Some(runners) = &mut runners {
         warnings.extend(date_records(sources, &mut runners.items, instances.as_ref(), now).await);
     }
+    Ok(Supply { seen_at: now, instances, runners, warnings })
+}
+
+/// Looks at everything once. Without a pool no runner record is looked at.
+///
+/// # Errors
+/// GitHub refused the credentials, or the jobs could not be read at all.
+pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Observation, github::Error> {
+    let Sources { config, client, .. } = sources;
+    let Supply { seen_at: now, instances, runners, warnings: mut said } = supply(sources).await?;
+    let mut warnings = config.warnings.clone();
+    warnings.append(&mut said);
     let wishes = sources.config.pools.iter().map(|pool| (pool, Wish::of(pool, sources.choice)));
     let asked: Vec<(&Pool, Wish)> = wishes.filter(|(_, wish)| *wish != Wish::Rest).collect();
-    let found = read_scale_sets(sources.service, asked.iter().map(|(pool, _)| *pool)).await;
+    let counted = |pool: &Pool| sources.listened.get(&pool.policy.name).is_some_and(Option::is_some);
+    let unknown = asked.iter().map(|(pool, _)| *pool).filter(|pool| !counted(pool));
+    let mut found = read_scale_sets(sources.service, unknown).await;
+    let known = sources.listened.iter().filter_map(|(pool, found)| Some((pool.clone(), Ok(found.clone()?))));
+    found.extend(known);
     let scanned = github::scan(client, &config.github.scope, &config.scan, now, progress).await;
     let scanned = scanned.or_else(|error| without_jobs(error, &found))?;
     warnings.extend(scanned.warnings);
@@ -111,15 +146,20 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
         for (pool, wish) in asked {
             let name = &pool.policy.name;
             let Some(found) = found.get(name) else { continue };
-            let is_unheard = rest.is_unheard(name, found);
+            let is_unheard = !sources.listened.contains_key(name) && rest.is_unheard(name, found);
             match choose(wish, found, is_unheard) {
                 Ok(demand) => {
                     demands.insert(name.clone(), demand);
                     scale_sets.extend(found.as_ref().ok().map(|found| (name.clone(), found.scale_set.id)));
-                    warnings.extend(match found {
-                        Ok(found) => rest.difference(name, found).or_else(|| contradiction(name, &found.statistics)),
-                        Err(why) => Some(Warning::new(WarningCode::ScaleSetFailed, name.as_str(), why.as_str())),
-                    });
+                    match found {
+                        Ok(found) => {
+                            warnings.extend(contradiction(name, &found.statistics));
+                            warnings.extend(rest.difference(name, found));
+                        }
+                        Err(why) => {
+                            warnings.push(Warning::new(WarningCode::ScaleSetFailed, name.as_str(), why.as_str()));
+                        }
+                    }
                 }
                 Err(why) => {
                     if is_unheard {
@@ -149,6 +189,7 @@ fn choose(wish: Wish, found: &Result<Found, Missing>, is_unheard: bool) -> Resul
 
 /// What the REST API says of the pools' jobs, beside which their scale sets' counts are held.
 struct Rest<'a> {
+    fleet: FleetName,
     snapshot: &'a Snapshot,
     pool_of: BTreeMap<JobId, PoolName>,
 }
@@ -157,7 +198,8 @@ impl<'a> Rest<'a> {
     fn of(config: &Config, snapshot: &'a Snapshot) -> Self {
         let policy = config.policy();
         let pool_of = View::of(snapshot, &policy).pools_of_jobs(&snapshot.demand);
-        Self { snapshot, pool_of: pool_of.into_iter().map(|(job, pool)| (job, pool.clone())).collect() }
+        let pool_of = pool_of.into_iter().map(|(job, pool)| (job, pool.clone())).collect();
+        Self { fleet: policy.fleet, snapshot, pool_of }
     }
 
     /// Returns whether a scale set has been given no job at all while jobs of its pool have been there, queued or in
@@ -167,7 +209,13 @@ impl<'a> Rest<'a> {
     /// assigned jobs (actions-runner-controller#3420). Either way its 0 is not demand.
     fn is_unheard(&self, pool: &PoolName, found: &Result<Found, Missing>) -> bool {
         let is_old = |job: &Job| job.queued_at.is_some_and(|at| age(self.snapshot.now, at) >= IN_FLIGHT);
-        let mut mine = self.snapshot.demand.jobs.iter().filter(|job| self.pool_of.get(&job.id) == Some(pool));
+        // One that runs is a job of the pool only on a runner of ours: others have the labels, too.
+        let could_be_given = |job: &&Job| match &job.runner_name {
+            Some(name) => name.slot_in(&self.fleet, pool).is_some(),
+            None => job.state != JobState::InProgress,
+        };
+        let of_pool = |job: &&Job| self.pool_of.get(&job.id) == Some(pool);
+        let mut mine = self.snapshot.demand.jobs.iter().filter(of_pool).filter(could_be_given);
         let is_empty = |found: &Found| found.statistics.assigned == 0 && found.statistics.acquired == 0;
         found.as_ref().is_ok_and(is_empty) && mine.any(is_old)
     }
@@ -200,7 +248,7 @@ impl<'a> Rest<'a> {
 /// Returns a warning where a set's counts can't all be true: then the lower one of jobs at work is believed.
 pub(crate) fn contradiction(pool: &PoolName, counts: &Statistics) -> Option<Warning> {
     let Statistics { running, registered, .. } = *counts;
-    (running > registered).then(|| {
+    (running > counts.at_work()).then(|| {
         let said =
             format!("its scale set counts {running} running jobs and {registered} runners: its counts are stuck");
         Warning::new(WarningCode::SourcesDiffer, pool.as_str(), said)
@@ -251,27 +299,34 @@ async fn date_records(
     if sources.config.ec2.is_none() || pools.is_empty() {
         return None;
     }
+    // Ids are numbered from 1 in every scope, and anew where a server was made anew.
+    let scope = &sources.config.github.url;
+    let key = |runner: &Runner| format!("{scope} {} {}", runner.id, runner.name);
     let known = sources.state.sightings(policy.fleet.as_str());
-    let mut seen: BTreeMap<RunnerId, Timestamp> = known.clone().unwrap_or_default();
-    let unseen: Vec<(RunnerId, &RunnerName)> = undated
-        .iter()
-        .filter(|runner| !seen.contains_key(&runner.id))
-        .map(|runner| (runner.id, &runner.name))
-        .collect();
-    let made: Vec<(RunnerId, Option<Timestamp>)> = stream::iter(unseen)
-        .map(async |(id, name)| {
+    let mut seen: BTreeMap<String, Timestamp> = known.clone().unwrap_or_default();
+    // Whatever is new, and whatever would be taken for a left-over now.
+    let is_asked_for = |key: &String| seen.get(key).is_none_or(|at| age(now, *at) >= LAUNCH_WINDOW);
+    let asked: Vec<(String, &RunnerName)> =
+        undated.iter().map(|runner| (key(runner), &runner.name)).filter(|(key, _)| is_asked_for(key)).collect();
+    let made: Vec<(String, Option<Timestamp>)> = stream::iter(asked)
+        .map(async |(key, name)| {
             let found = sources.service.runner_named(name).await;
-            (id, found.ok().flatten().and_then(|runner| runner.created_at))
+            (key, found.ok().flatten().and_then(|runner| runner.created_at))
         })
         .buffer_unordered(AT_ONCE)
         .collect()
         .await;
     let ageless = made.iter().filter(|(_, at)| at.is_none()).count();
-    seen.extend(made.into_iter().map(|(id, at)| (id, at.unwrap_or(now))));
-    for runner in &mut undated {
-        runner.born = seen.get(&runner.id).map(|at| (*at).min(now));
+    for (key, at) in made {
+        let sighted = seen.get(&key).copied();
+        // The younger counts: too young is only ended later.
+        let first = at.max(sighted).unwrap_or(now);
+        seen.insert(key, first);
     }
-    let seen = undated.iter().filter_map(|runner| Some((runner.id, runner.born?))).collect();
+    for runner in &mut undated {
+        runner.born = seen.get(&key(runner)).map(|at| (*at).min(now));
+    }
+    let seen = undated.iter().filter_map(|runner| Some((key(runner), runner.born?))).collect();
     if let Err(error) = sources.state.remember_sightings(policy.fleet.as_str(), &seen, now) {
         let said = format!(
             "when runners of scale sets were first seen could not be kept, so registrations that were left over hold \

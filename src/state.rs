@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::ages::age;
 use crate::apply::{Listener, Outcome};
-use crate::engine::{Offering, RunnerId};
+use crate::engine::Offering;
 use crate::report::ActionResult;
 
 /// How long a lack of capacity is remembered: as long as Karpenter does.
@@ -79,26 +79,26 @@ impl StateDirectory {
     /// Returns when this host first saw records that carry no age of their own, or `None` where it has kept nothing of the
     /// kind yet; a file that can't be read is none.
     #[must_use]
-    pub fn sightings(&self, fleet: &str) -> Option<BTreeMap<RunnerId, Timestamp>> {
+    pub fn sightings(&self, fleet: &str) -> Option<BTreeMap<String, Timestamp>> {
         let text = std::fs::read(self.path.join(format!("{fleet}.sightings.json"))).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
-    /// Remembers when records were first seen. Those that were not seen now may be another configuration's of the fleet,
-    /// or on a page that was lost: they are kept for a day.
+    /// Remembers when records were first seen, each by a name that no other ever has. Those that were not seen now may be
+    /// another configuration's of the fleet, or on a page that was lost: they are kept for a day.
     ///
     /// # Errors
     /// The directory or the file can't be written.
     pub fn remember_sightings(
         &self,
         fleet: &str,
-        seen: &BTreeMap<RunnerId, Timestamp>,
+        seen: &BTreeMap<String, Timestamp>,
         now: Timestamp,
     ) -> io::Result<()> {
         let known = self.sightings(fleet);
         let mut kept = known.clone().unwrap_or_default();
         kept.retain(|_, at| *at <= now && age(now, *at) < SIGHTINGS_FORGOTTEN);
-        kept.extend(seen);
+        kept.extend(seen.clone());
         if known.as_ref() == Some(&kept) {
             return Ok(());
         }
@@ -243,10 +243,10 @@ mod tests {
         let state = StateDirectory::new(home.path().join("state"));
         let at = |second: i64| Timestamp::from_second(second).unwrap();
         let see = |ids: &[(u64, i64)], now: i64| {
-            let seen = ids.iter().map(|(id, second)| (RunnerId(*id), at(*second))).collect();
+            let seen = ids.iter().map(|(id, second)| (id.to_string(), at(*second))).collect();
             state.remember_sightings("acme", &seen, at(now)).unwrap();
             let kept = state.sightings("acme").unwrap_or_default();
-            kept.into_iter().map(|(id, at)| (id.0, at.as_second())).collect::<Vec<_>>()
+            kept.into_iter().map(|(id, at)| (id.parse::<u64>().unwrap(), at.as_second())).collect::<Vec<_>>()
         };
         assert_eq!(state.sightings("acme"), None);
         assert_eq!(see(&[(1, 100)], 100), [(1, 100)]);
@@ -270,7 +270,7 @@ mod tests {
         let state = StateDirectory::new(file.join("below"));
         assert!(matches!(state.lock("acme"), Err(LockError::Unwritable(..))));
         assert!(state.audit("x").is_err());
-        let seen = BTreeMap::from([(RunnerId(1), Timestamp::now())]);
+        let seen = BTreeMap::from([("1".to_owned(), Timestamp::now())]);
         assert!(state.remember_sightings("acme", &seen, Timestamp::now()).is_err());
     }
 }

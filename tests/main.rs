@@ -11,6 +11,7 @@ mod ec2;
 mod engine;
 mod generated;
 mod keys;
+mod listener;
 mod log;
 mod peers;
 mod properties;

@@ -99,6 +99,8 @@ impl World {
             pools: &pools,
             nonce: &nonce,
             listener: &NoListener,
+            paces: &RefCell::default(),
+            is_stopping: &|| false,
         };
         futures::executor::block_on(executor.carry_out(plan))
     }

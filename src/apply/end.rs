@@ -24,6 +24,9 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         gone: &mut BTreeSet<RunnerId>,
         lessons: &RefCell<Lessons>,
     ) -> Outcome {
+        if (self.is_stopping)() {
+            return self.skipped(action, "this process is ending");
+        }
         if let Some(why) = &lessons.borrow().halted {
             return self.skipped(action, why);
         }
@@ -141,7 +144,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
     }
 
     async fn terminate(&self, action: &Action, id: &InstanceId, lessons: &RefCell<Lessons>) -> Outcome {
-        let wait = lessons.borrow_mut().ending.take(self.clock.now());
+        let wait = self.paces.borrow_mut().ending.take(self.clock.now());
         self.keep_pace(wait).await;
         match self.instances.terminate(id).await {
             Ok(request_id) => Outcome { request_id, ..self.outcome(action, Result::Done) },

@@ -58,6 +58,9 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         let Some(settings) = self.pools.get(&action.pool) else {
             return self.failed(action, format!("pool `{}` has no launch settings", action.pool));
         };
+        if (self.is_stopping)() {
+            return self.skipped(action, "this process is ending");
+        }
         if settings.place.source() != *source {
             return self.failed(action, "it would be registered where its jobs are not");
         }
@@ -263,7 +266,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         let token = self.instances.client_token(request).map_err(|error| GaveUp::Surely(error.to_string()))?;
         let mut unanswered = None;
         for nth in 1..=SENDS {
-            let wait = lessons.borrow_mut().launching.take(self.clock.now());
+            let wait = self.paces.borrow_mut().launching.take(self.clock.now());
             self.keep_pace(wait).await;
             if age(self.clock.now(), registered) > LATEST_SEND {
                 return match unanswered {
@@ -285,7 +288,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                 Err(error) if error.class == ErrorClass::Retry => {
                     // A throttled call did nothing; after any other of this class EC2 may have launched and not said so.
                     if error.is_throttle() {
-                        lessons.borrow_mut().launching.throttled();
+                        self.paces.borrow_mut().launching.throttled(self.clock.now());
                     } else {
                         unanswered = Some(error.to_string());
                     }

@@ -17,7 +17,7 @@ use futures::future::join_all;
 use futures::stream;
 use jiff::Timestamp;
 
-use self::pace::Pace;
+pub use self::pace::Paces;
 use crate::ages::age;
 use crate::engine::{Action, InstanceId, Offering, Plan, PoolName, RunnerId, Step};
 use crate::services::{Clock, Instances, Place, RunnerRecords};
@@ -88,6 +88,10 @@ pub struct Executor<'a, R, I, C> {
     pub nonce: &'a dyn Fn() -> u64,
     /// Hears of each action as it ends.
     pub listener: &'a dyn Listener,
+    /// How fast EC2 may be asked, shared by whatever is carried out at the same time.
+    pub paces: &'a RefCell<Paces>,
+    /// Whether nothing more is to be begun: the process ends.
+    pub is_stopping: &'a dyn Fn() -> bool,
 }
 
 /// Moves offerings that are known to have no capacity behind those that are not: they are tried last.
@@ -104,10 +108,6 @@ pub fn put_last(plan: &mut Plan, without_capacity: &BTreeSet<Offering>) {
 struct Lessons {
     /// When the observation began that the plan was made from.
     seen_at: Timestamp,
-    /// How fast may be launched.
-    launching: Pace,
-    /// How fast may be ended.
-    ending: Pace,
     /// Nothing more is tried, and why: the credentials were refused.
     halted: Option<String>,
     /// Pools in which no more is launched, and why.
@@ -118,14 +118,7 @@ struct Lessons {
 
 impl Lessons {
     fn before(plan: &Plan) -> Self {
-        Self {
-            seen_at: plan.seen_at,
-            launching: Pace::of_launches(),
-            ending: Pace::of_ends(),
-            halted: None,
-            closed: BTreeMap::new(),
-            exhausted: BTreeSet::new(),
-        }
+        Self { seen_at: plan.seen_at, halted: None, closed: BTreeMap::new(), exhausted: BTreeSet::new() }
     }
 }
 

@@ -9,35 +9,67 @@ use jiff::Timestamp;
 
 use crate::ages::age;
 
+/// A pace that was halved is doubled again after so long without a throttle.
+const RECOVERS_AFTER: Duration = Duration::from_mins(1);
+
+/// The paces of one account and region.
+#[derive(Debug)]
+pub struct Paces {
+    /// Of launches.
+    pub(super) launching: Pace,
+    /// Of terminations.
+    pub(super) ending: Pace,
+}
+
+impl Default for Paces {
+    fn default() -> Self {
+        Self { launching: Pace::of_launches(), ending: Pace::of_ends() }
+    }
+}
+
 /// A bucket that holds `burst` calls and gets one back every `interval`.
 #[derive(Debug)]
 pub(super) struct Pace {
     burst: u32,
+    /// What EC2 allows an account that nobody else uses.
+    usual: Duration,
     interval: Duration,
     /// When the bucket will be full again.
     full_at: Timestamp,
+    /// When the interval was last made longer or shorter.
+    changed_at: Timestamp,
 }
 
 impl Pace {
     /// Returns EC2's pace of launches.
     pub(super) fn of_launches() -> Self {
-        Self { burst: 5, interval: Duration::from_millis(500), full_at: Timestamp::UNIX_EPOCH }
+        Self::new(5, Duration::from_millis(500))
     }
 
     /// Returns EC2's pace of terminations.
     pub(super) fn of_ends() -> Self {
-        Self { burst: 100, interval: Duration::from_millis(200), full_at: Timestamp::UNIX_EPOCH }
+        Self::new(100, Duration::from_millis(200))
+    }
+
+    fn new(burst: u32, usual: Duration) -> Self {
+        let (full_at, changed_at) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+        Self { burst, usual, interval: usual, full_at, changed_at }
     }
 
     /// Takes a call out of the bucket; returns how long it has to wait.
     pub(super) fn take(&mut self, now: Timestamp) -> Duration {
+        if self.interval > self.usual && age(now, self.changed_at) >= RECOVERS_AFTER {
+            self.interval = (self.interval / 2).max(self.usual);
+            self.changed_at = now;
+        }
         self.full_at = self.full_at.max(now) + self.interval;
         age(self.full_at, now).saturating_sub(self.interval * self.burst)
     }
 
     /// EC2 found it too fast all the same.
-    pub(super) fn throttled(&mut self) {
+    pub(super) fn throttled(&mut self, now: Timestamp) {
         self.interval = (self.interval * 2).min(Duration::from_secs(8));
+        self.changed_at = now;
     }
 }
 
@@ -76,11 +108,14 @@ mod tests {
     fn a_throttle_halves_the_rate() {
         let mut pace = Pace::of_launches();
         spend(&mut pace, 5, at(0));
-        pace.throttled();
+        pace.throttled(at(0));
         // From the full bucket's debt on, one a second.
         let waits: Vec<u128> = (0..2).map(|_| pace.take(at(10_000)).as_millis()).collect();
         assert_eq!(waits, [0, 0]);
         spend(&mut pace, 3, at(10_000));
         assert_eq!(pace.take(at(10_000)), Duration::from_secs(1));
+        // After a minute without another it is as it was.
+        spend(&mut pace, 5, at(80_000));
+        assert_eq!(pace.take(at(80_000)), Duration::from_millis(500));
     }
 }

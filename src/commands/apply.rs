@@ -3,6 +3,7 @@
 //! A plan file only ever narrows: the world is read again, planned again, and of the new plan only what the file has too
 //! is done. What the file has and the new plan hasn't no longer holds, is skipped, and is said.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -146,6 +147,8 @@ async fn carry_out(session: &Session, decision: &Decision, audit: Option<&AuditL
         pools: &pools,
         nonce: &nonce,
         listener: &Log { audit, progress: ui.progress("applying", decision.plan.actions.len()) },
+        paces: &RefCell::default(),
+        is_stopping: &|| false,
     };
     executor.carry_out(&decision.plan).await
 }

@@ -4,6 +4,7 @@ mod apply;
 mod compare;
 mod explain;
 mod failure;
+mod listen;
 mod plan;
 #[cfg(feature = "sandbox")]
 mod sandbox;
@@ -26,6 +27,7 @@ pub async fn run(cli: Cli) -> u8 {
         Command::ScaleSet(command) => scale_set::run(&cli, command, &ui).await,
         Command::Plan(args) => plan::run(&cli, args, &ui).await,
         Command::Apply(args) => apply::run(&cli, args, &ui).await,
+        Command::Listen(args) => Box::pin(listen::run(&cli, args, &ui)).await,
         Command::Explain(args) => explain::run(&cli, args, &ui).await,
         #[cfg(feature = "sandbox")]
         Command::Sandbox(args) => sandbox::run(args, &ui).await,

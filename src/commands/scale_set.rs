@@ -193,9 +193,9 @@ async fn named_set(service: &Client, name: &str) -> Result<ScaleSet, Failure> {
     let wanted = name.to_lowercase();
     let of_name = |set: &&ScaleSet| set.name.to_lowercase() == wanted;
     let of_both = |set: &&ScaleSet| format!("{}/{}", set.group.name, set.name).to_lowercase() == wanted;
-    let mut found: Vec<&ScaleSet> = all.iter().filter(of_name).collect();
+    let mut found: Vec<&ScaleSet> = all.iter().filter(|set| set.name == name).collect();
     if found.is_empty() {
-        found = all.iter().filter(of_both).collect();
+        found = all.iter().filter(|set| of_name(set) || of_both(set)).collect();
     }
     match found[..] {
         [one] => Ok(one.clone()),

@@ -14,7 +14,7 @@ use crate::ec2::{self, Fleet};
 use crate::engine::{Plan, PoolName, check, plan};
 use crate::exit;
 use crate::github::{Cache, Client, Limits};
-use crate::observe::{Observation, Sources, observe};
+use crate::observe::{Listened, Observation, Sources, observe};
 use crate::report::{Api, Report};
 use crate::scale_set;
 use crate::state::StateDirectory;
@@ -28,7 +28,7 @@ pub(super) struct Session {
     /// GitHub.
     pub(super) client: Arc<Client>,
     /// The Actions Service.
-    pub(super) service: scale_set::Client,
+    pub(super) service: Arc<scale_set::Client>,
     /// EC2; `None` without `[ec2]`.
     pub(super) fleet: Option<Fleet>,
 }
@@ -83,7 +83,7 @@ impl Session {
         }
         let client = Arc::new(client);
         let service = scale_set::Client::new(client.clone(), &config.github);
-        let service = service.map_err(|error| Failure::usage(error.to_string()))?;
+        let service = Arc::new(service.map_err(|error| Failure::usage(error.to_string()))?);
         let ca = config.github.ca_pem.as_deref();
         let fleet = match &config.ec2 {
             None => None,
@@ -105,7 +105,9 @@ impl Session {
         let (config, client, service) = (&self.config, &*self.client, &self.service);
         let (fleet, state) = (self.fleet.as_ref(), &state_directory());
         let _budget = client.budget();
-        let mut seen = observe(Sources { config, client, service, fleet, state, choice }, &progress).await?;
+        let mut seen =
+            observe(Sources { config, client, service, fleet, state, choice, listened: &Listened::new() }, &progress)
+                .await?;
         if let Some(cache) = client.cache() {
             cache.flush();
             seen.warnings.extend(cache.warning());

@@ -117,7 +117,7 @@ impl Statistics {
     /// Returns how many jobs have a runner: no more than there are runners, whatever the count of running jobs says.
     #[must_use]
     pub fn at_work(&self) -> u64 {
-        self.running.min(self.registered)
+        self.running.min(self.registered.max(self.busy.saturating_add(self.idle)))
     }
 
     /// Returns how many jobs are assigned to the set and have no runner yet.

@@ -176,8 +176,6 @@ pub enum ReasonCode {
     Confirming,
     /// Held: launches, all but one, since the pool's latest instances never came online.
     BootsFail,
-    /// Held: launches for jobs that a scale set counts and that are in no list of the REST API's, all but one.
-    Unlisted,
     /// Unschedulable: no pool has all of the job's labels.
     NoPool,
     /// Unschedulable now: the pools that could take it are full.

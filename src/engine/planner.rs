@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use std::collections::BTreeSet;
 
 use super::fleet::{Connection, Instance, Mark, Market, Offering};
-use super::job::{CountKind, Demand, Job, JobState, Source};
+use super::job::{CountKind, Source};
 use super::names::{InstanceId, PoolName, RunnerId, RunnerName, Slot};
 use super::plan::{Action, Held, Plan, PoolPlan, Reason, ReasonCode, Step};
 use super::policy::{BOOTS_IN_DOUBT, LAUNCH_WINDOW, LOST_GRACE, Policy, Pool, RECORD_GRACE};
@@ -38,14 +38,8 @@ pub fn plan(snapshot: &Snapshot, policy: &Policy) -> Plan {
                     Ending::Held(reason) => plan.held.push(held(unit, reason)),
                 }
             }
-            let unlisted = demand.and_then(|demand| unlisted(pool, demand, &snapshot.demand));
-            if let Some((_, reason)) = &unlisted {
-                let (name, reason) = (pool.pool.name.clone(), reason.clone());
-                plan.held.push(Held { pool: name, runner: None, instance_id: None, reason });
-            }
-            let to_serve = unlisted.map(|(to_serve, _)| to_serve).or(demand);
             let mut launches: Vec<Action> =
-                to_serve.into_iter().flat_map(|demand| launches(pool, demand, policy)).collect();
+                demand.into_iter().flat_map(|demand| launches(pool, demand, policy)).collect();
             if let Some(doubt) = boots_in_doubt(pool).filter(|_| launches.len() > 1) {
                 launches.truncate(1);
                 plan.held.push(Held { pool: pool.pool.name.clone(), runner: None, instance_id: None, reason: doubt });
@@ -77,7 +71,7 @@ fn pool_demand(pool: &PoolView<'_>, view: &View<'_>) -> Option<PoolDemand> {
         Some(ScaleSetDemand::Counted(counts)) => {
             let (running, idle) = pool.runners_of_others();
             // Of jobs that our runners have by the set's count and not by REST's, the runners are still counted as idle.
-            let unseen = counts.at_work().saturating_sub(running).saturating_sub(busy.into());
+            let unseen = counts.at_work().saturating_sub(running).saturating_sub(pool.busy_at_the_set().into());
             counts.waiting().saturating_sub(idle).saturating_add(unseen)
         }
     };
@@ -139,38 +133,6 @@ fn launches(view: &PoolView<'_>, demand: PoolDemand, policy: &Policy) -> Vec<Act
             },
         })
         .collect()
-}
-
-/// Returns what is launched for, and why it is less than the demand, where a scale set counts jobs that are in no list of
-/// the REST API's, which lists all.
-///
-/// After incidents a set's count can be stuck too high for ever (actions-runner-controller#4397). But a token may not see
-/// every repository: so one runner more than REST has jobs is kept on its way, and as soon as one of ours works on a
-/// job that REST doesn't list, the set is believed.
-fn unlisted(view: &PoolView<'_>, demand: PoolDemand, seen: &Demand) -> Option<(PoolDemand, Reason)> {
-    let Some(ScaleSetDemand::Counted(_)) = view.scale_set else { return None };
-    let lists_all = seen.kind == CountKind::Exact
-        && seen.unresolved.is_empty()
-        && seen.skipped.iter().all(|skipped| skipped.reason != "excluded");
-    let has_hidden_job =
-        |unit: &Unit<'_>| unit.job.is_none() && unit.is_online() && unit.runner().is_some_and(|runner| runner.busy);
-    if !lists_all || view.units.iter().any(has_hidden_job) {
-        return None;
-    }
-    let could_be_its = |job: &&Job| {
-        job.state != JobState::InProgress && job.labels.iter().all(|label| view.pool.labels.contains(label))
-    };
-    let listed = seen.jobs.iter().chain(&seen.ghost_jobs).filter(could_be_its).count();
-    let most = u32::try_from(listed).unwrap_or(u32::MAX).saturating_add(1);
-    if demand.pending <= most {
-        return None;
-    }
-    let message = format!(
-        "{} assigned to the scale set and waiting, {listed} in the REST API's lists: one runner is launched for the \
-         others until it gets a job",
-        jobs(demand.pending)
-    );
-    Some((PoolDemand { pending: most, ..demand }, Reason::new(ReasonCode::Unlisted, message)))
 }
 
 /// Returns why a pool must not launch many at once: its latest instances never came online.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::assignment::{Assignment, Capacity, Shortage, assign};
-use super::fleet::{Instance, InstanceState, Runner, born};
+use super::fleet::{Connection, Instance, InstanceState, Runner, born};
 use super::job::{Demand, Job, JobState};
 use super::names::{JobId, PoolName, RunnerId, RunnerName, Slot};
 use super::policy::{Policy, Pool};
@@ -35,6 +35,8 @@ pub struct PoolView<'a> {
     pub scale_set: Option<ScaleSetDemand>,
     /// Its scale set answers, and its jobs are not given to it.
     pub is_unheard: bool,
+    /// How many runners of the scope are connected and have none of the fleet's names.
+    pub strangers: u64,
 }
 
 /// A pool's runners, counted.
@@ -57,7 +59,7 @@ impl<'a> PoolView<'a> {
     fn new(pool: &'a Pool, snapshot: &Snapshot) -> Self {
         let scale_set = snapshot.scale_sets.get(&pool.name).copied();
         let is_unheard = snapshot.unheard.contains(&pool.name);
-        Self { pool, units: Vec::new(), lent: Vec::new(), scale_set, is_unheard }
+        Self { pool, units: Vec::new(), lent: Vec::new(), scale_set, is_unheard, strangers: 0 }
     }
 
     /// Counts what is there.
@@ -97,8 +99,10 @@ impl<'a> PoolView<'a> {
     /// Where a set is silent, the REST API's jobs may be the set's: then its runners are not launched for again. Where it
     /// answers that it has none, only those on their way may still get one, if that answer is wrong.
     fn serves(&self, unit: &Unit<'_>) -> bool {
-        let Some(runner) = unit.runner().filter(|_| self.pool.has_scale_set) else { return true };
-        let is_of_the_set = born(&runner.labels).is_none();
+        if !self.pool.has_scale_set || unit.runner().is_none() {
+            return true;
+        }
+        let is_of_the_set = is_of_the_set(unit);
         match self.scale_set {
             None => !self.is_unheard || !is_of_the_set || !unit.is_online(),
             Some(ScaleSetDemand::Counted(_)) => is_of_the_set,
@@ -129,16 +133,27 @@ impl<'a> PoolView<'a> {
     /// Returns how many runners of its scale set are not ours, working and idle: another system listens there too.
     ///
     /// The counts of the two services are of different moments, so what could be one of ours is: a runner that works by
-    /// the set's count and is idle by REST's, and one that is idle by the set's count and still boots by ours.
+    /// the set's count and is idle by REST's, and one that is idle by the set's count and still boots by ours. And counts
+    /// can be stuck: where REST lists no runner of others, there is none.
     #[must_use]
     pub fn runners_of_others(&self) -> (u64, u64) {
         let Some(ScaleSetDemand::Counted(counts)) = self.scale_set else { return (0, 0) };
-        let Supply { busy, idle, starting, .. } = self.supply();
+        let (busy, Supply { idle, starting, .. }) = (self.busy_at_the_set(), self.supply());
         let online = counts.busy.max(counts.at_work()).saturating_add(counts.idle);
-        let others = online.saturating_sub(u64::from(busy) + u64::from(idle));
+        let others = online.saturating_sub(u64::from(busy) + u64::from(idle)).min(self.strangers);
         let running = counts.at_work().saturating_sub(busy.into()).min(others);
         let idle = counts.idle.saturating_sub(u64::from(idle) + u64::from(starting)).min(others - running);
         (running, idle)
+    }
+
+    /// Returns how many of its runners work that the set knows of: registered there.
+    #[must_use]
+    pub fn busy_at_the_set(&self) -> u32 {
+        let works = |unit: &&Unit<'_>| {
+            let is_busy = unit.state == State::Busy || unit.state == State::Foreign && unit.is_online() && unit.works();
+            is_busy && is_of_the_set(unit)
+        };
+        u32::try_from(self.units.iter().filter(works).count()).unwrap_or(u32::MAX)
     }
 
     /// Returns the slots that nothing holds, lowest first.
@@ -147,6 +162,11 @@ impl<'a> PoolView<'a> {
         let held: BTreeSet<Slot> = units.chain(self.lent.iter().copied()).collect();
         (0..self.pool.max).map(Slot).filter(move |slot| !held.contains(slot))
     }
+}
+
+/// Returns whether a runner was registered through a scale set: then it has no label of birth.
+fn is_of_the_set(unit: &Unit<'_>) -> bool {
+    unit.runner().is_some_and(|runner| born(&runner.labels).is_none())
 }
 
 impl<'a> View<'a> {
@@ -207,7 +227,13 @@ impl<'a> View<'a> {
                 }
             }
         }
+        let has_no_place = |runner: &&&Runner| {
+            let is_ours = |pool: &Pool| runner.name.slot_in(&policy.fleet, &pool.name).is_some();
+            runner.connection == Connection::Online && !policy.pools.iter().any(is_ours)
+        };
+        let strangers_online = records.values().filter(has_no_place).count() as u64;
         for view in &mut pools {
+            view.strangers = strangers_online;
             view.units.sort_by_key(|unit| {
                 (unit.slot, unit.instance().map(|instance| &instance.id), unit.runner().map(|runner| runner.id))
             });

@@ -127,11 +127,10 @@ impl Fields {
         };
         let [running, busy, idle] =
             ["totalRunningJobs", "totalBusyRunners", "totalIdleRunners"].map(|name| counts.number(name));
-        // Left out, it is at least what the others speak of.
-        let registered = if counts.has("totalRegisteredRunners") {
-            counts.number("totalRegisteredRunners")
-        } else {
-            running.max(busy.saturating_add(idle))
+        // Left out or null, it is at least what the others speak of.
+        let registered = match counts.get("totalRegisteredRunners") {
+            Some(_) => counts.number("totalRegisteredRunners"),
+            None => running.max(busy.saturating_add(idle)),
         };
         Some(Statistics {
             available: counts.number("totalAvailableJobs"),
@@ -273,6 +272,15 @@ pub(super) fn message(body: &[u8]) -> Result<Message, String> {
     }
     let jobs = if kind.eq_ignore_ascii_case(JOB_MESSAGES) { jobs(fields.get("body")) } else { Entries::none() };
     Ok(Message { id, kind, statistics: fields.statistics(), jobs: jobs.items, unreadable: jobs.unreadable })
+}
+
+/// Returns the id of a message that can't be read otherwise, so that it can be acknowledged all the same.
+pub(super) fn message_id(body: &[u8]) -> Option<i64> {
+    let text = String::from_utf8_lossy(body);
+    let (_, behind) = text.split_once("\"messageId\"")?;
+    let number = behind.trim_start().strip_prefix(':')?.trim_start();
+    let end = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
+    number[..end].parse().ok().filter(|id| *id != 0)
 }
 
 /// Reads a message's body: a list within a text. A body that is no list counts as one entry that can't be read.

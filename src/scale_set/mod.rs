@@ -10,6 +10,7 @@ mod decode;
 #[cfg(test)]
 mod decode_test;
 mod error;
+mod listener;
 mod message;
 mod model;
 mod refusal;
@@ -20,6 +21,7 @@ mod transport;
 
 pub use client::Client;
 pub use error::{Error, ErrorKind};
+pub use listener::{Heard, Listener, Pauses};
 pub use message::{JobEvent, JobKey, JobMessage, JobRunner, Message};
 pub use model::{
     AcquirableJob, Jit, NewScaleSet, RunnerGroup, RunnerRemoved, ScaleSet, ScaleSetChange, ScaleSetId, ServiceRunner,

@@ -4,6 +4,7 @@
 //! acknowledgement or a close from another task never waits for a poll.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub struct Session {
     scale_set: ScaleSetId,
     id: String,
     current: Mutex<Current>,
+    /// How often the queue's token was renewed.
+    renewals: AtomicU64,
     /// Held while renewing, so that any number of tasks whose token was refused cause one renewal.
     renewing: tokio::sync::Mutex<()>,
 }
@@ -65,6 +68,13 @@ pub enum Polled {
     Empty,
     /// A message; it comes again until it is acknowledged.
     Message(Box<Message>),
+    /// A message that can't be read; it comes again, too.
+    Unreadable {
+        /// Its id, if that much can be read.
+        id: Option<i64>,
+        /// What is wrong with it.
+        why: Error,
+    },
 }
 
 impl fmt::Debug for Session {
@@ -88,7 +98,7 @@ impl Session {
         match current(&reply, opened) {
             Ok(current) => {
                 let (current, renewing) = (Mutex::new(current), tokio::sync::Mutex::default());
-                Ok(Self { client, scale_set, id, current, renewing })
+                Ok(Self { client, scale_set, id, current, renewals: AtomicU64::new(0), renewing })
             }
             Err(error) => {
                 if !id.is_empty()
@@ -111,6 +121,12 @@ impl Session {
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         self.current().statistics
+    }
+
+    /// Returns how often the queue's token was renewed so far.
+    #[must_use]
+    pub fn renewals(&self) -> u64 {
+        self.renewals.load(Ordering::Relaxed)
     }
 
     /// Renews the queue's token; returns fresh counts.
@@ -145,8 +161,10 @@ impl Session {
         if is_nothing(&reply) {
             return Ok(Polled::Empty);
         }
-        let message = decode::message(&reply.body).map_err(|what| reply.unreadable(what))?;
-        Ok(Polled::Message(Box::new(message)))
+        Ok(match decode::message(&reply.body) {
+            Ok(message) => Polled::Message(Box::new(message)),
+            Err(what) => Polled::Unreadable { id: decode::message_id(&reply.body), why: reply.unreadable(what) },
+        })
     }
 
     /// Acknowledges a message, so that it doesn't come again; one that isn't there is acknowledged already.
@@ -253,6 +271,7 @@ impl Session {
         let renewed = current(&reply, OpenSession { id: self.id.clone(), queue_url: url, statistics, ..renewed })?;
         let statistics = renewed.statistics;
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = renewed;
+        self.renewals.fetch_add(1, Ordering::Relaxed);
         Ok(statistics)
     }
 

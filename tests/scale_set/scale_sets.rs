@@ -74,6 +74,11 @@ async fn a_set_has_its_statistics_and_counts_that_are_missing_are_zero() {
     for (planted, expected) in [
         (with(counts()), Some(statistics())),
         (with(json!({ "totalAssignedJobs": null })), Some(ghascale::engine::Statistics::default())),
+        // What is left out, or null, is at least what the other counts speak of.
+        (
+            with(json!({ "totalAssignedJobs": 3, "totalRunningJobs": 3, "totalRegisteredRunners": null })),
+            Some(ghascale::engine::Statistics { assigned: 3, running: 3, registered: 3, ..Default::default() }),
+        ),
         (with(Value::Null), None),
     ] {
         github.plant(format!("GET {SETS}/7?"), planted);

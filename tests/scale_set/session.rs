@@ -174,7 +174,7 @@ async fn a_poll_says_how_many_runners_there_may_be_and_where_it_stands() {
 }
 
 #[tokio::test]
-async fn a_message_without_a_body_is_none_and_garbage_is_an_error() {
+async fn a_message_without_a_body_is_none_and_a_failure_is_an_error() {
     let github = StandIn::start().await;
     let session = open(&github).await;
     for empty in ["", "\u{feff}", " \r\n", "null"] {
@@ -182,9 +182,6 @@ async fn a_message_without_a_body_is_none_and_garbage_is_an_error() {
         assert_eq!(session.poll(0, 1).await.unwrap(), Polled::Empty, "{empty:?}");
     }
     for (planted, kind) in [
-        (answer(200, "{}"), ErrorKind::Protocol),
-        (answer(200, "<html>"), ErrorKind::Protocol),
-        (answer(200, "{\"messageId\":1,"), ErrorKind::Protocol),
         (ok(&message(1)).truncated(), ErrorKind::Transport),
         (lost(), ErrorKind::Transport),
         (answer(503, ""), ErrorKind::Server),
@@ -194,6 +191,27 @@ async fn a_message_without_a_body_is_none_and_garbage_is_an_error() {
         github.plant("GET /q/", planted);
         let error = session.poll(0, 1).await.unwrap_err();
         assert_eq!((error.kind, github.count("GET /q/") - before), (kind, 1), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_can_not_be_read_says_its_id_if_it_can() {
+    let github = StandIn::start().await;
+    let session = open(&github).await;
+    for (body, expected) in [
+        ("{}", None),
+        ("<html>", None),
+        ("{\"messageId\":0}", None),
+        ("{\"messageId\":\"x\",\"body\":1", None),
+        ("{\"messageId\": 7,", Some(7)),
+        ("{\"messageType\":\"x\",\"messageId\" :9223372036854775807", Some(i64::MAX)),
+        ("{\"messageId\":99999999999999999999,", None),
+    ] {
+        github.plant("GET /q/", answer(200, body));
+        match session.poll(0, 1).await.unwrap() {
+            Polled::Unreadable { id, why } => assert_eq!((id, why.kind), (expected, ErrorKind::Protocol), "{body}"),
+            other => panic!("{other:?}"),
+        }
     }
 }
 

@@ -74,7 +74,16 @@ impl Hand {
             self.steps.set(self.steps.get() + 1);
             self.world.borrow().chance(&[5, self.nth as u64, self.steps.get()], u64::MAX)
         };
-        let executor = Executor { runners: self, instances: self, clock: self, pools, nonce: &nonce, listener: self };
+        let executor = Executor {
+            runners: self,
+            instances: self,
+            clock: self,
+            pools,
+            nonce: &nonce,
+            listener: self,
+            paces: &RefCell::default(),
+            is_stopping: &|| false,
+        };
         executor.carry_out(&plan).await;
     }
 

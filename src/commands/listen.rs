@@ -1,0 +1,222 @@
+//! `ghascale listen`: the same in real time, for weeks. Here are its beginning, its end, and its reloads.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use super::Failure;
+use super::session::{Session, configuration, pool_names, state_directory};
+use crate::cli::{Cli, ListenArgs};
+use crate::config::{Config, Needs};
+use crate::engine::PoolName;
+use crate::exit;
+use crate::listen::metrics::{Metrics, Server};
+use crate::listen::{Event, Line, Parts, serve};
+use crate::scale_set::Pauses;
+use crate::ui::Ui;
+use crate::warning::WarningCode;
+
+/// How often the configuration file is looked at for changes.
+const FILE_LOOKS: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(cli: &Cli, args: &ListenArgs, ui: &Ui) -> Result<u8, Failure> {
+    let pools = pool_names(&args.pool);
+    let mut session = prepare(cli, &pools, ui).await?;
+    let mut signals = Signals::new().context("signals can't be waited for")?;
+    let metrics = Arc::new(Metrics::new());
+    let _server = match args.metrics {
+        Some(address) => Some(serve_metrics(address, metrics.clone()).await?),
+        None => None,
+    };
+    let hear = |line: Line| tell(ui, &line);
+    let reason = loop {
+        let file = Stamp::of(&session.config);
+        let end = one_configuration(
+            &session,
+            &Setting { cli, args, pools: &pools, ui, metrics: &metrics, hear: &hear },
+            &mut signals,
+            file,
+        )
+        .await;
+        match end {
+            End::Signal(name) => break name,
+            End::SecondSignal => return Ok(exit::FAILED),
+            End::Reload(next) => session = *next,
+        }
+    };
+    hear(Line::now(Event::Stopped { pool: None, reason: reason.to_owned() }));
+    Ok(exit::DONE)
+}
+
+/// What stays the same over reloads.
+struct Setting<'a> {
+    cli: &'a Cli,
+    args: &'a ListenArgs,
+    pools: &'a [PoolName],
+    ui: &'a Ui,
+    metrics: &'a Metrics,
+    hear: &'a dyn Fn(Line),
+}
+
+/// Why listening by one configuration ended.
+enum End {
+    Signal(&'static str),
+    SecondSignal,
+    Reload(Box<Session>),
+}
+
+/// Listens by one configuration, until a signal or a good new configuration.
+async fn one_configuration(session: &Session, setting: &Setting<'_>, signals: &mut Signals, mut file: Stamp) -> End {
+    let Some(fleet) = &session.fleet else { return End::Signal("no EC2 client") };
+    let (stop, stopping) = watch::channel(false);
+    let watchdog = sd_notify::watchdog_enabled(false, &mut 0);
+    let owner = owner();
+    let state = state_directory();
+    let parts = Parts {
+        config: &session.config,
+        client: &session.client,
+        service: &session.service,
+        fleet,
+        state: &state,
+        pools: setting.pools,
+        every: setting.args.interval,
+        pauses: Pauses::default(),
+        owner: &owner,
+        hear: setting.hear,
+        metrics: setting.metrics,
+        alive: &|| {
+            if watchdog {
+                notify(&[NotifyState::Watchdog]);
+            }
+        },
+    };
+    let mut serving = std::pin::pin!(serve(parts, stopping));
+    notify(&[NotifyState::Ready]);
+    let mut looks = tokio::time::interval(FILE_LOOKS);
+    let end = loop {
+        let asked = tokio::select! {
+            () = &mut serving => return End::Signal("the listener ended by itself"),
+            got = signals.next() => match got {
+                Got::Stop(name) => break End::Signal(name),
+                Got::HangUp => true,
+            },
+            _ = looks.tick() => false,
+        };
+        let now = Stamp::of(&session.config);
+        if !asked && now == file {
+            continue;
+        }
+        file = now;
+        match prepare(setting.cli, setting.pools, setting.ui).await {
+            Ok(next) => break End::Reload(Box::new(next)),
+            Err(failure) => refused(setting, &failure),
+        }
+    };
+    if let End::Signal(_) = end {
+        notify(&[NotifyState::Stopping]);
+    }
+    // The receiver lives in `serving`.
+    stop.send_replace(true);
+    tokio::select! {
+        () = &mut serving => end,
+        () = signals.stop() => End::SecondSignal,
+    }
+}
+
+/// A new configuration that is wrong changes nothing.
+fn refused(setting: &Setting<'_>, failure: &Failure) {
+    let message = format!("the changed configuration is refused, and the old one stays: {}", failure.message.trim());
+    (setting.hear)(Line::now(Event::Warning { pool: None, code: WarningCode::Degraded, message, subject: None }));
+}
+
+async fn prepare(cli: &Cli, pools: &[PoolName], ui: &Ui) -> Result<Session, Failure> {
+    let config = configuration(cli, Needs::Launch, pools, ui)?;
+    if config.pools.is_empty() {
+        return Err(Failure::usage("there is no pool to listen for").hint("add a `[[pool]]` to the configuration"));
+    }
+    Session::open(config, Needs::Launch).await
+}
+
+async fn serve_metrics(address: SocketAddr, metrics: Arc<Metrics>) -> Result<Server, Failure> {
+    let server = Server::start(address, metrics).await;
+    let server = server.map_err(|error| Failure::usage(format!("--metrics {address}: {error}")))?;
+    tracing::info!(address = %server.address, "metrics are served");
+    Ok(server)
+}
+
+fn tell(ui: &Ui, line: &Line) {
+    let text = if ui.is_json() { serde_json::to_string(line).unwrap_or_default() } else { line.text() };
+    // A full disk must not end a listener.
+    if let Err(error) = ui.print(&text) {
+        tracing::warn!(%error, "an event could not be written");
+    }
+}
+
+/// Tells systemd, if it started us.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(false, states) {
+        tracing::debug!(%error, "systemd could not be told");
+    }
+}
+
+/// Returns whom the service names to others: this process.
+fn owner() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let host = host.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+    format!("ghascale {} {}", host.as_deref().unwrap_or("unknown host"), std::process::id())
+}
+
+/// What a file looked like: another one has another.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp(Option<(SystemTime, u64)>);
+
+impl Stamp {
+    fn of(config: &Config) -> Self {
+        let seen = |file: &Path| {
+            let metadata = std::fs::metadata(file).ok()?;
+            Some((metadata.modified().ok()?, metadata.len()))
+        };
+        Self(config.file.as_deref().and_then(seen))
+    }
+}
+
+/// What a signal asks for.
+enum Got {
+    Stop(&'static str),
+    HangUp,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Got {
+        tokio::select! {
+            _ = self.terminate.recv() => Got::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Got::Stop("SIGINT"),
+            _ = self.hang_up.recv() => Got::HangUp,
+        }
+    }
+
+    /// Waits for a signal that ends the process.
+    async fn stop(&mut self) {
+        while matches!(self.next().await, Got::HangUp) {}
+    }
+}

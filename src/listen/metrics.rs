@@ -1,0 +1,359 @@
+//! What `listen` counts and measures, as Prometheus text, and whether it is healthy.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::{StatusCode, header};
+use jiff::Timestamp;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Metric, Registry};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::ages::age;
+use crate::apply::{Outcome, Result};
+use crate::engine::{PoolName, ReasonCode, ScaleSetDemand, Snapshot, Step, View};
+use crate::github::Usage;
+use crate::scale_set::Message;
+
+/// A poll is answered within a minute where all is well; after so long without one a listener is not healthy.
+const POLLS_WITHIN: Duration = Duration::from_mins(3);
+
+/// What is measured.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    runners: Family<PoolState, Gauge>,
+    desired: Family<OfPool, Gauge>,
+    min_idle: Family<OfPool, Gauge>,
+    max: Family<OfPool, Gauge>,
+    queued: Family<OfPool, Gauge>,
+    oldest: Family<OfPool, Gauge>,
+    unschedulable: Family<OfReason, Gauge>,
+    launches: Family<LaunchLabels, Counter>,
+    terminations: Family<OfReason, Counter>,
+    orphans: Family<OfSide, Counter>,
+    sessions: Family<OfPool, Gauge>,
+    last_poll: Family<OfPool, Gauge<f64, AtomicU64>>,
+    messages: Family<OfPool, Counter>,
+    poll_errors: Family<OfPool, Counter>,
+    requests: Gauge,
+    not_modified: Gauge,
+    remaining: Gauge,
+    last_run: Gauge<f64, AtomicU64>,
+    last_success: Gauge<f64, AtomicU64>,
+    run_seconds: Gauge<f64, AtomicU64>,
+    /// When each listened pool was polled last with success; `None`: not yet, or its session is not open.
+    polled: Mutex<BTreeMap<PoolName, Option<Timestamp>>>,
+    began: Timestamp,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfPool {
+    pool: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PoolState {
+    pool: String,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfReason {
+    reason: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfSide {
+    side: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct LaunchLabels {
+    pool: String,
+    market: String,
+    result: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Returns metrics that are all zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("ghascale");
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version of this program", build);
+        let all = &mut registry;
+        Self {
+            runners: kept(all, "runners", "Runners by pool and state: busy, idle, starting"),
+            desired: kept(all, "desired_runners", "What the pool should have: demand and min_idle, up to max"),
+            min_idle: kept(all, "min_idle", "min_idle of the configuration"),
+            max: kept(all, "max_runners", "max of the configuration"),
+            queued: kept(all, "jobs_queued", "Jobs that wait for a runner of the pool"),
+            oldest: kept(
+                all,
+                "oldest_queued_job_age_seconds",
+                "How long the pool's oldest pending job has waited, by REST",
+            ),
+            unschedulable: kept(all, "jobs_unschedulable", "Pending jobs that get no runner, by reason"),
+            launches: kept(all, "launches", "Launches, by pool, market and result"),
+            terminations: kept(all, "terminations", "Instances that were terminated, by reason"),
+            orphans: kept(
+                all,
+                "orphans",
+                "Records without an instance (github) and instances without a record (ec2) that were ended",
+            ),
+            sessions: kept(all, "session_open", "Whether the message session of the pool's scale set is ours and open"),
+            last_poll: kept(all, "last_poll_timestamp_seconds", "When the pool's queue was polled last with success"),
+            messages: kept(all, "messages", "Messages of the pool's scale set"),
+            poll_errors: kept(all, "poll_errors", "Polls, acknowledgements and acquisitions that failed"),
+            requests: kept(all, "github_requests", "Requests to GitHub's REST API since the process began"),
+            not_modified: kept(all, "github_requests_not_modified", "Those of them that GitHub answered with 304"),
+            remaining: kept(all, "github_rate_limit_remaining", "Requests left of GitHub's hourly limit"),
+            last_run: kept(
+                all,
+                "last_run_timestamp_seconds",
+                "When everything was observed last, with or without success",
+            ),
+            last_success: kept(all, "last_success_timestamp_seconds", "When everything was observed last with success"),
+            run_seconds: kept(all, "run_duration_seconds", "How long that took"),
+            polled: Mutex::default(),
+            began: Timestamp::now(),
+            registry,
+        }
+    }
+
+    fn polled_at(&self) -> std::sync::MutexGuard<'_, BTreeMap<PoolName, Option<Timestamp>>> {
+        self.polled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A pool is listened to from now on.
+    pub(super) fn listens(&self, pool: &PoolName) {
+        self.sessions.get_or_create(&of(pool)).set(0);
+        self.polled_at().insert(pool.clone(), None);
+    }
+
+    /// Forgets all pools: another configuration begins.
+    pub(super) fn forget(&self) {
+        self.polled_at().clear();
+        for gauge in [&self.desired, &self.min_idle, &self.max, &self.queued, &self.oldest, &self.sessions] {
+            gauge.clear();
+        }
+        self.runners.clear();
+        self.last_poll.clear();
+    }
+
+    pub(super) fn session(&self, pool: &PoolName, is_open: bool) {
+        self.sessions.get_or_create(&of(pool)).set(i64::from(is_open));
+        if is_open {
+            self.polled(pool);
+        } else {
+            self.polled_at().insert(pool.clone(), None);
+        }
+    }
+
+    pub(super) fn polled(&self, pool: &PoolName) {
+        let now = Timestamp::now();
+        self.last_poll.get_or_create(&of(pool)).set(seconds(now));
+        self.polled_at().insert(pool.clone(), Some(now));
+    }
+
+    pub(super) fn message(&self, pool: &PoolName, message: &Message) {
+        self.polled(pool);
+        self.messages.get_or_create(&of(pool)).inc();
+        if let Some(counts) = message.statistics {
+            self.queued.get_or_create(&of(pool)).set(gauge(counts.queued()));
+        }
+    }
+
+    pub(super) fn trouble(&self, pool: &PoolName) {
+        self.poll_errors.get_or_create(&of(pool)).inc();
+    }
+
+    /// Everything was looked at, which took so long.
+    pub(super) fn ran(&self, took: Duration) {
+        self.run_seconds.set(took.as_secs_f64());
+        self.last_run.set(seconds(Timestamp::now()));
+    }
+
+    /// What was seen; `None`: nothing could be.
+    pub(super) fn observed(&self, seen: Option<(&Snapshot, &View<'_>)>, usage: Usage) {
+        self.requests.set(gauge(usage.requests));
+        self.not_modified.set(gauge(usage.not_modified));
+        if let Some(remaining) = usage.remaining {
+            self.remaining.set(gauge(remaining));
+        }
+        let Some((snapshot, view)) = seen else { return };
+        self.last_success.set(seconds(snapshot.now));
+        for pool in &view.pools {
+            let (name, supply) = (&pool.pool.name, pool.supply());
+            for (state, count) in
+                [("busy", supply.busy), ("idle", supply.idle + supply.apart), ("starting", supply.starting)]
+            {
+                self.runners.get_or_create(&PoolState { pool: name.to_string(), state }).set(count.into());
+            }
+            let pending = view.pending_on(name);
+            let oldest = pending.iter().filter_map(|job| job.queued_at).min();
+            let oldest = oldest.map_or(0, |at| age(snapshot.now, at).as_secs());
+            self.oldest.get_or_create(&of(name)).set(gauge(oldest));
+            let queued = match pool.scale_set {
+                Some(ScaleSetDemand::Counted(counts)) => counts.queued(),
+                Some(ScaleSetDemand::Unknown) | None => pending.len() as u64,
+            };
+            self.queued.get_or_create(&of(name)).set(gauge(queued));
+            self.min_idle.get_or_create(&of(name)).set(pool.pool.min_idle.into());
+            self.max.get_or_create(&of(name)).set(pool.pool.max.into());
+        }
+        self.unschedulable.clear();
+        for job in &view.assignment.unschedulable {
+            self.unschedulable.get_or_create(&OfReason { reason: word(job.reason.code) }).inc();
+        }
+    }
+
+    /// What a plan's pool should have.
+    pub(super) fn desires(&self, pool: &PoolName, target: u32) {
+        self.desired.get_or_create(&of(pool)).set(target.into());
+    }
+
+    pub(super) fn acted(&self, outcome: &Outcome) {
+        let reason = OfReason { reason: word(outcome.action.reason.code) };
+        match &outcome.action.step {
+            Step::Launch { offerings, .. } => {
+                let market =
+                    outcome.offering.as_ref().or(offerings.first()).map(|offering| offering.market.to_string());
+                let result = match outcome.result {
+                    Result::Done => "done",
+                    Result::Skipped => "skipped",
+                    Result::Failed => "failed",
+                };
+                let labels =
+                    LaunchLabels { pool: outcome.action.pool.to_string(), market: market.unwrap_or_default(), result };
+                self.launches.get_or_create(&labels).inc();
+            }
+            Step::Terminate { .. } if outcome.result == Result::Done => {
+                self.terminations.get_or_create(&reason).inc();
+                if outcome.action.reason.code == ReasonCode::OrphanInstance {
+                    self.orphans.get_or_create(&OfSide { side: "ec2" }).inc();
+                }
+            }
+            Step::Deregister { .. } if outcome.result == Result::Done => {
+                if outcome.action.reason.code == ReasonCode::OrphanRunner {
+                    self.orphans.get_or_create(&OfSide { side: "github" }).inc();
+                }
+            }
+            Step::Terminate { .. } | Step::Deregister { .. } | Step::Mark { .. } => {}
+        }
+    }
+
+    /// Returns all of it as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string can't fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+
+    /// Returns whether every listened pool was polled within three minutes, and the ages of the last good polls, a line
+    /// each. A process that has just begun has as long to open its sessions.
+    #[must_use]
+    pub fn health(&self) -> (bool, String) {
+        let now = Timestamp::now();
+        let is_new = age(now, self.began) < POLLS_WITHIN;
+        let (mut healthy, mut said) = (true, String::new());
+        for (pool, at) in &*self.polled_at() {
+            let is_good = at.map_or(is_new, |at| age(now, at) < POLLS_WITHIN);
+            healthy &= is_good;
+            let ago =
+                at.map_or_else(|| "not polled".to_owned(), |at| format!("polled {} s ago", age(now, at).as_secs()));
+            let _ = writeln!(said, "{pool}: {ago}");
+        }
+        (healthy, format!("{}\n{said}", if healthy { "healthy" } else { "unhealthy" }))
+    }
+}
+
+/// Returns a metric that is at zero and in the registry.
+fn kept<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn of(pool: &PoolName) -> OfPool {
+    OfPool { pool: pool.to_string() }
+}
+
+fn gauge(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn seconds(at: Timestamp) -> f64 {
+    at.as_duration().as_secs_f64()
+}
+
+/// Returns a reason as it stands in JSON.
+fn word(code: ReasonCode) -> String {
+    serde_json::to_value(code).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// The server of `/metrics` and `/healthz`; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    _shutdown: oneshot::Sender<()>,
+    _task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// The address can't be bound.
+    pub async fn start(address: SocketAddr, metrics: Arc<Metrics>) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let router = Router::new()
+            .route("/metrics", get(respond_with_metrics))
+            .route("/healthz", get(respond_with_health))
+            .with_state(metrics);
+        let (shutdown, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(async move {
+            // It ends with the signal, and with no error (axum's documentation).
+            drop(axum::serve(listener, router).with_graceful_shutdown(async { drop(stopped.await) }).await);
+        });
+        Ok(Self { address, _shutdown: shutdown, _task: task })
+    }
+}
+
+async fn respond_with_metrics(State(metrics): State<Arc<Metrics>>) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], metrics.text()).into_response()
+}
+
+async fn respond_with_health(State(metrics): State<Arc<Metrics>>) -> Response {
+    let (healthy, said) = metrics.health();
+    let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, said).into_response()
+}

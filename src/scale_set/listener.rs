@@ -1,0 +1,326 @@
+//! The listener of one scale set: the one who holds its session, for weeks, whatever happens to it.
+//!
+//! Resolve (the set by group and name) -> open (its session) -> serve (its messages) -> and again from the beginning when
+//! the session is lost. Nothing but a stop ends it. It tells what it hears to whoever asked it to listen, and waits for
+//! nobody: what follows from a message is safe once it is told, since a session that is opened anew begins with the full
+//! counts.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::client::Client;
+use super::error::{Error, ErrorKind};
+use super::message::Message;
+use super::model::ScaleSet;
+use super::session::{Polled, Session};
+use crate::engine::Statistics;
+use crate::github;
+
+/// A message that could not be read so often in a row is acknowledged unread: what it said, the next counts say too.
+const READS: u32 = 5;
+/// A session that somebody else holds for so long is no left-over of a process that died.
+const HELD_FOR_LONG: Duration = Duration::from_mins(5);
+/// How often it is said again that somebody else holds the session.
+const SAID_AGAIN: Duration = Duration::from_mins(10);
+
+/// How long is waited before something is tried again.
+#[derive(Clone, Copy, Debug)]
+pub struct Pauses {
+    /// After the first failure; it doubles with each, with jitter.
+    pub first: Duration,
+    /// After many.
+    pub longest: Duration,
+    /// After many refusals of the credentials.
+    pub refused: Duration,
+    /// While another session is open: its idle time, at most, has to pass.
+    pub held: Duration,
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(1),
+            longest: Duration::from_mins(1),
+            refused: Duration::from_mins(5),
+            held: Duration::from_secs(12),
+        }
+    }
+}
+
+impl Pauses {
+    /// Returns the pause after so many failures in a row.
+    fn after(&self, failures: u32, error: ErrorKind) -> Duration {
+        let longest = if is_refusal(error) { self.refused } else { self.longest };
+        let pause = self.first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(longest);
+        let pause = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
+        match error {
+            ErrorKind::Throttled { until: Some(until) }
+            | ErrorKind::Github(github::ErrorKind::RateLimited { until: Some(until) }) => {
+                let asked = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
+                pause.max(asked.min(Duration::from_hours(1)))
+            }
+            _ => pause,
+        }
+    }
+}
+
+fn is_refusal(error: ErrorKind) -> bool {
+    use github::ErrorKind as Rest;
+    matches!(
+        error,
+        ErrorKind::Unauthorized | ErrorKind::Forbidden | ErrorKind::Github(Rest::Unauthorized | Rest::Forbidden)
+    )
+}
+
+/// What a listener hears.
+#[derive(Debug)]
+pub enum Heard {
+    /// The session is open.
+    Opened {
+        /// The set, as it is now.
+        scale_set: ScaleSet,
+        /// Its counts.
+        statistics: Statistics,
+    },
+    /// The queue's token was renewed.
+    Refreshed,
+    /// The session is gone; another is opened at once.
+    Lost(Error),
+    /// Somebody else holds the set's session, or we do by a process that died; it is tried again.
+    Held {
+        /// What the service said.
+        why: Error,
+        /// For how long that has been so.
+        since: Duration,
+    },
+    /// The set could not be found, or its session not be opened, for another reason; it is tried again.
+    Unavailable(String),
+    /// A poll ended without news: the counts are what they were.
+    Idle,
+    /// A message, before anything is done about it.
+    Message(Message),
+    /// So many jobs of those on offer were acquired.
+    Acquired {
+        /// What was asked for.
+        asked: usize,
+        /// What was granted.
+        granted: usize,
+    },
+    /// A poll, an acquisition or an acknowledgement failed; it is tried again.
+    Trouble(Error),
+    /// A message could not be read, time and again, and was acknowledged unread.
+    Poison {
+        /// Its id.
+        id: i64,
+        /// What is wrong with it.
+        why: Error,
+    },
+    /// The session was closed, since the process ends; or could not be.
+    Closed(Option<Error>),
+}
+
+/// One scale set's listener.
+#[derive(Debug)]
+pub struct Listener {
+    /// The Actions Service.
+    pub client: Arc<Client>,
+    /// The set's runner group, by name.
+    pub group: String,
+    /// The set's name.
+    pub name: String,
+    /// Whom the service names to others who try to open the session.
+    pub owner: String,
+    /// How many runners may have a job at once: what polls announce. Never 0 while it serves: where nothing is announced,
+    /// jobs that are queued then may never be assigned.
+    pub capacity: u32,
+    /// How long is waited before something is tried again.
+    pub pauses: Pauses,
+}
+
+/// Why serving ended.
+enum End {
+    Stopped,
+    Lost,
+}
+
+impl Listener {
+    /// Listens until `stop` is true; then the message in hand is finished, and the session closed.
+    pub async fn run(&self, mut stop: watch::Receiver<bool>, hear: impl Fn(Heard)) {
+        while let Some(session) = self.open(&mut stop, &hear).await {
+            let end = self.serve(&session, &mut stop, &hear).await;
+            // Were it not closed, a new one would be refused until it has idled out.
+            let closed = session.close().await;
+            match end {
+                End::Lost => {
+                    if let Err(error) = closed {
+                        tracing::debug!(%error, "a lost session could not be closed");
+                    }
+                }
+                End::Stopped => return hear(Heard::Closed(closed.err())),
+            }
+        }
+    }
+
+    /// Opens the set's session, however long that takes; `None`: it is to stop.
+    async fn open(&self, stop: &mut watch::Receiver<bool>, hear: &impl Fn(Heard)) -> Option<Session> {
+        let mut failures = 0;
+        let mut held: Option<(Instant, Instant)> = None;
+        loop {
+            if *stop.borrow() {
+                return None;
+            }
+            // Not given up half-way: a session that is opened and not known of would have to idle out.
+            let pause = match self.try_open().await {
+                Ok((session, scale_set)) => {
+                    hear(Heard::Opened { scale_set, statistics: session.statistics() });
+                    return Some(session);
+                }
+                Err(NotOpened::Missing(why)) => {
+                    failures += 1;
+                    hear(Heard::Unavailable(why));
+                    self.pauses.after(failures, ErrorKind::ScaleSetNotFound)
+                }
+                Err(NotOpened::Refused(why)) if why.kind == ErrorKind::SessionConflict => {
+                    let (since, said) = held.unwrap_or_else(|| (Instant::now(), Instant::now()));
+                    let is_news = held.is_none()
+                        || (since.elapsed() >= HELD_FOR_LONG && said.duration_since(since) < HELD_FOR_LONG)
+                        || said.elapsed() >= SAID_AGAIN;
+                    if is_news {
+                        hear(Heard::Held { why, since: since.elapsed() });
+                    }
+                    held = Some((since, if is_news { Instant::now() } else { said }));
+                    self.pauses.held.mul_f64(0.8 + fastrand::f64() * 0.4)
+                }
+                Err(NotOpened::Refused(why)) => {
+                    failures += 1;
+                    let pause = self.pauses.after(failures, why.kind);
+                    hear(Heard::Unavailable(why.to_string()));
+                    pause
+                }
+            };
+            wait(pause, stop).await;
+        }
+    }
+
+    /// Finds the set anew, since one that was made again under its name has another id, and opens its session.
+    async fn try_open(&self) -> Result<(Session, ScaleSet), NotOpened> {
+        let Some(group) = self.client.runner_group(&self.group).await? else {
+            return Err(NotOpened::Missing(format!("there is no runner group `{}`", self.group)));
+        };
+        let Some(scale_set) = self.client.find(group.id, &self.name).await? else {
+            let said = format!("there is no scale set `{}` in runner group `{}`", self.name, self.group);
+            return Err(NotOpened::Missing(said));
+        };
+        let session = Session::open(self.client.clone(), scale_set.id, &self.owner).await?;
+        Ok((session, scale_set))
+    }
+
+    async fn serve(&self, session: &Session, stop: &mut watch::Receiver<bool>, hear: &impl Fn(Heard)) -> End {
+        let mut cursor = 0;
+        let mut failures = 0;
+        let mut renewals = session.renewals();
+        let mut unread = (None, 0);
+        loop {
+            // A poll that is given up loses nothing: what it would have brought is not acknowledged.
+            let polled = tokio::select! {
+                biased;
+                () = stopped(stop) => return End::Stopped,
+                polled = session.poll(cursor, self.capacity) => polled,
+            };
+            if session.renewals() != renewals {
+                renewals = session.renewals();
+                hear(Heard::Refreshed);
+            }
+            let result = match polled {
+                Ok(Polled::Nothing) => {
+                    failures = 0;
+                    hear(Heard::Idle);
+                    continue;
+                }
+                Ok(Polled::Empty) => {
+                    hear(Heard::Idle);
+                    wait(self.pauses.first, stop).await;
+                    continue;
+                }
+                Ok(Polled::Message(message)) => {
+                    failures = 0;
+                    unread = (None, 0);
+                    self.receive(session, *message, hear).await.map(|id| cursor = id)
+                }
+                Ok(Polled::Unreadable { id, why }) => {
+                    unread = (id, if unread.0 == id { unread.1 + 1 } else { 1 });
+                    match (id, unread.1 >= READS) {
+                        (Some(id), true) => {
+                            unread = (None, 0);
+                            hear(Heard::Poison { id, why });
+                            session.acknowledge(id).await.map(|()| cursor = id)
+                        }
+                        // Nobody can say what to acknowledge: another session may be told something else.
+                        (None, true) => {
+                            hear(Heard::Lost(why));
+                            return End::Lost;
+                        }
+                        (_, false) => Err(why),
+                    }
+                }
+                Err(why) => Err(why),
+            };
+            if let Err(why) = result {
+                if why.kind == ErrorKind::SessionExpired || why.kind == ErrorKind::ScaleSetNotFound {
+                    hear(Heard::Lost(why));
+                    return End::Lost;
+                }
+                failures += 1;
+                let pause = self.pauses.after(failures, why.kind);
+                hear(Heard::Trouble(why));
+                wait(pause, stop).await;
+            }
+        }
+    }
+
+    /// Tells of a message, acquires what it offers as far as there may be runners for it, and acknowledges it; returns the
+    /// cursor behind it. One that is not acknowledged comes again, and harms nobody.
+    async fn receive(&self, session: &Session, message: Message, hear: &impl Fn(Heard)) -> Result<i64, Error> {
+        let (id, offers) = (message.id, message.offers());
+        let counts = message.statistics.unwrap_or_else(|| session.statistics());
+        hear(Heard::Message(message));
+        let room = u64::from(self.capacity).saturating_sub(counts.assigned.saturating_add(counts.acquired));
+        let asked = &offers[..offers.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
+        if !asked.is_empty() {
+            let granted = session.acquire(asked).await?.len();
+            hear(Heard::Acquired { asked: asked.len(), granted });
+        }
+        session.acknowledge(id).await?;
+        Ok(id)
+    }
+}
+
+/// Why no session was opened.
+enum NotOpened {
+    /// There is nothing to open it at.
+    Missing(String),
+    /// The service refused, or could not be asked.
+    Refused(Error),
+}
+
+impl From<Error> for NotOpened {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// Waits, but no longer than until it is to stop.
+async fn wait(pause: Duration, stop: &mut watch::Receiver<bool>) {
+    tokio::select! {
+        () = tokio::time::sleep(pause) => {}
+        () = stopped(stop) => {}
+    }
+}
+
+/// Returns when it is to stop: also when nobody is left who could say so.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|is_stopping| *is_stopping).await);
+}

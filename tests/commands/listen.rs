@@ -1,0 +1,347 @@
+//! `listen`: the process, in real time, and its end.
+
+mod survival;
+
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use ghascale::sandbox::{Dispatch, Fault, JobStatus, Service};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout};
+
+use super::{Desk, X64};
+
+const SET: &str = "scale_set = \"linux-x64\"\n";
+const GPU: [&str; 3] = ["self-hosted", "linux", "gpu"];
+
+/// A desk whose pool `linux-x64` has a scale set, and a world that answers polls soon.
+async fn desk() -> Desk {
+    let desk = Desk::open().await;
+    desk.reconfigure("name = \"linux-x64\"\n", &format!("name = \"linux-x64\"\n{SET}"));
+    {
+        let mut world = desk.sandbox.world();
+        world.settings.scale_sets.poll_hold = Duration::from_millis(300);
+        world.scale_set("linux-x64").labels(X64);
+    }
+    desk
+}
+
+/// A process that listens.
+struct Listening {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    /// What it said so far.
+    said: Vec<Value>,
+}
+
+impl Listening {
+    fn on(desk: &Desk, flags: &str) -> Self {
+        let mut command = desk.command(&format!("listen -o json {flags}"));
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines, said: Vec::new() }
+    }
+
+    /// Waits for the next event that is as wanted.
+    async fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let found = tokio::time::timeout(Duration::from_secs(30), async {
+            while let Some(line) = self.lines.next_line().await.unwrap() {
+                let event: Value = serde_json::from_str(&line).unwrap();
+                self.said.push(event.clone());
+                if wanted(&event) {
+                    return Some(event);
+                }
+            }
+            None
+        });
+        let found = found.await.ok().flatten();
+        found.unwrap_or_else(|| panic!("it was not said within 30 s; said: {:#?}", self.said))
+    }
+
+    async fn opened(&mut self) {
+        self.until(|event| event["event"] == "session" && event["state"] == "opened").await;
+    }
+
+    /// Waits until so many launches are done.
+    async fn launches(&mut self, count: usize) -> Vec<Value> {
+        let mut done = Vec::new();
+        while done.len() < count {
+            done.push(self.until(|event| is_launch(event) && event["result"] == "done").await);
+        }
+        done
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().unwrap().to_string();
+        assert!(std::process::Command::new("kill").args([name, &id]).status().unwrap().success());
+    }
+
+    /// Ends it as systemd does; returns what it said since.
+    async fn end(mut self) -> (ExitStatus, Vec<Value>) {
+        self.signal("-TERM");
+        let status = tokio::time::timeout(Duration::from_secs(20), self.child.wait()).await.unwrap().unwrap();
+        while let Some(line) = self.lines.next_line().await.unwrap() {
+            self.said.push(serde_json::from_str(&line).unwrap());
+        }
+        (status, self.said)
+    }
+}
+
+fn is_launch(event: &Value) -> bool {
+    event["event"] == "action" && event["action"] == "launch"
+}
+
+fn launches(said: &[Value]) -> usize {
+    said.iter().filter(|event| is_launch(event) && event["result"] == "done").count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_launched_for_at_its_message_and_the_end_is_clean() {
+    let desk = desk().await;
+    let mut listening = Listening::on(&desk, "");
+    let ready = listening.until(|_| true).await;
+    assert_eq!((&ready["event"], &ready["listening"]), (&json!("ready"), &json!(["linux-x64"])));
+    assert_eq!(ready["polling"], json!(["linux-arm64", "gpu"]));
+    listening.opened().await;
+    desk.sandbox.forget_calls();
+    desk.jobs(1, X64);
+    let message = listening.until(|event| event["event"] == "message").await;
+    assert_eq!((&message["statistics"]["assigned"], &message["jobs"][0]["job_event"]), (&json!(1), &json!("assigned")));
+    let plan = listening.until(|event| event["event"] == "plan").await;
+    assert_eq!((&plan["pool"], &plan["launch"]), (&json!("linux-x64"), &json!(1)));
+    let launched = listening.launches(1).await.remove(0);
+    assert_eq!((&launched["runner"], &launched["source"]), (&json!("sandbox-linux-x64-000"), &json!("scale-set")));
+    assert!(launched["request_id"].is_string() && launched["instance_id"].is_string(), "{launched}");
+    let (status, said) = listening.end().await;
+    assert_eq!((status.code(), &said.last().unwrap()["event"]), (Some(0), &json!("stopped")));
+    assert_eq!(said.last().unwrap()["reason"], "SIGTERM");
+    assert_eq!(desk.sandbox.world().session_owner("linux-x64"), None, "its session is closed");
+    assert_eq!(desk.sandbox.world().instance_states().len(), 1);
+    // Every action is in the audit log too.
+    let audit = std::fs::read_to_string(desk.file("state").join("ghascale/audit.jsonl")).unwrap();
+    assert!(audit.contains(launched["instance_id"].as_str().unwrap()), "{audit}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn between_a_message_and_its_launch_only_the_registration_is_asked_for() {
+    let desk = desk().await;
+    let mut listening = Listening::on(&desk, "");
+    listening.opened().await;
+    // The first whole observation is over when a second message finds nothing under way.
+    desk.jobs(1, X64);
+    listening.launches(1).await;
+    desk.sandbox.forget_calls();
+    desk.jobs(1, X64);
+    listening.launches(1).await;
+    let calls = desk.sandbox.calls();
+    let heard = calls.iter().position(|call| call.target.starts_with("/scalesets/message")).unwrap_or(0);
+    let bought = calls.iter().position(|call| call.target.contains("RunInstances")).unwrap_or(calls.len());
+    let between: Vec<&str> = calls[heard..bought]
+        .iter()
+        .filter(|call| !call.target.starts_with("/scalesets/message"))
+        .map(|call| call.target.as_str())
+        .collect();
+    let is_known = |target: &&str| target.contains("generatejitconfig");
+    let others: Vec<&&str> = between.iter().filter(|target| !is_known(target)).collect();
+    // A look that was due at that moment is no part of it.
+    assert!(between.iter().any(is_known), "{between:?}");
+    assert!(others.iter().all(|target| target.contains("runners") || target.contains("Describe")), "{others:?}");
+    listening.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_is_launched_for_once_and_its_runners_take_the_jobs() {
+    let desk = desk().await;
+    desk.sandbox.world().settings.boot = Duration::from_millis(700);
+    let mut listening = Listening::on(&desk, "--interval 1s");
+    listening.opened().await;
+    for burst in [2, 1, 3] {
+        desk.jobs(burst, X64);
+        listening.launches(burst as usize).await;
+    }
+    let started = |event: &Value| {
+        event["event"] == "message" && event["statistics"]["running"].as_u64().is_some_and(|running| running == 6)
+    };
+    listening.until(started).await;
+    let (_, said) = listening.end().await;
+    assert_eq!(launches(&said), 6, "{said:#?}");
+    assert_eq!(desk.sandbox.world().count_jobs(JobStatus::InProgress), 6);
+    assert_eq!(desk.sandbox.world().instance_states().len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_are_acquired_are_as_many_as_may_run() {
+    let desk = desk().await;
+    desk.reconfigure("max = 8\n", "max = 2\n");
+    desk.sandbox.world().settings.scale_sets.dispatch = Dispatch::Acquire;
+    let mut listening = Listening::on(&desk, "");
+    listening.opened().await;
+    desk.jobs(5, X64);
+    listening.launches(2).await;
+    let counts = desk.sandbox.world().statistics_of("linux-x64").unwrap();
+    assert_eq!((counts.assigned, counts.available), (2, 3));
+    listening.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_were_there_before_it_are_launched_for_once() {
+    let desk = desk().await;
+    desk.jobs(3, X64);
+    let mut listening = Listening::on(&desk, "--interval 1s");
+    listening.launches(3).await;
+    // Two whole observations later it is still so.
+    for _ in 0..2 {
+        desk.sandbox.forget_calls();
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while desk.calls(Service::Github, "/actions/runners").is_empty() && std::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let (_, said) = listening.end().await;
+    assert_eq!(launches(&said), 3, "{said:#?}");
+    assert!(said.iter().filter(|event| is_launch(event)).all(|event| event["source"] == "scale-set"), "{said:#?}");
+    assert_eq!(desk.sandbox.world().instance_states().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pools_without_a_scale_set_are_polled_in_the_same_process() {
+    let desk = desk().await;
+    let mut listening = Listening::on(&desk, "--interval 1s");
+    listening.opened().await;
+    desk.jobs(1, GPU);
+    let launched = listening.launches(1).await.remove(0);
+    assert_eq!((&launched["pool"], &launched["source"]), (&json!("gpu"), &json!("rest")));
+    let (_, said) = listening.end().await;
+    assert_eq!(launches(&said), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_pools_that_are_named_are_served() {
+    let desk = desk().await;
+    let mut listening = Listening::on(&desk, "--interval 1s --pool gpu");
+    desk.jobs(2, X64);
+    desk.jobs(1, GPU);
+    listening.launches(1).await;
+    let (_, said) = listening.end().await;
+    assert_eq!(said[0]["listening"], json!([]));
+    assert!(desk.calls(Service::Actions, "sessions").is_empty());
+    assert!(desk.sandbox.world().runner_names().iter().all(|name| name.starts_with("sandbox-gpu")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_apply_beside_it_launches_nothing_twice() {
+    let desk = desk().await;
+    let mut listening = Listening::on(&desk, "--interval 1s");
+    listening.opened().await;
+    let apply = "apply --yes --pool linux-x64 -o json";
+    let mut by_apply = 0;
+    for _ in 0..3 {
+        desk.jobs(2, X64);
+        let ran = desk.run(apply).await;
+        assert_eq!(ran.code, 0, "{ran:#?}");
+        by_apply += ran.json()["summary"]["done"].as_u64().unwrap();
+    }
+    // Between the two of them each job has its one machine.
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while desk.sandbox.world().instance_states().len() < 6 && std::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let plan = desk.run("plan --pool linux-x64 -o json").await;
+    assert_eq!(plan.json()["actions"], json!([]), "{plan:#?}");
+    let (_, said) = listening.end().await;
+    assert_eq!(launches(&said) as u64 + by_apply, 6, "{said:#?}");
+    assert_eq!(desk.sandbox.world().instance_states().len(), 6);
+    assert_eq!(desk.sandbox.world().runner_names().len(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_and_health_are_served() {
+    let desk = desk().await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut listening = Listening::on(&desk, &format!("--interval 1s --metrics 127.0.0.1:{port}"));
+    listening.opened().await;
+    desk.jobs(2, X64);
+    listening.launches(2).await;
+    let get = async |path: &str| {
+        let answer = reqwest::get(format!("http://127.0.0.1:{port}/{path}")).await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let (status, text) = get("metrics").await;
+    assert_eq!(status, 200);
+    for line in [
+        "ghascale_launches_total{pool=\"linux-x64\",market=\"spot\",result=\"done\"} 2",
+        "ghascale_session_open{pool=\"linux-x64\"} 1",
+        "ghascale_desired_runners{pool=\"linux-x64\"} 2",
+        "# EOF",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    let (status, text) = get("healthz").await;
+    assert!(status == 200 && text.starts_with("healthy\nlinux-x64: polled "), "{text}");
+    assert_eq!(get("other").await.0, 404);
+    listening.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_is_wrong_is_refused_before_anything_is_called() {
+    let desk = desk().await;
+    desk.reconfigure("max = 8\n", "max = -1\n");
+    let ran = desk.run("listen").await;
+    assert_eq!((ran.code, ran.stdout.as_str()), (64, ""), "{ran:#?}");
+    assert!(desk.sandbox.calls().is_empty());
+    let ran = desk.run("listen --metrics nowhere").await;
+    assert_eq!(ran.code, 64, "{ran:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_file_is_taken_in_and_a_wrong_one_refused_as_a_whole() {
+    let desk = desk().await;
+    let mut listening = Listening::on(&desk, "--interval 1s");
+    listening.opened().await;
+    desk.reconfigure("max = 8\n", "max = eight\n");
+    listening.signal("-HUP");
+    let refused = listening.until(|event| event["event"] == "warning" && event["code"] == "degraded").await;
+    let said = refused["message"].as_str().unwrap();
+    assert!(said.starts_with("the changed configuration is refused, and the old one stays"), "{said}");
+    desk.jobs(1, X64);
+    listening.launches(1).await;
+    // Without a signal too: the file is looked at.
+    desk.reconfigure("max = eight\n", "max = 2\n");
+    listening.until(|event| event["event"] == "ready").await;
+    listening.opened().await;
+    desk.jobs(3, X64);
+    listening.launches(1).await;
+    let (status, said) = listening.end().await;
+    assert_eq!((status.code(), launches(&said)), (Some(0), 2), "max is 2 now: {said:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_read_lines() {
+    let desk = desk().await;
+    let mut child = desk.command("listen").stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = lines.next_line().await.unwrap().unwrap();
+    assert!(first.ends_with(" ready      acme: listening for linux-x64; polling for linux-arm64, gpu"), "{first}");
+    let second = lines.next_line().await.unwrap().unwrap();
+    assert!(second.ends_with(" session    linux-x64 opened"), "{second}");
+    child.kill().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_said_at_any_log_level() {
+    let mut desk = desk().await;
+    desk.with("RUST_LOG", "trace");
+    let mut listening = Listening::on(&desk, "-vvvv");
+    listening.opened().await;
+    desk.sandbox.fault(Fault::ec2("RunInstances").status(503).code("Unavailable"));
+    desk.jobs(1, X64);
+    listening.launches(1).await;
+    listening.signal("-TERM");
+    let output = listening.child.wait_with_output().await.unwrap();
+    let all = format!("{}{:?}", String::from_utf8_lossy(&output.stderr), listening.said);
+    for secret in desk.sandbox.world().jit_configs() {
+        assert!(!all.contains(&secret[..40]), "a JIT configuration");
+    }
+    assert!(!all.contains("eyJ") && !all.contains("RemoteAuth ") && !all.contains("sandbox-token"), "a token");
+}

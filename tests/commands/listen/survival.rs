@@ -1,0 +1,147 @@
+//! What must not end a listener, and what its end must not leave.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_process_costs_the_sessions_idle_time_and_nothing_else() {
+    let desk = desk().await;
+    desk.sandbox.world().settings.scale_sets.session_idle = Duration::from_millis(100);
+    let mut first = Listening::on(&desk, "");
+    first.opened().await;
+    desk.jobs(2, X64);
+    first.launches(2).await;
+    first.child.kill().await.unwrap();
+    desk.jobs(1, X64);
+    let mut second = Listening::on(&desk, "--interval 1s");
+    // Whether or not the old session has idled out by now.
+    second.launches(1).await;
+    let (_, said) = second.end().await;
+    assert_eq!(launches(&said), 1, "{said:#?}");
+    assert_eq!(desk.sandbox.world().instance_states().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_another_is_said_with_its_reason_and_its_jobs_are_served_all_the_same() {
+    let desk = desk().await;
+    desk.sandbox.world().scale_set("linux-x64").listened(5);
+    let mut listening = Listening::on(&desk, "--interval 1s");
+    let held = listening.until(|event| event["event"] == "session" && event["state"] == "held").await;
+    assert!(held["error"].as_str().unwrap().contains("already has an active session"), "{held}");
+    // As `apply` would beside another listener: by the set's own count.
+    desk.jobs(1, X64);
+    let launched = listening.launches(1).await.remove(0);
+    assert_eq!(launched["source"], "scale-set");
+    listening.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_sessions_are_opened_again_and_no_job_is_lost() {
+    let desk = desk().await;
+    let mut listening = Listening::on(&desk, "");
+    listening.opened().await;
+    desk.sandbox.world().settings.scale_sets.expired_sessions = 1;
+    let lost = listening.until(|event| event["event"] == "session" && event["state"] == "lost").await;
+    assert!(lost["error"].as_str().unwrap().contains("SessionExpired"), "{lost}");
+    listening.opened().await;
+    desk.jobs(2, X64);
+    listening.launches(2).await;
+    let (_, said) = listening.end().await;
+    assert_eq!(launches(&said), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ec2_that_is_down_for_a_while_is_tried_again_and_nothing_is_launched_twice() {
+    let desk = desk().await;
+    let mut listening = Listening::on(&desk, "--interval 1s");
+    listening.opened().await;
+    desk.sandbox.fault(Fault::ec2("RunInstances").status(400).code("InsufficientInstanceCapacity").times(8));
+    desk.jobs(2, X64);
+    listening.until(|event| is_launch(event) && event["result"] == "failed").await;
+    listening.launches(2).await;
+    let (_, said) = listening.end().await;
+    assert_eq!(launches(&said), 2, "{said:#?}");
+    assert_eq!(desk.sandbox.world().instance_states().len(), 2);
+    assert_eq!(desk.sandbox.world().runner_names().len(), 2, "what failed left no record");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_rest_api_is_down_scale_sets_are_served() {
+    let desk = desk().await;
+    let mut listening = Listening::on(&desk, "--interval 1s");
+    listening.opened().await;
+    desk.jobs(1, X64);
+    listening.launches(1).await;
+    desk.sandbox.fault(Fault::github("").status(502).times(100_000));
+    listening.until(|event| event["event"] == "warning").await;
+    desk.jobs(1, X64);
+    listening.launches(1).await;
+    let (status, said) = listening.end().await;
+    assert_eq!((status.code(), launches(&said)), (Some(0), 2), "{said:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_that_fails_does_not_stop_the_others() {
+    let desk = desk().await;
+    desk.reconfigure("name = \"linux-arm64\"\n", "name = \"linux-arm64\"\nscale_set = \"none-such\"\n");
+    let mut listening = Listening::on(&desk, "--interval 1s");
+    listening.opened().await;
+    listening.until(|event| event["event"] == "warning" && event["pool"] == "linux-arm64").await;
+    desk.jobs(1, X64);
+    listening.launches(1).await;
+    let (_, said) = listening.end().await;
+    let about = said.iter().filter(|event| event["code"] == "scale_set_failed").count();
+    assert!(about < 20, "a warning is said when it is news, not each time: {about}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_lets_a_launch_that_is_under_way_finish() {
+    let desk = desk().await;
+    let mut listening = Listening::on(&desk, "");
+    listening.opened().await;
+    // Every answer takes its time, so that the end falls between a registration and its launch.
+    desk.sandbox.world().settings.round_trip = Duration::from_millis(400);
+    desk.jobs(1, X64);
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while desk.calls(Service::Actions, "generatejitconfig").is_empty() && std::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let (status, said) = listening.end().await;
+    assert_eq!((status.code(), launches(&said)), (Some(0), 1), "{said:#?}");
+    let world = desk.sandbox.world();
+    assert_eq!((world.runner_names().len(), world.instance_states().len()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_at_once() {
+    let desk = desk().await;
+    let mut listening = Listening::on(&desk, "");
+    listening.opened().await;
+    desk.sandbox.world().settings.round_trip = Duration::from_secs(10);
+    listening.signal("-TERM");
+    listening.signal("-INT");
+    let began = std::time::Instant::now();
+    // Both may be taken for one where they come too close together.
+    let status = loop {
+        match tokio::time::timeout(Duration::from_millis(200), listening.child.wait()).await {
+            Ok(status) => break status.unwrap(),
+            Err(_) => listening.signal("-TERM"),
+        }
+        assert!(began.elapsed() < Duration::from_secs(8), "it waits for its session");
+    };
+    assert_eq!(status.code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_that_are_stuck_are_said_and_bounded_by_max() {
+    let desk = desk().await;
+    desk.reconfigure("max = 8\n", "max = 3\n");
+    desk.sandbox.world().scale_set("linux-x64").statistics_too_high(15);
+    let mut listening = Listening::on(&desk, "--interval 1s");
+    listening.launches(3).await;
+    let is_said = |event: &Value| event["event"] == "warning" && event["code"] == "sources_differ";
+    if !listening.said.iter().any(is_said) {
+        listening.until(is_said).await;
+    }
+    let (_, said) = listening.end().await;
+    assert_eq!(launches(&said), 3, "{said:#?}");
+}
