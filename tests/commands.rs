@@ -5,7 +5,7 @@ mod budget;
 mod cache;
 mod explain;
 mod faults;
-mod listen;
+pub(crate) mod listen;
 mod plan;
 mod sandbox;
 mod scale_set;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ghascale::sandbox::{Sandbox, Scenario};
+use tokio::io::AsyncBufReadExt as _;
 
 use crate::commands::{Desk, X64, redacted};
 
@@ -96,6 +97,36 @@ async fn the_explanation_is_the_one_that_is_shown() {
     assert_eq!(ran.code, 0, "{ran:#?}");
     hold(shown, &ran.stdout);
     assert!(shown.contains("cure:"), "the end of it is shown");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_listener_says_what_it_is_shown_to_say() {
+    let desk = crate::commands::listen::desk().await;
+    let shown = block("console", "$ ghascale listen");
+    let shown: Vec<&str> = shown.trim().lines().skip(1).collect();
+    let mut child = desk.command("listen").stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = tokio::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut printed = Vec::new();
+    while printed.len() < shown.len() {
+        let line = tokio::time::timeout(Duration::from_secs(30), lines.next_line()).await.unwrap().unwrap().unwrap();
+        if line.contains(" session ") {
+            desk.sandbox.world().repository("api").run().job(X64);
+        }
+        printed.push(line);
+    }
+    child.kill().await.unwrap();
+    let when = regex_lite::Regex::new(r"\d{4}-[\d-]+T[\d:.]+Z").unwrap();
+    hold(&when.replace_all(&shown.join("\n"), "AT"), &when.replace_all(&printed.join("\n"), "AT"));
+}
+
+#[test]
+fn the_unit_starts_what_there_is() {
+    let unit = block("ini", "[Service]");
+    let started = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    let words = started.split_whitespace().map(std::ffi::OsString::from);
+    assert!(ghascale::cli::parse(words).is_ok(), "{started}");
+    let left_alone = format!("RestartPreventExitStatus={}", ghascale::exit::USAGE);
+    assert!(unit.contains(&left_alone) && unit.contains("Type=notify") && unit.contains("WatchdogSec="), "{unit}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ghascale::sandbox::{Dispatch, Fault, JobStatus, Service};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdout};
+use tokio::process::{Child, ChildStdout, Command};
 
 use super::{Desk, X64};
 
@@ -16,7 +16,7 @@ const SET: &str = "scale_set = \"linux-x64\"\n";
 const GPU: [&str; 3] = ["self-hosted", "linux", "gpu"];
 
 /// A desk whose pool `linux-x64` has a scale set, and a world that answers polls soon.
-async fn desk() -> Desk {
+pub(crate) async fn desk() -> Desk {
     let desk = Desk::open().await;
     desk.reconfigure("name = \"linux-x64\"\n", &format!("name = \"linux-x64\"\n{SET}"));
     {
@@ -37,7 +37,10 @@ struct Listening {
 
 impl Listening {
     fn on(desk: &Desk, flags: &str) -> Self {
-        let mut command = desk.command(&format!("listen -o json {flags}"));
+        Self::by(desk.command(&format!("listen -o json {flags}")))
+    }
+
+    fn by(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines, said: Vec::new() }

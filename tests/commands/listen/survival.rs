@@ -132,6 +132,38 @@ async fn a_second_signal_ends_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn systemd_is_told_that_it_is_ready_alive_and_ending() {
+    let mut desk = desk().await;
+    let socket = desk.file("notify.sock");
+    let systemd = tokio::net::UnixDatagram::bind(&socket).unwrap();
+    desk.with("NOTIFY_SOCKET", &socket.display().to_string());
+    desk.with("WATCHDOG_USEC", "60000000");
+    // Its own id is known once it runs.
+    let line = desk.command("listen -o json");
+    let line = line.as_std();
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "WATCHDOG_PID=$$ exec \"$0\" \"$@\""]).arg(line.get_program()).args(line.get_args());
+    shell.env_clear().envs(line.get_envs().filter_map(|(name, value)| Some((name, value?)))).kill_on_drop(true);
+    let mut listening = Listening::by(shell);
+    let told = async || {
+        let mut text = [0; 256];
+        let length = tokio::time::timeout(Duration::from_secs(20), systemd.recv(&mut text)).await.unwrap().unwrap();
+        String::from_utf8_lossy(&text[..length]).trim().to_owned()
+    };
+    assert_eq!(told().await, "READY=1");
+    assert_eq!(told().await, "WATCHDOG=1");
+    listening.opened().await;
+    listening.signal("-TERM");
+    loop {
+        match told().await.as_str() {
+            "WATCHDOG=1" => {}
+            other => break assert_eq!(other, "STOPPING=1"),
+        }
+    }
+    assert_eq!(listening.child.wait().await.unwrap().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn counts_that_are_stuck_are_said_and_bounded_by_max() {
     let desk = desk().await;
     desk.reconfigure("max = 8\n", "max = 3\n");
