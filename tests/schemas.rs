@@ -5,12 +5,17 @@
 
 use std::path::Path;
 
+use ghascale::listen::Line;
 use ghascale::report::{ApplyReport, CompareReport, ExplainReport, PlanReport, Report, ScaleSetsReport, StatusReport};
 use schemars::JsonSchema;
 
 fn hold<T: JsonSchema>(name: &str) {
+    hold_whole::<Report<T>>(name);
+}
+
+fn hold_whole<T: JsonSchema>(name: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schemas").join(format!("{name}.json"));
-    let schema = serde_json::to_string_pretty(&schemars::schema_for!(Report<T>)).unwrap() + "\n";
+    let schema = serde_json::to_string_pretty(&schemars::schema_for!(T)).unwrap() + "\n";
     if std::env::var_os("GHASCALE_BLESS").is_some() {
         std::fs::write(&path, &schema).unwrap();
     }
@@ -46,6 +51,11 @@ fn apply_is_as_its_schema_says() {
 #[test]
 fn explain_is_as_its_schema_says() {
     hold::<ExplainReport>("ghascale.explain-1");
+}
+
+#[test]
+fn each_line_of_listen_is_as_its_schema_says() {
+    hold_whole::<Line>("ghascale.listen-1");
 }
 
 #[test]

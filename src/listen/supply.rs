@@ -222,3 +222,146 @@ fn instance(fleet: &FleetName, launch: &Launch) -> Option<Instance> {
         marks: Marks::default(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::build::{fleet, instance, noon, policy, pool, runner};
+    use crate::engine::{PoolPlan, Statistics, plan};
+    use crate::scale_set::{JobKey, JobMessage};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(noon().as_second() + second).unwrap()
+    }
+
+    /// What is known after a look that saw nothing.
+    fn nothing() -> KnownSupply {
+        let mut known = KnownSupply::of(fleet());
+        known.see(at(0), Vec::new(), Vec::new());
+        known
+    }
+
+    /// Decides by what is known, with so many jobs assigned and so many running.
+    fn decided(known: &KnownSupply, second: i64, assigned: u64, running: u64) -> (Vec<Action>, PoolPlan) {
+        let counts = Statistics { assigned, running, registered: running, busy: running, ..Statistics::default() };
+        let sets = BTreeMap::from([(PoolName::new("linux"), ScaleSetDemand::Counted(counts))]);
+        let mut plan = plan(&known.snapshot(at(second), sets).unwrap(), &policy([pool("linux").with_scale_set()]));
+        plan.actions.retain(|action| matches!(action.step, Step::Launch { .. }));
+        (plan.actions, plan.pools.remove(0))
+    }
+
+    fn outcome(action: &Action, result: Result, second: i64) -> Outcome {
+        let slot = action.slot.unwrap().0;
+        let Step::Launch { offerings, .. } = &action.step else { panic!("{action:?}") };
+        let is_done = result == Result::Done;
+        Outcome {
+            action: action.clone(),
+            result,
+            error: None,
+            instance_id: is_done.then(|| instance("linux", slot).id),
+            runner_id: is_done.then(|| runner("linux", slot).id),
+            offering: is_done.then(|| offerings[0].clone()),
+            no_capacity: Vec::new(),
+            client_token: None,
+            request_id: None,
+            at: at(second),
+        }
+    }
+
+    fn message(event: JobEvent) -> Message {
+        let job = JobMessage {
+            event,
+            key: JobKey::Job("j".into()),
+            runner_request_id: 0,
+            repository: None,
+            run_id: crate::engine::RunId(1),
+            name: String::new(),
+            labels: Vec::new(),
+            queued_at: None,
+            assigned_at: None,
+            runner_assigned_at: None,
+            finished_at: None,
+        };
+        Message { id: 1, kind: String::new(), statistics: None, jobs: vec![job], unreadable: 0 }
+    }
+
+    fn of(slot: u32) -> JobRunner {
+        JobRunner { id: Some(runner("linux", slot).id), name: Some(runner("linux", slot).name) }
+    }
+
+    #[test]
+    fn before_the_first_look_nothing_is_decided() {
+        assert!(KnownSupply::of(fleet()).snapshot(at(0), BTreeMap::new()).is_none());
+    }
+
+    #[test]
+    fn what_is_under_way_launched_or_taken_is_not_launched_again() {
+        let mut known = nothing();
+        let (actions, _) = decided(&known, 1, 3, 0);
+        assert_eq!(actions.len(), 3);
+        for action in &actions {
+            known.begin(action, at(1));
+        }
+        assert_eq!(decided(&known, 2, 3, 0).0.len(), 0, "under way");
+        known.end(&outcome(&actions[0], Result::Done, 3));
+        known.end(&outcome(&actions[1], Result::Skipped, 3));
+        assert_eq!(decided(&known, 4, 3, 0).0.len(), 0, "one is launched, one a peer's");
+        let (more, _) = decided(&known, 4, 4, 0);
+        assert_eq!(more.iter().map(|action| action.slot.unwrap().0).collect::<Vec<_>>(), [3]);
+        // One that failed is wanted again, in its own slot.
+        known.end(&outcome(&actions[2], Result::Failed, 5));
+        let (again, _) = decided(&known, 6, 3, 0);
+        assert_eq!(again.iter().map(|action| action.slot.unwrap().0).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn a_launch_is_known_until_every_list_must_show_it() {
+        let mut known = nothing();
+        let (actions, _) = decided(&known, 1, 1, 0);
+        known.begin(&actions[0], at(1));
+        // A look from before its end sees nothing of it, and one a minute later may not either.
+        known.see(at(2), Vec::new(), Vec::new());
+        known.end(&outcome(&actions[0], Result::Done, 3));
+        known.see(at(60), Vec::new(), Vec::new());
+        assert_eq!(decided(&known, 61, 1, 0).0.len(), 0);
+        // Seen by a look it is what the look says.
+        known.see(at(70), vec![instance("linux", 0)], vec![runner("linux", 0).online()]);
+        assert_eq!(decided(&known, 71, 1, 0).1.supply, 1);
+        known.see(at(94), Vec::new(), Vec::new());
+        assert_eq!(decided(&known, 95, 1, 0).0.len(), 1, "it is gone");
+    }
+
+    #[test]
+    fn an_older_look_is_no_news() {
+        let mut known = nothing();
+        known.see(at(10), vec![instance("linux", 0).aged(60)], vec![runner("linux", 0)]);
+        known.see(at(5), Vec::new(), Vec::new());
+        assert_eq!((known.seen_at(), decided(&known, 11, 1, 0).1.supply), (Some(at(10)), 1));
+    }
+
+    #[test]
+    fn a_runner_that_took_a_job_is_no_supply_for_the_next() {
+        let mut known = nothing();
+        let (actions, _) = decided(&known, 1, 1, 0);
+        known.begin(&actions[0], at(1));
+        known.end(&outcome(&actions[0], Result::Done, 2));
+        known.hear(&message(JobEvent::Started(of(0))), at(40));
+        assert_eq!(decided(&known, 41, 2, 1).0.len(), 1, "the second job needs a second runner");
+        // Done, it holds its slot until it has powered itself off, and is counted no more.
+        known.hear(&message(JobEvent::Completed { result: "succeeded".into(), runner: of(0) }), at(50));
+        let (actions, sums) = decided(&known, 51, 1, 0);
+        assert_eq!((actions[0].slot.unwrap().0, sums.supply), (1, 0));
+    }
+
+    #[test]
+    fn what_a_message_said_of_a_runner_ends_with_the_lag_of_the_lists() {
+        let mut known = nothing();
+        known.see(at(1), vec![instance("linux", 0)], vec![runner("linux", 0).online()]);
+        known.hear(&message(JobEvent::Started(of(0))), at(2));
+        let idle = (vec![instance("linux", 0)], vec![runner("linux", 0).online()]);
+        known.see(at(30), idle.0.clone(), idle.1.clone());
+        assert_eq!(decided(&known, 31, 2, 1).0.len(), 1, "GitHub's list may not know it yet");
+        known.see(at(63), idle.0, idle.1);
+        assert_eq!(decided(&known, 64, 1, 0).0.len(), 0, "it is idle after all");
+    }
+}

@@ -330,7 +330,9 @@ async fn a_registration_is_as_young_as_the_service_says_whatever_was_sighted_bef
     let seen = desk.file("state").join("ghascale/sandbox.sightings.json");
     let text = std::fs::read_to_string(&seen).unwrap();
     let mut sightings: std::collections::BTreeMap<String, jiff::Timestamp> = serde_json::from_str(&text).unwrap();
-    sightings.values_mut().for_each(|at| *at -= Duration::from_mins(30));
+    for at in sightings.values_mut() {
+        *at -= Duration::from_mins(30);
+    }
     std::fs::write(&seen, serde_json::to_string(&sightings).unwrap()).unwrap();
     let ran = desk.run("plan --pool linux-x64 -o json").await;
     assert_eq!((&ran.json()["actions"], &ran.json()["pools"][0]["supply"]), (&json!([]), &json!(1)), "{ran:#?}");

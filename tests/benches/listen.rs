@@ -1,0 +1,217 @@
+//! How soon a job has its machine ordered, what a burst takes, and what listening costs: the real process, against the
+//! embedded world over real HTTP.
+//!
+//! `cargo bench --profile dev --bench listen` prints the tables. `GHASCALE_BENCH_JOBS` sets how many jobs are timed (100;
+//! EC2's own pace makes each last half a second). Times are the process's own: from the event of a message to that of
+//! the plan, which is all that is ours, and to that of the launch, which adds the registration and the order themselves.
+
+#![expect(clippy::cast_precision_loss, reason = "what is counted here is counted in thousands")]
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use ghascale::sandbox::{Sandbox, Scenario};
+use jiff::Timestamp;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// EC2 takes five at once and two a second: the last of a hundred can't be sent earlier.
+const BURST_FLOOR: f64 = 47.5;
+
+fn main() {
+    // `cargo test --benches` must not take minutes.
+    let is_bench = std::env::args().any(|word| word == "--bench");
+    let jobs = std::env::var("GHASCALE_BENCH_JOBS").ok().and_then(|jobs| jobs.parse().ok());
+    let jobs: usize = jobs.unwrap_or(if is_bench { 100 } else { 2 });
+    let (burst, polls) = if is_bench { (100, 10_000) } else { (3, 20) };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        println!(
+            "{:<34} {:>10} {:>10} {:>10} {:>10}",
+            "from a message", "plan p50", "plan p99", "order p50", "order p99"
+        );
+        for pools in if is_bench { [1, 50] } else { [1, 2] } {
+            latency(pools, jobs).await;
+        }
+        println!();
+        many_at_once(burst).await;
+        println!();
+        idle(polls).await;
+    });
+}
+
+/// A world, a process that listens in it, and what it says.
+struct Bench {
+    sandbox: Sandbox,
+    _home: TempDir,
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Bench {
+    async fn open(pools: usize, hold: Duration) -> Self {
+        let sandbox = Sandbox::start(Scenario::Empty, 0).await.expect("a port");
+        {
+            let mut world = sandbox.world();
+            world.settings.boot = Duration::from_hours(1);
+            world.settings.rate_limits = false;
+            world.settings.scale_sets.poll_hold = hold;
+            for pool in 0..pools {
+                world.scale_set(&format!("p{pool}")).labels([label(pool)]);
+            }
+        }
+        let home = tempfile::tempdir().expect("a home");
+        std::fs::write(home.path().join("ghascale.toml"), configuration(&sandbox, pools)).expect("a configuration");
+        let path = |name: &str| home.path().join(name).display().to_string();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ghascale"));
+        command.args(["listen", "-o", "json"]).env_clear().envs(sandbox.environment());
+        for (name, at) in [("HOME", "."), ("XDG_STATE_HOME", "state"), ("GHASCALE_CONFIG", "ghascale.toml")] {
+            command.env(name, path(at));
+        }
+        let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().expect("a process");
+        let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let mut bench = Self { sandbox, _home: home, child, lines };
+        for _ in 0..pools {
+            bench.until(|event| event["state"] == "opened").await;
+        }
+        bench
+    }
+
+    async fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let line = self.lines.next_line().await.expect("a line").expect("it listens");
+            let event: Value = serde_json::from_str(&line).expect("JSON");
+            if wanted(&event) {
+                return event;
+            }
+        }
+    }
+
+    fn job(&self, pool: usize) {
+        self.sandbox.world().repository("api").run().job([label(pool)]).lasting(Duration::from_hours(9));
+    }
+
+    /// Returns the process's memory in MB and its processor time in seconds.
+    fn cost(&self) -> (f64, f64) {
+        let id = self.child.id().expect("it runs");
+        let read = |name: &str| std::fs::read_to_string(Path::new("/proc").join(id.to_string()).join(name));
+        let status = read("status").expect("its status");
+        let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        let memory: f64 = memory.trim().trim_end_matches(" kB").parse().expect("a number");
+        let stat = read("stat").expect("its times");
+        // After the name in parentheses: utime and stime are the 12th and 13th, in hundredths of a second.
+        let fields: Vec<&str> = stat.rsplit(')').next().expect("fields").split_whitespace().collect();
+        let ticks = |nth: usize| fields[nth].parse::<f64>().expect("a number");
+        (memory / 1024.0, (ticks(11) + ticks(12)) / 100.0)
+    }
+}
+
+fn label(pool: usize) -> String {
+    format!("p{pool}")
+}
+
+fn configuration(sandbox: &Sandbox, pools: usize) -> String {
+    let mut text = format!(
+        "[github]\nurl = \"{}\"\n[scan]\nrequests_per_minute = 100000\n[ec2]\nregion = \"eu-north-1\"\nfleet = \"bench\"\n",
+        sandbox.url()
+    );
+    for pool in 0..pools {
+        let _ = write!(
+            text,
+            "[[pool]]\nname = \"p{pool}\"\nlabels = [\"p{pool}\"]\nscale_set = \"p{pool}\"\nmax = 900\n\
+             image = \"ami-0123456789abcdef0\"\ninstance_types = [\"m7a.large\"]\nsubnets = [\"subnet-a\"]\n\
+             security_groups = [\"sg-1\"]\nmarket = \"on-demand\"\n"
+        );
+    }
+    text
+}
+
+fn at(event: &Value) -> Timestamp {
+    event["at"].as_str().and_then(|at| at.parse().ok()).expect("a time")
+}
+
+fn percentile(sorted: &[f64], percent: usize) -> f64 {
+    sorted[(sorted.len() - 1) * percent / 100]
+}
+
+async fn latency(pools: usize, jobs: usize) {
+    let mut bench = Bench::open(pools, Duration::from_secs(50)).await;
+    let (mut to_plan, mut to_order) = (Vec::new(), Vec::new());
+    for job in 0..jobs {
+        bench.job(job % pools);
+        let told = at(&bench.until(|event| event["event"] == "message").await);
+        let planned = at(&bench.until(|event| event["event"] == "plan").await);
+        let ordered = bench.until(|event| event["event"] == "action").await;
+        assert_eq!(ordered["result"], "done", "{ordered}");
+        let since = |then: Timestamp| then.duration_since(told).as_secs_f64() * 1000.0;
+        to_plan.push(since(planned));
+        to_order.push(since(at(&ordered)));
+        // EC2's bucket gets one back.
+        tokio::time::sleep(Duration::from_millis(510)).await;
+    }
+    for times in [&mut to_plan, &mut to_order] {
+        times.sort_by(f64::total_cmp);
+    }
+    println!(
+        "{:<34} {:>7.1} ms {:>7.1} ms {:>7.1} ms {:>7.1} ms",
+        format!("{jobs} jobs, {pools} pools"),
+        percentile(&to_plan, 50),
+        percentile(&to_plan, 99),
+        percentile(&to_order, 50),
+        percentile(&to_order, 99),
+    );
+    bench.sandbox.stop().await;
+}
+
+async fn many_at_once(jobs: usize) {
+    let mut bench = Bench::open(1, Duration::from_secs(50)).await;
+    let began = Instant::now();
+    {
+        let mut world = bench.sandbox.world();
+        for _ in 0..jobs {
+            world.repository("api").run().job([label(0)]).lasting(Duration::from_hours(9));
+        }
+    }
+    let mut failed = 0;
+    let mut done = 0;
+    while done < jobs {
+        match bench.until(|event| event["event"] == "action").await["result"].as_str() {
+            Some("done") => done += 1,
+            _ => failed += 1,
+        }
+    }
+    let took = began.elapsed().as_secs_f64();
+    println!(
+        "{jobs} jobs at once: the last is ordered after {took:.1} s, {:.2} of the floor; {failed} refused",
+        took / BURST_FLOOR
+    );
+    bench.sandbox.stop().await;
+}
+
+/// Polls that are answered at once stand for hours of polls that are not.
+async fn idle(polls: usize) {
+    let bench = Bench::open(1, Duration::from_millis(1)).await;
+    let count = || bench.sandbox.calls().iter().filter(|call| call.target.starts_with("/scalesets/message")).count();
+    let wait_for = async |wanted: usize| {
+        while count() < wanted {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    wait_for(polls / 10).await;
+    let (memory, spent) = bench.cost();
+    bench.sandbox.forget_calls();
+    wait_for(polls).await;
+    let (memory_then, spent_then) = bench.cost();
+    let polls_an_hour = 3600.0 / 50.0;
+    let each = (spent_then - spent) / polls as f64;
+    println!(
+        "{polls} polls: {memory:.1} MB before, {memory_then:.1} MB after; {:.2} ms of processor each",
+        each * 1000.0
+    );
+    println!("that is {:.1} s an hour for {polls_an_hour:.0} polls", each * polls_an_hour);
+    bench.sandbox.stop().await;
+}
