@@ -31,7 +31,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 pub use self::event::{Event, JobRow, Line, SessionState};
 use self::metrics::Metrics;
 use self::phantoms::{Phantoms, unlisted};
-use self::supply::KnownSupply;
+pub use self::supply::KnownSupply;
 use crate::ages::{age, short};
 use crate::apply::{self, Executor, Outcome, Paces, PoolSettings, put_last};
 use crate::config::{Config, Pool};

@@ -24,7 +24,7 @@ const BUSY_LAGS: Duration = Duration::from_mins(1);
 
 /// What is known of the supply.
 #[derive(Debug)]
-pub(super) struct KnownSupply {
+pub struct KnownSupply {
     fleet: FleetName,
     /// The last look at both services that gave all of it.
     look: Option<Look>,
@@ -67,12 +67,14 @@ enum News {
 }
 
 impl KnownSupply {
-    pub(super) fn of(fleet: FleetName) -> Self {
+    /// Returns one that knows of nothing yet.
+    #[must_use]
+    pub fn of(fleet: FleetName) -> Self {
         Self { fleet, look: None, launches: BTreeMap::new(), news: BTreeMap::new() }
     }
 
     /// Takes in a look that gave all of the supply; an older one than is known already is no news.
-    pub(super) fn see(&mut self, seen_at: Timestamp, instances: Vec<Instance>, runners: Vec<Runner>) {
+    pub fn see(&mut self, seen_at: Timestamp, instances: Vec<Instance>, runners: Vec<Runner>) {
         if self.look.as_ref().is_some_and(|known| known.seen_at > seen_at) {
             return;
         }
@@ -86,12 +88,13 @@ impl KnownSupply {
     }
 
     /// Returns when the last look began.
-    pub(super) fn seen_at(&self) -> Option<Timestamp> {
+    #[must_use]
+    pub fn seen_at(&self) -> Option<Timestamp> {
         self.look.as_ref().map(|look| look.seen_at)
     }
 
     /// A launch is about to be carried out.
-    pub(super) fn begin(&mut self, action: &Action, now: Timestamp) {
+    pub fn begin(&mut self, action: &Action, now: Timestamp) {
         if let (Step::Launch { .. }, Some(name), Some(slot)) = (&action.step, &action.runner, action.slot) {
             let launch = Launch { pool: action.pool.clone(), slot, since: now, stage: Stage::Underway };
             self.launches.insert(name.clone(), launch);
@@ -99,7 +102,7 @@ impl KnownSupply {
     }
 
     /// It has been carried out, or not.
-    pub(super) fn end(&mut self, outcome: &Outcome) {
+    pub fn end(&mut self, outcome: &Outcome) {
         let (Step::Launch { .. }, Some(name)) = (&outcome.action.step, &outcome.action.runner) else { return };
         let Some(launch) = self.launches.get_mut(name) else { return };
         launch.since = outcome.at;
@@ -119,7 +122,7 @@ impl KnownSupply {
     }
 
     /// Hears what a message says of runners.
-    pub(super) fn hear(&mut self, message: &Message, now: Timestamp) {
+    pub fn hear(&mut self, message: &Message, now: Timestamp) {
         for job in &message.jobs {
             let (runner, news) = match &job.event {
                 JobEvent::Started(runner) => (runner, News::Works),
@@ -135,7 +138,8 @@ impl KnownSupply {
     /// Returns a snapshot to decide launches by; `None` before the first look.
     ///
     /// No job is in it, and it says so: nothing can be ended by it, and no scale set's count is doubted by it.
-    pub(super) fn snapshot(&self, now: Timestamp, scale_sets: BTreeMap<PoolName, ScaleSetDemand>) -> Option<Snapshot> {
+    #[must_use]
+    pub fn snapshot(&self, now: Timestamp, scale_sets: BTreeMap<PoolName, ScaleSetDemand>) -> Option<Snapshot> {
         let (instances, runners) = self.merged()?;
         Some(Snapshot {
             now,
@@ -148,7 +152,8 @@ impl KnownSupply {
     }
 
     /// Puts this supply into an observation, for the launches of a whole pass.
-    pub(super) fn fill(&self, now: Timestamp, observed: &Snapshot) -> Option<Snapshot> {
+    #[must_use]
+    pub fn fill(&self, now: Timestamp, observed: &Snapshot) -> Option<Snapshot> {
         let (instances, runners) = self.merged()?;
         let (instances, runners) = (Listing::whole(instances), Listing::whole(runners));
         Some(Snapshot { now, instances, runners, ..observed.clone() })
@@ -157,9 +162,9 @@ impl KnownSupply {
     fn merged(&self) -> Option<(Vec<Instance>, Vec<Runner>)> {
         let look = self.look.as_ref()?;
         let (mut instances, mut runners) = (look.instances.clone(), look.runners.clone());
-        for (name, launch) in &self.launches {
+        for (nth, (name, launch)) in (0_u64..).zip(&self.launches) {
             if !runners.iter().any(|runner| runner.name == *name) {
-                runners.push(record(name, launch));
+                runners.push(record(nth, name, launch));
             }
             let is_shown = |id: &InstanceId| instances.iter().any(|one| one.id == *id);
             if let Some(instance) = instance(&self.fleet, launch).filter(|one| !is_shown(&one.id)) {
@@ -188,12 +193,12 @@ impl KnownSupply {
     }
 }
 
-/// The record of a launch that no list shows yet.
-fn record(name: &RunnerName, launch: &Launch) -> Runner {
+/// The record of the n-th launch, which no list shows yet.
+fn record(nth: u64, name: &RunnerName, launch: &Launch) -> Runner {
     let id = match &launch.stage {
         Stage::Launched { runner, .. } => *runner,
         // GitHub's ids count up from 1: these meet none.
-        Stage::Underway | Stage::Taken => RunnerId(u64::MAX - u64::from(launch.slot.0)),
+        Stage::Underway | Stage::Taken => RunnerId(u64::MAX - nth),
     };
     Runner {
         id,
@@ -312,6 +317,20 @@ mod tests {
         known.end(&outcome(&actions[2], Result::Failed, 5));
         let (again, _) = decided(&known, 6, 3, 0);
         assert_eq!(again.iter().map(|action| action.slot.unwrap().0).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn what_is_under_way_in_two_pools_is_told_apart() {
+        let mut known = nothing();
+        for name in ["gpu", "linux"] {
+            let job = crate::engine::build::job(1).labels(name);
+            let pools = policy([pool(name).labels(name)]);
+            let action = plan(&crate::engine::build::snapshot().job(job), &pools).actions.remove(0);
+            known.begin(&action, at(1));
+        }
+        let seen = known.snapshot(at(2), BTreeMap::new()).unwrap();
+        let ids: BTreeSet<RunnerId> = seen.runners.items.iter().map(|runner| runner.id).collect();
+        assert_eq!(ids.len(), 2);
     }
 
     #[test]

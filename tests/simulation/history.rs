@@ -39,6 +39,8 @@ pub(crate) struct PoolSetup {
     pub(crate) idle_timeout: Ms,
     pub(crate) spot: bool,
     pub(crate) trim: bool,
+    /// Its jobs are given to a scale set, and it is told how many.
+    pub(crate) has_set: bool,
 }
 
 /// A host that runs `apply` by cron, or a listener that also does when a job arrives.
@@ -94,6 +96,8 @@ pub(crate) enum What {
     DeleteRecord,
     /// A list that claims to be whole misses one of our runners, for this long.
     MissRunner { lasts: Ms },
+    /// The counts of all scale sets stay as they are, for this long.
+    SetStuck { lasts: Ms },
 }
 
 /// The outward calls.
@@ -101,6 +105,7 @@ pub(crate) enum What {
 pub(crate) enum Call {
     ListInstances,
     ListRunners,
+    ReadSet,
     ListJobs,
     Register,
     Runner,
@@ -144,7 +149,7 @@ impl History {
     /// Returns the history of a seed.
     pub(crate) fn of(seed: u64) -> Self {
         let mut chance = Chance::new(seed);
-        let pools = pools(&mut chance);
+        let mut pools = pools(&mut chance);
         let operators = operators(&mut chance);
         let calm_from = chance.within(8, 18) * MINUTE;
         let mut events = jobs(&mut chance, &pools, calm_from);
@@ -152,6 +157,17 @@ impl History {
             let at = chance.below(calm_from);
             let what = trouble(&mut chance, operators.len());
             events.push(Event { at, what });
+        }
+        // From a chance of their own, so that the rest of a seed's history stays as it was.
+        let mut set_chance = Chance::new(seed ^ 0x5e75);
+        for pool in &mut pools {
+            pool.has_set = set_chance.one_in(3);
+        }
+        if pools.iter().any(|pool| pool.has_set) {
+            for _ in 0..set_chance.within(0, 4) {
+                let at = set_chance.below(calm_from);
+                events.push(Event { at, what: set_trouble(&mut set_chance) });
+            }
         }
         events.sort_by_key(|event| event.at);
         let abandoned_from = chance.one_in(8).then(|| chance.within(calm_from / 2, calm_from));
@@ -174,6 +190,7 @@ fn pools(chance: &mut Chance) -> Vec<PoolSetup> {
         idle_timeout: chance.pick(&[5, 10, 40, 0]) * MINUTE,
         spot: chance.one_in(2),
         trim: chance.one_in(2),
+        has_set: false,
     };
     names.iter().map(setup).collect()
 }
@@ -245,6 +262,17 @@ fn trouble(chance: &mut Chance, operators: usize) -> What {
     }
 }
 
+fn set_trouble(chance: &mut Chance) -> What {
+    match chance.below(3) {
+        0 => What::SetStuck { lasts: chance.pick(&[30, 120, 300]) * SECOND },
+        _ => What::Fail {
+            call: Call::ReadSet,
+            how: Failure::Refused("502"),
+            times: u32::try_from(chance.within(1, 4)).unwrap(),
+        },
+    }
+}
+
 fn fault(chance: &mut Chance) -> What {
     const GITHUB: [&str; 6] = ["502", "reset", "403", "429", "404", "401"];
     const EC2: [&str; 9] = [
@@ -277,9 +305,13 @@ fn fault(chance: &mut Chance) -> What {
     ]);
     let how = match call {
         _ if chance.one_in(3) => Failure::AnswerLost,
-        Call::Register | Call::Runner | Call::RunnerNamed | Call::Remove | Call::ListRunners | Call::ListJobs => {
-            Failure::Refused(chance.pick(&GITHUB))
-        }
+        Call::Register
+        | Call::Runner
+        | Call::RunnerNamed
+        | Call::Remove
+        | Call::ListRunners
+        | Call::ReadSet
+        | Call::ListJobs => Failure::Refused(chance.pick(&GITHUB)),
         Call::Terminate | Call::Mark => {
             Failure::Refused(chance.pick(&["RequestLimitExceeded", "InternalError", "UnauthorizedOperation"]))
         }
@@ -300,7 +332,7 @@ impl fmt::Display for History {
         for pool in &self.pools {
             writeln!(
                 f,
-                "pool {} [{}] min_idle {} max {} max_lifetime {} idle_timeout {}{}{}",
+                "pool {} [{}] min_idle {} max {} max_lifetime {} idle_timeout {}{}{}{}",
                 pool.name,
                 pool.labels,
                 pool.min_idle,
@@ -309,6 +341,7 @@ impl fmt::Display for History {
                 clock(pool.idle_timeout),
                 if pool.spot { ", spot first" } else { "" },
                 if pool.trim { ", trimmed" } else { "" },
+                if pool.has_set { ", a scale set's" } else { "" },
             )?;
         }
         for (nth, operator) in self.operators.iter().enumerate() {
@@ -356,6 +389,7 @@ impl fmt::Display for What {
             Self::Stop => f.pad("somebody stops an instance"),
             Self::DeleteRecord => f.pad("somebody deletes a runner's record"),
             Self::MissRunner { lasts } => write!(f, "the list of runners misses one for {}", clock(*lasts)),
+            Self::SetStuck { lasts } => write!(f, "the counts of scale sets are stuck for {}", clock(*lasts)),
         }
     }
 }

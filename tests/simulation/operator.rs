@@ -12,11 +12,13 @@ use std::time::Duration;
 
 use ghascale::ages::age;
 use ghascale::apply::{Executor, Listener, Outcome, PoolSettings};
-use ghascale::engine::build::{fleet, pool};
+use ghascale::engine::build::{fleet, labels, pool};
 use ghascale::engine::{
-    Connection, CountKind, Demand, Instance, InstanceState, Job, JobId, JobState, Label, Listing, Policy, Pool,
-    PoolName, RunId, Runner, SUPPLY_LASTS, Snapshot, check, plan,
+    Connection, CountKind, Demand, Instance, InstanceState, Job, JobId, JobState, Listing, Plan, Policy, Pool,
+    PoolName, RunId, Runner, RunnerName, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Source, Step, check, plan,
 };
+use ghascale::listen::KnownSupply;
+use ghascale::scale_set::{JobEvent, JobKey, JobMessage, JobRunner, Message, ScaleSetId};
 use ghascale::services::{Clock, Place};
 use jiff::Timestamp;
 
@@ -44,19 +46,81 @@ impl Hand {
     }
 
     /// Runs as a process does: at its times, until it dies.
-    pub(crate) async fn run(self, policy: Rc<Policy>, pools: Rc<BTreeMap<PoolName, PoolSettings>>) {
+    pub(crate) async fn run(self, policy: Rc<Policy>) {
+        // What a process knows is gone with it.
+        let mut known = KnownSupply::of(fleet());
+        let mut heard = self.world.borrow().told.len();
         loop {
             let now = self.world.borrow().now;
             let (every, offset) = (self.setup.every, self.setup.offset);
             let next = (now.saturating_sub(offset) / every + 1) * every + offset;
             Turn { hand: &self, until: next, is_listening: self.setup.listens, has_begun: false }.await;
             self.world.borrow_mut().processes[self.nth].passes += 1;
-            self.pass(&policy, &pools).await;
+            if !self.setup.listens {
+                self.pass(&policy).await;
+                continue;
+            }
+            let now = self.now();
+            for told in self.world.borrow().told.iter().skip(heard) {
+                known.hear(&message(told), now);
+            }
+            heard = self.world.borrow().told.len();
+            let has_sets = self.world.borrow().pools.iter().any(|pool| pool.has_set);
+            if has_sets && self.world.borrow().now < next {
+                self.launch_at_once(&policy, &mut known).await;
+            } else {
+                self.whole_pass(&policy, &mut known).await;
+            }
         }
     }
 
-    async fn pass(&self, policy: &Policy, pools: &BTreeMap<PoolName, PoolSettings>) {
-        let Some(mut seen) = self.observe().await else { return };
+    /// What `apply` does.
+    async fn pass(&self, policy: &Policy) {
+        let Some(seen) = self.observe().await else { return };
+        let Some((plan, _)) = self.decide(seen.clone(), policy) else { return };
+        self.carry_out(&plan, &seen).await;
+    }
+
+    /// What `listen` does at a message: the counts that came with it, the supply as it is known, and launches alone.
+    async fn launch_at_once(&self, policy: &Policy, known: &mut KnownSupply) {
+        let sets = {
+            let world = self.world.borrow();
+            let demand = |nth: usize, pool: &PoolSetup| {
+                if pool.has_set { ScaleSetDemand::Counted(world.statistics(nth)) } else { ScaleSetDemand::Unknown }
+            };
+            world.pools.iter().enumerate().map(|(nth, pool)| (PoolName::new(pool.name), demand(nth, pool))).collect()
+        };
+        let Some(snapshot) = known.snapshot(self.now(), sets) else { return };
+        self.launch(snapshot, policy, known).await;
+    }
+
+    /// What `listen` does now and then: ends by what was just seen, launches beside what is on its way.
+    async fn whole_pass(&self, policy: &Policy, known: &mut KnownSupply) {
+        let Some(seen) = self.observe().await else { return };
+        if !seen.instances.whole || !seen.runners.whole {
+            return;
+        }
+        let Some((mut ends, _)) = self.decide(seen.clone(), policy) else { return };
+        ends.actions.retain(|action| !matches!(action.step, Step::Launch { .. }));
+        self.carry_out(&ends, &seen).await;
+        known.see(seen.now, seen.instances.items.clone(), seen.runners.items.clone());
+        if let Some(filled) = known.fill(self.now(), &seen) {
+            self.launch(filled, policy, known).await;
+        }
+    }
+
+    async fn launch(&self, snapshot: Snapshot, policy: &Policy, known: &mut KnownSupply) {
+        let Some(seen_at) = known.seen_at().filter(|at| age(self.now(), *at) <= SUPPLY_LASTS) else { return };
+        let Some((mut plan, snapshot)) = self.decide(snapshot, policy) else { return };
+        plan.seen_at = seen_at;
+        plan.actions.retain(|action| matches!(action.step, Step::Launch { .. }));
+        plan.actions.iter().for_each(|action| known.begin(action, self.now()));
+        for outcome in self.carry_out(&plan, &snapshot).await {
+            known.end(&outcome);
+        }
+    }
+
+    fn decide(&self, mut seen: Snapshot, policy: &Policy) -> Option<(Plan, Snapshot)> {
         let mut policy = policy.clone();
         if let Some(guard) = self.broken {
             guard.distort(&mut seen, &mut policy);
@@ -64,12 +128,17 @@ impl Hand {
         let mut plan = plan(&seen, &policy);
         if let Err(violations) = check(&seen, &policy, &plan) {
             self.world.borrow_mut().violated(format!("the check: {}", violations.join("; ")));
-            return;
+            return None;
         }
         if let Some(guard) = self.broken {
             guard.distort_plan(&mut plan);
         }
-        self.world.borrow_mut().say(|| format!("operator {}: {}", self.nth, super::report::short(&plan)));
+        Some((plan, seen))
+    }
+
+    async fn carry_out(&self, plan: &Plan, seen: &Snapshot) -> Vec<Outcome> {
+        let pools = &settings(&self.world.borrow(), seen);
+        self.world.borrow_mut().say(|| format!("operator {}: {}", self.nth, super::report::short(plan)));
         let nonce = || {
             self.steps.set(self.steps.get() + 1);
             self.world.borrow().chance(&[5, self.nth as u64, self.steps.get()], u64::MAX)
@@ -84,7 +153,7 @@ impl Hand {
             paces: &RefCell::default(),
             is_stopping: &|| false,
         };
-        executor.carry_out(&plan).await;
+        executor.carry_out(plan).await
     }
 
     // --- steps ------------------------------------------------------------------------------------------------------
@@ -164,8 +233,19 @@ impl Hand {
         if runners.as_ref().is_err_and(|failure| *failure == Failure::Refused("401")) {
             return None;
         }
-        let runners = self.listing(Call::ListRunners, runners, shown_runners);
+        let mut runners = self.listing(Call::ListRunners, runners, shown_runners);
+        self.date(&instances.items, &mut runners.items);
         instances.whole &= age(self.now(), now) <= SUPPLY_LASTS;
+        let mut scale_sets = BTreeMap::new();
+        let sets: Vec<usize> = {
+            self.world.borrow().pools.iter().enumerate().filter(|(_, one)| one.has_set).map(|(nth, _)| nth).collect()
+        };
+        for set in sets {
+            // Where it can't be read, the jobs are read from REST: `auto`.
+            let counts = self.call(Call::ReadSet, || set.to_string(), |world| world.statistics(set)).await;
+            let name = PoolName::new(self.world.borrow().pools[set].name);
+            scale_sets.extend(counts.ok().map(|counts| (name, ScaleSetDemand::Counted(counts))));
+        }
         let jobs = match self.call(Call::ListJobs, String::new, |world| shown_jobs(world)).await {
             Ok(jobs) => Listing::whole(jobs),
             Err(Failure::Part) => Listing::partial(shown_jobs(&self.world.borrow()).into_iter().skip(1).collect()),
@@ -174,7 +254,21 @@ impl Hand {
         };
         let kind = if jobs.whole { CountKind::Exact } else { CountKind::AtLeast };
         let demand = Demand { jobs: jobs.items, kind, ..Demand::none() };
-        Some(Snapshot { now, instances, runners, demand, scale_sets: BTreeMap::new(), unheard: BTreeSet::new() })
+        Some(Snapshot { now, instances, runners, demand, scale_sets, unheard: BTreeSet::new() })
+    }
+
+    /// Gives records of scale sets that have no instance the age of this host's first sighting.
+    fn date(&self, instances: &[Instance], runners: &mut [Runner]) {
+        let mut world = self.world.borrow_mut();
+        let now = world.now;
+        let has_instance = |runner: &Runner| instances.iter().any(|one| one.runner_id == Some(runner.id));
+        for runner in runners.iter_mut().filter(|one| one.born.is_none() && one.connection == Connection::Offline) {
+            let is_of_a_set = world.records.iter().any(|one| one.id == runner.id && one.set.is_some());
+            if is_of_a_set && !has_instance(runner) {
+                let seen = *world.processes[self.nth].sightings.entry(runner.id).or_insert(now);
+                runner.born = Some(World::at(seen).min(World::at(now)));
+            }
+        }
     }
 
     fn listing<T>(&self, call: Call, answer: Result<Vec<T>, Failure>, shown: fn(&World) -> Vec<T>) -> Listing<T> {
@@ -268,16 +362,41 @@ pub(crate) fn policy(world: &World, setups: &[PoolSetup]) -> Policy {
         max_lifetime: Duration::from_millis(setup.max_lifetime),
         idle_confirm: Duration::from_mins(2),
         trim: setup.trim,
+        has_scale_set: setup.has_set,
         ..pool(setup.name).labels(setup.labels).sized(setup.min_idle, setup.max)
     });
     Policy { fleet: fleet(), pools: pools.collect() }
 }
 
 /// Returns what launches need beside the plan.
-pub(crate) fn settings(policy: &Policy) -> BTreeMap<PoolName, PoolSettings> {
-    let settings =
-        |labels: &[Label]| PoolSettings { place: Place::Group { name: "Default".into(), labels: labels.to_vec() } };
-    policy.pools.iter().map(|pool| (pool.name.clone(), settings(&pool.labels))).collect()
+fn settings(world: &World, seen: &Snapshot) -> BTreeMap<PoolName, PoolSettings> {
+    let place = |nth: usize, pool: &PoolSetup| match seen.source(&PoolName::new(pool.name)) {
+        Source::ScaleSet => Place::ScaleSet(ScaleSetId(nth as u64)),
+        Source::Rest => Place::Group { name: "Default".into(), labels: labels(pool.labels) },
+    };
+    let pools = world.pools.iter().enumerate();
+    pools.map(|(nth, pool)| (PoolName::new(pool.name), PoolSettings { place: place(nth, pool) })).collect()
+}
+
+/// A message of a scale set that tells of one runner.
+fn message((name, works): &(RunnerName, bool)) -> Message {
+    let runner = JobRunner { id: None, name: Some(name.clone()) };
+    let event =
+        if *works { JobEvent::Started(runner) } else { JobEvent::Completed { result: "succeeded".into(), runner } };
+    let job = JobMessage {
+        event,
+        key: JobKey::Request(1),
+        runner_request_id: 1,
+        repository: None,
+        run_id: RunId(0),
+        name: String::new(),
+        labels: Vec::new(),
+        queued_at: None,
+        assigned_at: None,
+        runner_assigned_at: None,
+        finished_at: None,
+    };
+    Message { id: 1, kind: String::new(), statistics: None, jobs: vec![job], unreadable: 0 }
 }
 
 // --- time -----------------------------------------------------------------------------------------------------------

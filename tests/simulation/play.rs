@@ -10,7 +10,7 @@ use std::task::{Context, Wake, Waker};
 
 use super::guards::Guard;
 use super::history::{Call, History, MINUTE, Ms, clock};
-use super::operator::{Hand, policy, settings};
+use super::operator::{Hand, policy};
 use super::world::World;
 
 /// How long after the last trouble everything must be as it should.
@@ -44,10 +44,9 @@ struct Running {
 pub(crate) fn play(history: &History, broken: Option<Guard>, traced: bool) -> Verdict {
     let world = Rc::new(RefCell::new(World::new(history, traced)));
     let policy = Rc::new(policy(&world.borrow(), &history.pools));
-    let pools = Rc::new(settings(&policy));
     let start = |nth: usize| {
         let hand = Hand::new(&world, nth, history.operators[nth], broken);
-        let future = Box::pin(hand.run(Rc::clone(&policy), Rc::clone(&pools)));
+        let future = Box::pin(hand.run(Rc::clone(&policy)));
         Running { future, flag: Arc::new(Flag(AtomicBool::new(true))) }
     };
     let mut operators: Vec<Running> = (0..history.operators.len()).map(start).collect();

@@ -44,8 +44,15 @@ impl RunnerRecords for Hand {
                 }
                 name = RunnerName::new(format!("{name}-again-{}", world.now));
             }
-            let Place::Group { labels, .. } = &registration.place else { unreachable!("no pool here has a scale set") };
-            let runner_id = world.enroll(&name, labels);
+            let runner_id = match &registration.place {
+                Place::Group { labels, .. } => world.enroll(&name, labels, None),
+                // A set's runners have the set's labels, and none that tells their age.
+                Place::ScaleSet(set) => {
+                    let pool = usize::try_from(set.0).unwrap();
+                    let labels = ghascale::engine::build::labels(world.pools[pool].labels);
+                    world.enroll(&name, &labels, Some(pool))
+                }
+            };
             Registered::New { runner_id, jit_config: format!("jit {runner_id}").into() }
         };
         self.call(Call::Register, || registration.name.to_string(), effect).await.map_err(github_error)

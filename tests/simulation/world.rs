@@ -6,7 +6,8 @@ use std::task::Waker;
 
 use ghascale::engine::build::{fleet, noon};
 use ghascale::engine::{
-    InstanceId, InstanceState, Label, Marks, Offering, PoolName, RunnerId, RunnerName, Signature, Slot, born,
+    InstanceId, InstanceState, Label, Marks, Offering, PoolName, RunnerId, RunnerName, Signature, Slot, Statistics,
+    born,
 };
 use jiff::Timestamp;
 
@@ -62,6 +63,8 @@ pub(crate) struct Record {
     pub(crate) labels: Vec<Label>,
     /// `None`: nobody of ours.
     pub(crate) pool: Option<usize>,
+    /// Registered in the scale set of this pool: it gets that set's jobs, and no others.
+    pub(crate) set: Option<usize>,
     /// The machine whose listener is connected as it.
     pub(crate) machine: Option<usize>,
     pub(crate) online: bool,
@@ -77,6 +80,8 @@ pub(crate) struct Record {
 pub(crate) struct Job {
     pub(crate) id: u64,
     pub(crate) labels: Vec<Label>,
+    /// The pool whose scale set was given it.
+    pub(crate) set: Option<usize>,
     pub(crate) lasts: Ms,
     pub(crate) queued: Ms,
     pub(crate) runner: Option<(RunnerId, RunnerName)>,
@@ -126,6 +131,8 @@ pub(crate) struct Process {
     /// A job has arrived that its listener wants to hear of.
     pub(crate) called: Option<Waker>,
     pub(crate) passes: u64,
+    /// What its host remembers: when it first saw a record that has no age.
+    pub(crate) sightings: BTreeMap<RunnerId, Ms>,
 }
 
 /// Everything.
@@ -146,6 +153,10 @@ pub(crate) struct World {
     jobs_late: VecDeque<Ms>,
     no_capacity: Vec<(bool, usize, Ms)>,
     pub(crate) missed: Option<(RunnerId, Ms)>,
+    /// The counts that scale sets show, and until when.
+    stuck: Option<(Vec<Statistics>, Ms)>,
+    /// What messages have told of runners: which, and whether it works or is done.
+    pub(crate) told: Vec<(RunnerName, bool)>,
     /// When an operator looked at a record last.
     pub(crate) looked: BTreeMap<(usize, RunnerId), Ms>,
     /// What each client token was sent with first.
@@ -174,6 +185,8 @@ impl World {
             jobs_late: VecDeque::new(),
             no_capacity: Vec::new(),
             missed: None,
+            stuck: None,
+            told: Vec::new(),
             looked: BTreeMap::new(),
             tokens: BTreeMap::new(),
             calls: BTreeMap::new(),
@@ -215,6 +228,7 @@ impl World {
                 name: RunnerName::new(name),
                 labels: vec![Label::new("theirs")],
                 pool: None,
+                set: None,
                 machine: None,
                 online: false,
                 online_from: 0,
@@ -365,6 +379,10 @@ impl World {
                     self.forget(id);
                 }
             }
+            What::SetStuck { lasts } => {
+                let counts = (0..self.pools.len()).map(|pool| self.counts(pool)).collect();
+                self.stuck = Some((counts, self.now + lasts));
+            }
             What::MissRunner { lasts } => {
                 let until = self.now + lasts;
                 let ours = self.records.iter().find(|record| record.pool.is_some());
@@ -375,7 +393,21 @@ impl World {
 
     fn queue_job(&mut self, labels: Vec<Label>, lasts: Ms) {
         let id = self.jobs.len() as u64 + 1;
-        let job = Job { id, labels, lasts, queued: self.now, runner: None, started: 0, start_listed: 0, ended: None };
+        // Whoever could take it may get it: a scale set, or the runners that are in none.
+        let covers = |pool: &&PoolSetup| {
+            let of_pool = ghascale::engine::build::labels(pool.labels);
+            labels.iter().all(|label| of_pool.contains(label))
+        };
+        let takers: Vec<Option<usize>> = (0..self.pools.len())
+            .filter(|pool| covers(&&self.pools[*pool]))
+            .map(|pool| self.pools[pool].has_set.then_some(pool))
+            .collect();
+        let set = match takers.len() as u64 {
+            0 => None,
+            count => takers[usize::try_from(self.chance(&[9, id], count)).unwrap_or(0)],
+        };
+        let queued = self.now;
+        let job = Job { id, labels, set, lasts, queued, runner: None, started: 0, start_listed: 0, ended: None };
         self.jobs.push(job);
         self.later(SECOND, Happening::Assign);
         for process in &mut self.processes {
@@ -471,7 +503,8 @@ impl World {
             if job.ended.is_some() || job.runner.is_some() {
                 continue;
             }
-            let fits = |record: &Record| job.labels.iter().all(|label| record.labels.contains(label));
+            let fits =
+                |record: &Record| record.set == job.set && job.labels.iter().all(|label| record.labels.contains(label));
             let free = |record: &&usize| {
                 let record = &self.records[**record];
                 record.online && record.offline_until <= self.now && record.job.is_none() && fits(record)
@@ -500,6 +533,8 @@ impl World {
         if let Some(machine) = machine {
             (self.machines[machine].job, self.machines[machine].had_job) = (Some(nth), true);
         }
+        let name = self.records[to].name.clone();
+        self.told.push((name, true));
         self.say(|| format!("runner {id} starts job {job_id}"));
         self.later(lasts, Happening::JobDone(nth));
     }
@@ -513,6 +548,9 @@ impl World {
         self.jobs[nth].ended = Some(now);
         self.machines[machine].job = None;
         let job = self.jobs[nth].id;
+        if let Some((_, name)) = self.jobs[nth].runner.clone() {
+            self.told.push((name, false));
+        }
         self.say(|| format!("job {job} is done"));
         self.later(3 * SECOND, Happening::RecordEnds(id));
         self.later(5 * SECOND, Happening::PoweredOff(machine));
@@ -615,7 +653,7 @@ impl World {
         id
     }
 
-    pub(crate) fn enroll(&mut self, name: &RunnerName, labels: &[Label]) -> RunnerId {
+    pub(crate) fn enroll(&mut self, name: &RunnerName, labels: &[Label], set: Option<usize>) -> RunnerId {
         let id = RunnerId(1000 + self.serial);
         self.serial += 1;
         let of_pool = |setup: &PoolSetup| name.slot_in(&fleet(), &PoolName::new(setup.name)).is_some();
@@ -625,6 +663,7 @@ impl World {
             name: name.clone(),
             labels: labels.to_vec(),
             pool: pool.or(Some(0)),
+            set,
             machine: None,
             online: false,
             online_from: 0,
@@ -635,6 +674,30 @@ impl World {
             flipped_until: 0,
         });
         id
+    }
+
+    /// Returns what the scale set of a pool shows.
+    pub(crate) fn statistics(&self, pool: usize) -> Statistics {
+        match &self.stuck {
+            Some((counts, until)) if self.now < *until => counts[pool],
+            _ => self.counts(pool),
+        }
+    }
+
+    fn counts(&self, pool: usize) -> Statistics {
+        let jobs = self.jobs.iter().filter(|job| job.set == Some(pool) && job.ended.is_none());
+        let records: Vec<&Record> = self.records.iter().filter(|record| record.set == Some(pool)).collect();
+        let online = |record: &&&Record| record.online && record.offline_until <= self.now;
+        let running = jobs.clone().filter(|job| job.runner.is_some()).count() as u64;
+        let busy = records.iter().filter(online).filter(|record| record.job.is_some()).count() as u64;
+        Statistics {
+            assigned: jobs.count() as u64,
+            running,
+            registered: records.len() as u64,
+            busy,
+            idle: records.iter().filter(online).count() as u64 - busy,
+            ..Statistics::default()
+        }
     }
 
     /// A record is deleted on our demand, and GitHub lets it happen.
