@@ -234,7 +234,10 @@ impl<'a> Desk<'a> {
                 _ = tick.tick(), if observing.is_none() => {
                     observing = Some(self.shared.observe(self.listened()).boxed_local());
                 }
-                _ = heartbeat.tick() => (self.shared.parts.alive)(),
+                _ = heartbeat.tick() => {
+                    (self.shared.parts.alive)();
+                    self.notice_the_clock();
+                }
                 _ = &mut listening => {}
             }
         }
@@ -270,6 +273,13 @@ impl<'a> Desk<'a> {
             owner: owner.to_owned(),
             capacity: pool.policy.max,
             pauses,
+        }
+    }
+
+    fn notice_the_clock(&mut self) {
+        self.shared.supply.borrow_mut().notice(Timestamp::now());
+        if self.shared.supply.borrow().seen_at().is_none() {
+            self.look_soon();
         }
     }
 
@@ -498,6 +508,7 @@ impl<'a> Desk<'a> {
     // --- what is seen ------------------------------------------------------------------------------------------------
 
     fn seen(&mut self, seen: Seen, carrying: &Carrying<'a>) {
+        self.shared.supply.borrow_mut().notice(Timestamp::now());
         match seen {
             Seen::Supply(looked) => {
                 self.looked_at = Some(Instant::now());
@@ -526,6 +537,7 @@ impl<'a> Desk<'a> {
                     Err(error) => {
                         self.shared.parts.metrics.observed(None, self.shared.parts.client.usage());
                         let said = format!("nothing could be observed: {error}");
+                        self.said.clear();
                         self.warn_of(Warning { code: WarningCode::Degraded, message: said, subject: None });
                     }
                 }

@@ -21,6 +21,8 @@ use crate::scale_set::{JobEvent, JobRunner, Message};
 const VISIBLE_AFTER: Duration = Duration::from_secs(90);
 /// GitHub's `busy` lags behind a job's beginning and end by no more.
 const BUSY_LAGS: Duration = Duration::from_mins(1);
+/// A clock that goes back by less is only being trimmed.
+const SET_BACK: Duration = Duration::from_secs(30);
 
 /// What is known of the supply.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub struct KnownSupply {
     look: Option<Look>,
     launches: BTreeMap<RunnerName, Launch>,
     news: BTreeMap<RunnerName, (Timestamp, News)>,
+    /// The latest that the clock has shown.
+    latest: Timestamp,
 }
 
 #[derive(Debug)]
@@ -70,12 +74,25 @@ impl KnownSupply {
     /// Returns one that knows of nothing yet.
     #[must_use]
     pub fn of(fleet: FleetName) -> Self {
-        Self { fleet, look: None, launches: BTreeMap::new(), news: BTreeMap::new() }
+        Self { fleet, look: None, launches: BTreeMap::new(), news: BTreeMap::new(), latest: Timestamp::UNIX_EPOCH }
+    }
+
+    /// Notices what the clock shows. Where it was set back, nothing that is known has an age any more: all of it is
+    /// forgotten, and the next look begins anew.
+    pub fn notice(&mut self, now: Timestamp) {
+        if age(self.latest, now) > SET_BACK {
+            (self.look, self.latest) = (None, now);
+            self.launches.clear();
+            self.news.clear();
+        }
+        self.latest = self.latest.max(now);
     }
 
     /// Takes in a look that gave all of the supply; an older one than is known already is no news.
     pub fn see(&mut self, seen_at: Timestamp, instances: Vec<Instance>, runners: Vec<Runner>) {
-        if self.look.as_ref().is_some_and(|known| known.seen_at > seen_at) {
+        let is_older = self.look.as_ref().is_some_and(|known| known.seen_at > seen_at);
+        let is_of_the_old_clock = self.latest > Timestamp::UNIX_EPOCH && age(seen_at, self.latest) > SET_BACK;
+        if is_older || is_of_the_old_clock {
             return;
         }
         self.launches.retain(|_, launch| match launch.stage {
@@ -348,6 +365,25 @@ mod tests {
         assert_eq!(decided(&known, 71, 1, 0).1.supply, 1);
         known.see(at(94), Vec::new(), Vec::new());
         assert_eq!(decided(&known, 95, 1, 0).0.len(), 1, "it is gone");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_begins_anew() {
+        let mut known = nothing();
+        known.notice(at(3600));
+        let (actions, _) = decided(&known, 3600, 1, 0);
+        known.begin(&actions[0], at(3600));
+        known.notice(at(3590));
+        assert!(known.seen_at().is_some(), "some seconds are nothing");
+        known.notice(at(100));
+        assert_eq!(known.seen_at(), None);
+        known.see(at(3595), Vec::new(), Vec::new());
+        assert_eq!(known.seen_at(), None, "a look that began by the old clock");
+        known.see(at(101), Vec::new(), Vec::new());
+        assert_eq!(decided(&known, 102, 1, 0).0.len(), 1);
+        // Forward by a day, what is known is old, and said to be.
+        known.notice(at(86_400));
+        assert_eq!(known.seen_at(), Some(at(101)));
     }
 
     #[test]
