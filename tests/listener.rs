@@ -301,8 +301,10 @@ async fn a_message_that_can_not_be_acknowledged_comes_again_and_harms_nobody() {
     ear.sandbox.fault(Fault::actions("DELETE /scalesets/message").status(500).times(9));
     ear.job();
     let first = ear.message().await;
-    assert_eq!(ear.message().await.id, first.id);
-    ear.hears_of_a_job().await;
+    ear.until(|heard| matches!(heard, Heard::Trouble(_)).then_some(())).await;
+    // It comes again, as it was: that is no news.
+    ear.job();
+    assert!(ear.message().await.id > first.id);
     ear.stop().await;
 }
 
@@ -325,6 +327,47 @@ async fn jobs_on_offer_are_acquired_up_to_what_may_run() {
     ear.message().await;
     let counts = ear.sandbox.world().statistics_of("linux").unwrap();
     assert_eq!((counts.assigned, counts.available), (2, 4), "what may not run is left to others");
+    ear.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acquisition_that_is_refused_does_not_keep_later_messages_away() {
+    let sandbox = world().await;
+    sandbox.world().settings.scale_sets.dispatch = Dispatch::Acquire;
+    let mut ear = listen(sandbox, 9);
+    ear.opened().await;
+    ear.sandbox.fault(Fault::actions("acquirejobs").status(400));
+    ear.job();
+    ear.until(|heard| matches!(heard, Heard::Trouble(_)).then_some(())).await;
+    ear.job();
+    let granted = ear.until(|heard| match heard {
+        Heard::Acquired { granted, .. } => Some(*granted),
+        _ => None,
+    });
+    assert_eq!(granted.await, 1);
+    ear.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_always_refuses_is_not_hammered() {
+    let mut ear = Ear::with(|settings| settings.forbidden_polls = 100_000).await;
+    // Each try takes one session; the pauses between them double up to the longest.
+    for _ in 0..6 {
+        ear.until(|heard| matches!(heard, Heard::Lost(_)).then_some(())).await;
+    }
+    let tried = ear.calls("POST /_apis/runtime/runnerscalesets/1/sessions");
+    assert!(tried <= 8, "{tried}");
+    ear.sandbox.world().settings.scale_sets.forbidden_polls = 0;
+    ear.hears_of_a_job().await;
+    ear.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_is_no_news_and_said() {
+    let mut ear = Ear::with(|settings| settings.empty_polls = 5).await;
+    ear.opened().await;
+    ear.until(|heard| matches!(heard, Heard::Silence(5)).then_some(())).await;
+    ear.until(|heard| matches!(heard, Heard::Idle).then_some(())).await;
     ear.stop().await;
 }
 

@@ -10,7 +10,11 @@ use jiff::Timestamp;
 use crate::ages::age;
 
 /// A pace that was halved is doubled again after so long without a throttle.
-const RECOVERS_AFTER: Duration = Duration::from_mins(1);
+const RECOVERS_AFTER: Duration = Duration::from_secs(15);
+/// Throttles that come closer together are one: they are of calls that were sent at the same pace.
+const ONE_THROTTLE: Duration = Duration::from_secs(2);
+/// A clock that goes back by less is only being trimmed.
+const SET_BACK: Duration = Duration::from_secs(30);
 
 /// The paces of one account and region.
 #[derive(Debug)]
@@ -38,6 +42,8 @@ pub(super) struct Pace {
     full_at: Timestamp,
     /// When the interval was last made longer or shorter.
     changed_at: Timestamp,
+    /// When a call was last taken.
+    taken_at: Timestamp,
 }
 
 impl Pace {
@@ -53,11 +59,16 @@ impl Pace {
 
     fn new(burst: u32, usual: Duration) -> Self {
         let (full_at, changed_at) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
-        Self { burst, usual, interval: usual, full_at, changed_at }
+        Self { burst, usual, interval: usual, full_at, changed_at, taken_at: Timestamp::UNIX_EPOCH }
     }
 
     /// Takes a call out of the bucket; returns how long it has to wait.
     pub(super) fn take(&mut self, now: Timestamp) -> Duration {
+        if age(self.taken_at, now) >= SET_BACK {
+            // What was written down by a clock that has been set back since would be waited for.
+            (self.full_at, self.changed_at) = (now, now);
+        }
+        self.taken_at = now;
         if self.interval > self.usual && age(now, self.changed_at) >= RECOVERS_AFTER {
             self.interval = (self.interval / 2).max(self.usual);
             self.changed_at = now;
@@ -68,6 +79,9 @@ impl Pace {
 
     /// EC2 found it too fast all the same.
     pub(super) fn throttled(&mut self, now: Timestamp) {
+        if self.interval > self.usual && age(now, self.changed_at) < ONE_THROTTLE {
+            return;
+        }
         self.interval = (self.interval * 2).min(Duration::from_secs(8));
         self.changed_at = now;
     }
@@ -108,14 +122,25 @@ mod tests {
     fn a_throttle_halves_the_rate() {
         let mut pace = Pace::of_launches();
         spend(&mut pace, 5, at(0));
-        pace.throttled(at(0));
+        // Of six that were under way, one is told after the other.
+        for late in 0..6 {
+            pace.throttled(at(late));
+        }
         // From the full bucket's debt on, one a second.
         let waits: Vec<u128> = (0..2).map(|_| pace.take(at(10_000)).as_millis()).collect();
         assert_eq!(waits, [0, 0]);
         spend(&mut pace, 3, at(10_000));
         assert_eq!(pace.take(at(10_000)), Duration::from_secs(1));
-        // After a minute without another it is as it was.
+        // After a while without another it is as it was.
         spend(&mut pace, 5, at(80_000));
         assert_eq!(pace.take(at(80_000)), Duration::from_millis(500));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_is_not_waited_for() {
+        let mut pace = Pace::of_launches();
+        spend(&mut pace, 5, at(86_400_000));
+        spend(&mut pace, 1, at(0));
+        assert!(pace.take(at(0)) <= Duration::from_millis(500));
     }
 }

@@ -1,8 +1,11 @@
 //! `ghascale listen`: the same in real time, for weeks. Here are its beginning, its end, and its reloads.
 
+use std::cell::Cell;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
@@ -24,6 +27,8 @@ use crate::warning::WarningCode;
 
 /// How often the configuration file is looked at for changes.
 const FILE_LOOKS: Duration = Duration::from_secs(5);
+/// Events that wait for a reader; more are not said.
+const LINES_WAITING: usize = 10_000;
 
 pub(super) async fn run(cli: &Cli, args: &ListenArgs, ui: &Ui) -> Result<u8, Failure> {
     let pools = pool_names(&args.pool);
@@ -34,7 +39,8 @@ pub(super) async fn run(cli: &Cli, args: &ListenArgs, ui: &Ui) -> Result<u8, Fai
         Some(address) => Some(serve_metrics(address, metrics.clone()).await?),
         None => None,
     };
-    let hear = |line: Line| tell(ui, &line);
+    let voice = Voice::new(ui.is_json());
+    let hear = |line: Line| voice.say(&line);
     let reason = loop {
         let file = Stamp::of(&session.config);
         let end = one_configuration(
@@ -51,6 +57,7 @@ pub(super) async fn run(cli: &Cli, args: &ListenArgs, ui: &Ui) -> Result<u8, Fai
         }
     };
     hear(Line::now(Event::Stopped { pool: None, reason: reason.to_owned() }));
+    voice.end();
     Ok(exit::DONE)
 }
 
@@ -121,11 +128,18 @@ async fn one_configuration(session: &Session, setting: &Setting<'_>, signals: &m
     if let End::Signal(_) = end {
         notify(&[NotifyState::Stopping]);
     }
-    // The receiver lives in `serving`.
     stop.send_replace(true);
-    tokio::select! {
-        () = &mut serving => end,
-        () = signals.stop() => End::SecondSignal,
+    let mut end = end;
+    loop {
+        tokio::select! {
+            () = &mut serving => return end,
+            got = signals.next() => match (got, &end) {
+                (Got::HangUp, _) => {}
+                // The first, while an old configuration is being left.
+                (Got::Stop(name), End::Reload(_)) => end = End::Signal(name),
+                (Got::Stop(_), End::Signal(_) | End::SecondSignal) => return End::SecondSignal,
+            },
+        }
     }
 }
 
@@ -150,11 +164,53 @@ async fn serve_metrics(address: SocketAddr, metrics: Arc<Metrics>) -> Result<Ser
     Ok(server)
 }
 
-fn tell(ui: &Ui, line: &Line) {
-    let text = if ui.is_json() { serde_json::to_string(line).unwrap_or_default() } else { line.text() };
-    // A full disk must not end a listener.
-    if let Err(error) = ui.print(&text) {
-        tracing::warn!(%error, "an event could not be written");
+/// Says events to stdout from a thread of its own: a reader that stands still, or a full disk, must not stop a listener.
+struct Voice {
+    is_json: bool,
+    lines: SyncSender<String>,
+    /// Lines that were not said, since too many wait already.
+    lost: Cell<u64>,
+    ended: Receiver<()>,
+}
+
+impl Voice {
+    fn new(is_json: bool) -> Self {
+        let (lines, to_say) = std::sync::mpsc::sync_channel::<String>(LINES_WAITING);
+        let (ending, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in to_say {
+                let mut out = std::io::stdout().lock();
+                let written = writeln!(out, "{line}").and_then(|()| out.flush());
+                if let Err(error) = written
+                    && error.kind() != std::io::ErrorKind::BrokenPipe
+                {
+                    tracing::warn!(%error, "an event could not be written");
+                }
+            }
+            // Nobody waits for it where the process has ended first.
+            let _ = ending.send(());
+        });
+        Self { is_json, lines, lost: Cell::new(0), ended }
+    }
+
+    fn say(&self, line: &Line) {
+        let text = if self.is_json { serde_json::to_string(line).unwrap_or_default() } else { line.text() };
+        match self.lines.try_send(text) {
+            Ok(()) => {
+                let lost = self.lost.replace(0);
+                if lost > 0 {
+                    tracing::warn!(lost, "events were not written, since nobody read those before them");
+                }
+            }
+            Err(_) => self.lost.set(self.lost.get() + 1),
+        }
+    }
+
+    /// Waits until all is written, but not for a reader that stands still.
+    fn end(self) {
+        drop(self.lines);
+        // All is said, or it is not: either way this is the end.
+        let _ = self.ended.recv_timeout(Duration::from_secs(1));
     }
 }
 
@@ -172,9 +228,9 @@ fn owner() -> String {
     format!("ghascale {} {}", host.as_deref().unwrap_or("unknown host"), std::process::id())
 }
 
-/// What a file looked like: another one has another.
+/// What the configuration's file looks like, and the files that it names: keys, tokens, certificates, user data.
 #[derive(Debug, PartialEq, Eq)]
-struct Stamp(Option<(SystemTime, u64)>);
+struct Stamp(Vec<Option<(SystemTime, u64)>>);
 
 impl Stamp {
     fn of(config: &Config) -> Self {
@@ -182,7 +238,27 @@ impl Stamp {
             let metadata = std::fs::metadata(file).ok()?;
             Some((metadata.modified().ok()?, metadata.len()))
         };
-        Self(config.file.as_deref().and_then(seen))
+        let Some(file) = &config.file else { return Self(Vec::new()) };
+        let folder = file.parent().unwrap_or(Path::new("."));
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let table: toml::Table = toml::from_str(&text).unwrap_or_default();
+        let named = named_files(&toml::Value::Table(table)).into_iter().map(|named| seen(&folder.join(named)));
+        Self(std::iter::once(seen(file)).chain(named).collect())
+    }
+}
+
+/// Returns what stands under keys that end with `_file`.
+fn named_files(value: &toml::Value) -> Vec<String> {
+    match value {
+        toml::Value::Table(table) => table
+            .iter()
+            .flat_map(|(key, value)| match value {
+                toml::Value::String(file) if key.ends_with("_file") => vec![file.clone()],
+                other => named_files(other),
+            })
+            .collect(),
+        toml::Value::Array(values) => values.iter().flat_map(named_files).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -213,10 +289,5 @@ impl Signals {
             _ = self.interrupt.recv() => Got::Stop("SIGINT"),
             _ = self.hang_up.recv() => Got::HangUp,
         }
-    }
-
-    /// Waits for a signal that ends the process.
-    async fn stop(&mut self) {
-        while matches!(self.next().await, Got::HangUp) {}
     }
 }

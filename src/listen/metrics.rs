@@ -27,12 +27,23 @@ use tokio::task::JoinHandle;
 
 use crate::ages::age;
 use crate::apply::{Outcome, Result};
-use crate::engine::{PoolName, ReasonCode, ScaleSetDemand, Snapshot, Step, View};
+use crate::engine::{CountKind, PoolName, ReasonCode, ScaleSetDemand, Snapshot, Step, View};
 use crate::github::Usage;
 use crate::scale_set::Message;
 
 /// A poll is answered within a minute where all is well; after so long without one a listener is not healthy.
 const POLLS_WITHIN: Duration = Duration::from_mins(3);
+
+/// A whole observation, as far as it is measured.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) view: &'a View<'a>,
+    /// Instances and runner records were read whole.
+    pub(super) supply_is_known: bool,
+    /// Something is missing.
+    pub(super) is_partial: bool,
+}
 
 /// What is measured.
 #[derive(Debug)]
@@ -191,43 +202,51 @@ impl Metrics {
         self.poll_errors.get_or_create(&of(pool)).inc();
     }
 
-    /// Everything was looked at, which took so long.
-    pub(super) fn ran(&self, took: Duration) {
+    /// Everything was looked at, which took so long, and has cost so much since the process began.
+    pub(super) fn ran(&self, took: Duration, usage: Usage) {
         self.run_seconds.set(took.as_secs_f64());
         self.last_run.set(seconds(Timestamp::now()));
-    }
-
-    /// What was seen; `None`: nothing could be.
-    pub(super) fn observed(&self, seen: Option<(&Snapshot, &View<'_>)>, usage: Usage) {
         self.requests.set(gauge(usage.requests));
         self.not_modified.set(gauge(usage.not_modified));
         if let Some(remaining) = usage.remaining {
             self.remaining.set(gauge(remaining));
         }
-        let Some((snapshot, view)) = seen else { return };
-        self.last_success.set(seconds(snapshot.now));
+    }
+
+    /// What was seen; `None`: nothing could be. What is not known stays as it was: a 0 would be a lie.
+    pub(super) fn observed(&self, look: Option<Look<'_>>) {
+        let Some(Look { snapshot, view, supply_is_known, is_partial }) = look else { return };
+        if !is_partial {
+            self.last_success.set(seconds(snapshot.now));
+        }
+        let jobs_are_known = snapshot.demand.kind != CountKind::AtLeast;
         for pool in &view.pools {
             let (name, supply) = (&pool.pool.name, pool.supply());
-            for (state, count) in
-                [("busy", supply.busy), ("idle", supply.idle + supply.apart), ("starting", supply.starting)]
-            {
+            let counts = [("busy", supply.busy), ("idle", supply.idle + supply.apart), ("starting", supply.starting)];
+            for (state, count) in counts.into_iter().filter(|_| supply_is_known) {
                 self.runners.get_or_create(&PoolState { pool: name.to_string(), state }).set(count.into());
+            }
+            self.min_idle.get_or_create(&of(name)).set(pool.pool.min_idle.into());
+            self.max.get_or_create(&of(name)).set(pool.pool.max.into());
+            if let Some(ScaleSetDemand::Counted(counts)) = pool.scale_set {
+                self.queued.get_or_create(&of(name)).set(gauge(counts.queued()));
+            }
+            if !jobs_are_known {
+                continue;
             }
             let pending = view.pending_on(name);
             let oldest = pending.iter().filter_map(|job| job.queued_at).min();
             let oldest = oldest.map_or(0, |at| age(snapshot.now, at).as_secs());
             self.oldest.get_or_create(&of(name)).set(gauge(oldest));
-            let queued = match pool.scale_set {
-                Some(ScaleSetDemand::Counted(counts)) => counts.queued(),
-                Some(ScaleSetDemand::Unknown) | None => pending.len() as u64,
-            };
-            self.queued.get_or_create(&of(name)).set(gauge(queued));
-            self.min_idle.get_or_create(&of(name)).set(pool.pool.min_idle.into());
-            self.max.get_or_create(&of(name)).set(pool.pool.max.into());
+            if pool.scale_set.is_none() {
+                self.queued.get_or_create(&of(name)).set(gauge(pending.len() as u64));
+            }
         }
-        self.unschedulable.clear();
-        for job in &view.assignment.unschedulable {
-            self.unschedulable.get_or_create(&OfReason { reason: word(job.reason.code) }).inc();
+        if jobs_are_known && supply_is_known {
+            self.unschedulable.clear();
+            for job in &view.assignment.unschedulable {
+                self.unschedulable.get_or_create(&OfReason { reason: word(job.reason.code) }).inc();
+            }
         }
     }
 

@@ -10,6 +10,7 @@
 //! The engine, its check and the executor are those of `apply`, and so are the slots and names: beside this, `apply` is
 //! another host at work. Nothing here is needed by the next process: a session that is opened begins with the full counts.
 
+mod assigned;
 mod event;
 pub mod metrics;
 mod phantoms;
@@ -28,8 +29,9 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use self::assigned::Assigned;
 pub use self::event::{Event, JobRow, Line, SessionState};
-use self::metrics::Metrics;
+use self::metrics::{Look, Metrics};
 use self::phantoms::{Phantoms, unlisted};
 pub use self::supply::KnownSupply;
 use crate::ages::{age, short};
@@ -37,13 +39,13 @@ use crate::apply::{self, Executor, Outcome, Paces, PoolSettings, put_last};
 use crate::config::{Config, Pool};
 use crate::ec2::Fleet;
 use crate::engine::{
-    self, Plan, Policy, PoolName, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Source, Step, View, check, plan,
+    self, Plan, Policy, PoolName, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Source, Statistics, Step, View, check, plan,
 };
 use crate::github::{self, Client, Progress, Usage};
 use crate::observe::{self, Found, Listened, Observation, Sources, Supply, observe};
 use crate::registrar::Registrar;
 use crate::report::{ActionResult, PlanReport};
-use crate::scale_set::{self, Heard, Listener, Pauses, ScaleSetId};
+use crate::scale_set::{self, Heard, Listener, Pauses, ScaleSet, ScaleSetId};
 use crate::services::{Place, SystemClock};
 use crate::state::{AuditLog, StateDirectory};
 use crate::warning::{Warning, WarningCode};
@@ -57,6 +59,8 @@ const GRACE: Duration = Duration::from_secs(18);
 /// How long a scale set may be out of reach before its pool's jobs are launched for by the REST API's count: runners
 /// that are registered there get none of the jobs that the set has been given.
 const STANDS_IN_AFTER: Duration = Duration::from_mins(1);
+/// So many polls in a row that were answered with nothing at all, and it is said.
+const SILENCES: u32 = 3;
 /// How often the loop shows that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
@@ -122,21 +126,46 @@ struct Desk<'a> {
     /// Those of them whose scale sets are listened to.
     listening: Vec<&'a Pool>,
     /// Those of them whose sessions are open, and what their sets count.
-    served: BTreeMap<PoolName, Found>,
+    served: BTreeMap<PoolName, Served>,
     /// Those of the others of which it is known why, and since when.
     unserved: BTreeMap<PoolName, (Why, Instant)>,
     /// What their sets count and no list shows.
     phantoms: Phantoms,
     /// Pools in which a launch failed: nothing more is launched at messages before the next whole observation.
     cooling: BTreeSet<PoolName>,
-    /// Warnings that were said and still hold.
-    said: BTreeSet<Warning>,
+    /// Warnings that were said and still hold, without what differs each time.
+    said: BTreeSet<(WarningCode, Option<String>, String)>,
     /// When the supply is to be looked at; `None`: when something changes.
     look_at: Option<Instant>,
     /// When it was looked at last.
     looked_at: Option<Instant>,
     /// Ends and marks are being carried out.
     is_ending: bool,
+}
+
+/// An open session's scale set.
+#[derive(Debug)]
+struct Served {
+    /// The set, and its counts by the last message or the last whole observation.
+    found: Found,
+    /// When they were so. Counts from before a look at the supply know nothing of what it shows, and the two together
+    /// would be wrong: a runner that works, and its job among those that wait.
+    counted_at: Timestamp,
+    /// The jobs that messages said are assigned.
+    told: Assigned,
+}
+
+impl Served {
+    fn new(scale_set: ScaleSet, statistics: Statistics) -> Self {
+        let found = Found { scale_set, statistics };
+        Self { found, counted_at: Timestamp::now(), told: Assigned::default() }
+    }
+
+    fn count(&mut self, statistics: Statistics, at: Timestamp) {
+        if at >= self.counted_at {
+            (self.found.statistics, self.counted_at) = (statistics, at);
+        }
+    }
 }
 
 /// Why a session is not open.
@@ -283,12 +312,13 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Returns the pools whose sets have a listener: us, most likely also where a session is only being opened.
+    /// Returns the pools whose sets have a listener: us, most likely also where a session is only being opened. Their
+    /// counts are asked for all the same: messages can be late, or never come.
     fn listened(&self) -> Listened {
         let why = |pool: &Pool| self.unserved.get(&pool.policy.name).map(|(why, _)| *why);
         let is_heard = |pool: &&&Pool| why(pool) != Some(Why::Unavailable);
         let names = self.listening.iter().filter(is_heard).map(|pool| &pool.policy.name);
-        names.map(|name| (name.clone(), self.served.get(name).cloned())).collect()
+        names.map(|name| (name.clone(), None)).collect()
     }
 
     // --- what is heard -----------------------------------------------------------------------------------------------
@@ -302,7 +332,7 @@ impl<'a> Desk<'a> {
                 metrics.session(&pool, true);
                 self.say(session(SessionState::Opened, Some(scale_set.id), None));
                 self.unserved.remove(&pool);
-                self.served.insert(pool.clone(), Found { scale_set, statistics });
+                self.served.insert(pool.clone(), Served::new(scale_set, statistics));
             }
             Heard::Refreshed => {
                 self.say(session(SessionState::Refreshed, None, None));
@@ -345,17 +375,28 @@ impl<'a> Desk<'a> {
             }
             Heard::Closed(why) => {
                 metrics.session(&pool, false);
-                let said = why.map_or_else(|| "closed, since this process ends".to_owned(), |why| why.to_string());
+                let said = why.map_or_else(|| "closed in good order".to_owned(), |why| why.to_string());
                 self.say(session(SessionState::Lost, None, Some(said)));
                 return None;
             }
             Heard::Idle => metrics.polled(&pool),
+            Heard::Silence(times) => {
+                metrics.trouble(&pool);
+                if times >= SILENCES {
+                    let said = "its queue answers polls with nothing at all: messages are not delivered".to_owned();
+                    self.warn_of(Warning::new(WarningCode::Degraded, pool.as_str(), said));
+                }
+                return None;
+            }
             Heard::Message(message) => {
                 metrics.message(&pool, &message);
                 self.say(Event::of_message(&pool, &message));
                 self.shared.supply.borrow_mut().hear(&message, Timestamp::now());
-                if let (Some(found), Some(statistics)) = (self.served.get_mut(&pool), message.statistics) {
-                    found.statistics = statistics;
+                if let Some(served) = self.served.get_mut(&pool) {
+                    served.told.hear(&message, Timestamp::now());
+                    if let Some(statistics) = message.statistics {
+                        served.count(statistics, Timestamp::now());
+                    }
                 }
                 if !message.jobs.is_empty() {
                     self.look_soon();
@@ -381,19 +422,31 @@ impl<'a> Desk<'a> {
 
     /// Launches what the sets' counts ask for now, in these pools.
     fn launch_at_once(&mut self, pools: &BTreeSet<PoolName>, carrying: &Carrying<'a>) {
-        let can_serve = |pool: &&PoolName| self.served.contains_key(pool) && !self.cooling.contains(pool);
-        let pools: Vec<PoolName> = pools.iter().filter(can_serve).cloned().collect();
-        let counted = |pool: &engine::Pool| match self.served.get(&pool.name) {
-            Some(found) => ScaleSetDemand::Counted(self.phantoms.without(&pool.name, found.statistics)),
-            // Nothing is known of its jobs here.
-            None => ScaleSetDemand::Unknown,
-        };
         let now = Timestamp::now();
+        let can_serve = |pool: &&PoolName| self.counts_hold(pool) && !self.cooling.contains(*pool);
+        let pools: Vec<PoolName> = pools.iter().filter(can_serve).cloned().collect();
+        let counted = |pool: &engine::Pool| {
+            // Of the others nothing is known here.
+            self.demand(&pool.name, now).map_or(ScaleSetDemand::Unknown, ScaleSetDemand::Counted)
+        };
         let scale_sets = self.policy.pools.iter().map(|pool| (pool.name.clone(), counted(pool))).collect();
         let Some(snapshot) = self.shared.supply.borrow().snapshot(now, scale_sets) else { return };
         if !pools.is_empty() {
             self.launch(&snapshot, &BTreeMap::new(), &pools, carrying);
         }
+    }
+
+    /// Returns whether a served pool's counts are no older than the supply that they are held against.
+    fn counts_hold(&self, pool: &PoolName) -> bool {
+        let seen_at = self.shared.supply.borrow().seen_at();
+        self.served.get(pool).is_some_and(|served| seen_at.is_some_and(|seen_at| served.counted_at >= seen_at))
+    }
+
+    /// Returns what a served pool's set counts, corrected by what is known better: jobs that were said to be assigned
+    /// beside counts of 0, jobs that are counted and not there.
+    fn demand(&self, pool: &PoolName, now: Timestamp) -> Option<Statistics> {
+        let served = self.served.get(pool)?;
+        Some(self.phantoms.without(pool, served.told.at_least(served.found.statistics, now)))
     }
 
     /// Decides and begins the launches of some pools.
@@ -472,7 +525,7 @@ impl<'a> Desk<'a> {
         let settings = |pool: &Pool| {
             let name = &pool.policy.name;
             let group = || Place::Group { name: pool.runner_group.clone(), labels: pool.policy.labels.clone() };
-            let served = self.served.get(name).map(|found| found.scale_set.id);
+            let served = self.served.get(name).map(|served| served.found.scale_set.id);
             let set = served.or(scale_sets.get(name).copied()).filter(|_| snapshot.source(name) == Source::ScaleSet);
             PoolSettings { place: set.map_or_else(group, Place::ScaleSet) }
         };
@@ -535,7 +588,7 @@ impl<'a> Desk<'a> {
                 match *seen {
                     Ok(seen) => self.pass(seen, carrying),
                     Err(error) => {
-                        self.shared.parts.metrics.observed(None, self.shared.parts.client.usage());
+                        self.shared.parts.metrics.observed(None);
                         let said = format!("nothing could be observed: {error}");
                         self.said.clear();
                         self.warn_of(Warning { code: WarningCode::Degraded, message: said, subject: None });
@@ -549,10 +602,19 @@ impl<'a> Desk<'a> {
     /// be on its way.
     fn pass(&mut self, seen: Observation, carrying: &Carrying<'a>) {
         let Observation { mut snapshot, known, mut warnings, scale_sets, .. } = seen;
-        // Sessions were opened and messages have come since.
-        for (pool, found) in &self.served {
-            snapshot.scale_sets.insert(pool.clone(), ScaleSetDemand::Counted(found.statistics));
-            snapshot.unheard.remove(pool);
+        let now = Timestamp::now();
+        for (pool, served) in &mut self.served {
+            // It was asked after the supply was looked at; a message may have come since.
+            if let Some(ScaleSetDemand::Counted(counts)) = snapshot.scale_sets.get(pool) {
+                served.count(*counts, snapshot.now);
+            }
+        }
+        let served: Vec<PoolName> = self.served.keys().cloned().collect();
+        for pool in served {
+            if let Some(counts) = self.demand(&pool, now) {
+                snapshot.scale_sets.insert(pool.clone(), ScaleSetDemand::Counted(counts));
+            }
+            snapshot.unheard.remove(&pool);
         }
         let is_served = |warning: &Warning| {
             warning.code == WarningCode::SourceFallback
@@ -566,12 +628,14 @@ impl<'a> Desk<'a> {
         let view = View::of(&snapshot, &policy);
         warnings.extend(view.warnings());
         for pool in &view.pools {
-            if let Some(found) = self.served.get(&pool.pool.name) {
-                self.phantoms.see(&pool.pool.name, snapshot.now, unlisted(pool, found, &snapshot.demand));
+            if let Some(served) = self.served.get(&pool.pool.name) {
+                self.phantoms.see(&pool.pool.name, snapshot.now, unlisted(pool, &served.found, &snapshot.demand));
             }
         }
         let parts = self.shared.parts;
-        parts.metrics.observed(Some((&snapshot, &view)), parts.client.usage());
+        let is_partial = warnings.iter().any(|warning| warning.code.is_partial());
+        let supply_is_known = known.instances && known.runners;
+        parts.metrics.observed(Some(Look { snapshot: &snapshot, view: &view, supply_is_known, is_partial }));
         self.warn(warnings);
         if !known.instances || !known.runners {
             return;
@@ -585,7 +649,7 @@ impl<'a> Desk<'a> {
             });
             is_listening && !self.served.contains_key(*pool) && !is_certain
         };
-        let to_launch: Vec<PoolName> = self.chosen.iter().filter(|pool| !is_opening(pool)).cloned().collect();
+        let opened: Vec<PoolName> = self.chosen.iter().filter(|pool| !is_opening(pool)).cloned().collect();
         let pools: Vec<PoolName> = self.chosen.iter().cloned().collect();
         if !self.is_ending
             && let Some(mut ends) = self.decide(&snapshot, &pools)
@@ -595,8 +659,10 @@ impl<'a> Desk<'a> {
         }
         let (instances, runners) = (snapshot.instances.items.clone(), snapshot.runners.items.clone());
         self.shared.supply.borrow_mut().see(snapshot.now, instances, runners);
-        let filled = self.shared.supply.borrow().fill(Timestamp::now(), &snapshot);
-        if let Some(filled) = filled {
+        let holds = |pool: &PoolName| !self.served.contains_key(pool) || self.counts_hold(pool);
+        let to_launch: Vec<PoolName> = opened.into_iter().filter(holds).collect();
+        let filled = self.shared.supply.borrow().fill(now, &snapshot);
+        if let Some(filled) = filled.filter(|_| !to_launch.is_empty()) {
             self.launch(&filled, &scale_sets, &to_launch, carrying);
         }
     }
@@ -614,17 +680,16 @@ impl<'a> Desk<'a> {
         let is_of_others = |warning: &Warning| {
             warning.subject.as_deref().is_some_and(|subject| others.iter().any(|name| name.as_str() == subject))
         };
-        let now: BTreeSet<Warning> = warnings.into_iter().filter(|warning| !is_of_others(warning)).collect();
-        let news: Vec<Warning> = now.difference(&self.said).cloned().collect();
-        self.said = now;
-        for warning in news {
+        let warnings: Vec<Warning> = warnings.into_iter().filter(|warning| !is_of_others(warning)).collect();
+        let before = std::mem::replace(&mut self.said, warnings.iter().map(essence).collect());
+        for warning in warnings.into_iter().filter(|warning| !before.contains(&essence(warning))) {
             self.tell_warning(warning);
         }
     }
 
     /// Says one warning, unless it was said since the last whole observation.
     fn warn_of(&mut self, warning: Warning) {
-        if self.said.insert(warning.clone()) {
+        if self.said.insert(essence(&warning)) {
             self.tell_warning(warning);
         }
     }
@@ -654,7 +719,7 @@ impl<'a> Shared<'a> {
         let _budget = self.parts.client.budget();
         let began = Instant::now();
         let seen = observe(self.sources(&listened), &Unseen).await;
-        self.parts.metrics.ran(began.elapsed());
+        self.parts.metrics.ran(began.elapsed(), self.parts.client.usage());
         if let Some(cache) = self.parts.client.cache() {
             cache.flush();
         }
@@ -706,6 +771,13 @@ impl Progress for Unseen {
     fn found(&self, _repositories: usize) {}
 
     fn done(&self, _repository: &engine::RepositoryName, _usage: Usage) {}
+}
+
+/// Returns a warning without numbers and the ids of requests, which differ each time that it is said.
+fn essence(warning: &Warning) -> (WarningCode, Option<String>, String) {
+    let message = warning.message.split(" (activity").next().unwrap_or_default();
+    let message = message.chars().filter(|c| !c.is_ascii_digit()).collect();
+    (warning.code, warning.subject.clone(), message)
 }
 
 /// Returns what comes of a look; never, if there is none.

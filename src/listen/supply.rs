@@ -15,7 +15,7 @@ use crate::engine::{
     Action, Connection, CountKind, Demand, FleetName, Instance, InstanceId, InstanceState, Listing, Market, Marks,
     PoolName, Runner, RunnerId, RunnerName, ScaleSetDemand, Slot, Snapshot, Step,
 };
-use crate::scale_set::{JobEvent, JobRunner, Message};
+use crate::scale_set::{JobEvent, Message};
 
 /// A new instance or record is in every list after so long.
 const VISIBLE_AFTER: Duration = Duration::from_secs(90);
@@ -31,7 +31,8 @@ pub struct KnownSupply {
     /// The last look at both services that gave all of it.
     look: Option<Look>,
     launches: BTreeMap<RunnerName, Launch>,
-    news: BTreeMap<RunnerName, (Timestamp, News)>,
+    /// Runners that have taken a job, and when that was said.
+    took: BTreeMap<RunnerId, Timestamp>,
     /// The latest that the clock has shown.
     latest: Timestamp,
 }
@@ -63,18 +64,11 @@ enum Stage {
     Taken,
 }
 
-/// What a message said of a runner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum News {
-    Works,
-    Done,
-}
-
 impl KnownSupply {
     /// Returns one that knows of nothing yet.
     #[must_use]
     pub fn of(fleet: FleetName) -> Self {
-        Self { fleet, look: None, launches: BTreeMap::new(), news: BTreeMap::new(), latest: Timestamp::UNIX_EPOCH }
+        Self { fleet, look: None, launches: BTreeMap::new(), took: BTreeMap::new(), latest: Timestamp::UNIX_EPOCH }
     }
 
     /// Notices what the clock shows. Where it was set back, nothing that is known has an age any more: all of it is
@@ -83,7 +77,7 @@ impl KnownSupply {
         if age(self.latest, now) > SET_BACK {
             (self.look, self.latest) = (None, now);
             self.launches.clear();
-            self.news.clear();
+            self.took.clear();
         }
         self.latest = self.latest.max(now);
     }
@@ -100,7 +94,7 @@ impl KnownSupply {
             Stage::Launched { .. } => age(seen_at, launch.since) < VISIBLE_AFTER,
             Stage::Taken => launch.since > seen_at,
         });
-        self.news.retain(|_, (at, _)| age(seen_at, *at) < BUSY_LAGS);
+        self.took.retain(|_, at| age(seen_at, *at) < BUSY_LAGS);
         self.look = Some(Look { seen_at, instances, runners });
     }
 
@@ -138,16 +132,14 @@ impl KnownSupply {
         }
     }
 
-    /// Hears what a message says of runners.
+    /// Hears of runners that have taken a job. That one is over is no more than that, since it may come early, late or
+    /// never (actions/runner#4492): a runner that is done is counted as demand and as supply, until a look shows it gone.
     pub fn hear(&mut self, message: &Message, now: Timestamp) {
         for job in &message.jobs {
-            let (runner, news) = match &job.event {
-                JobEvent::Started(runner) => (runner, News::Works),
-                JobEvent::Completed { runner, .. } => (runner, News::Done),
-                JobEvent::Available | JobEvent::Assigned | JobEvent::Unknown(_) => continue,
-            };
-            if let JobRunner { name: Some(name), .. } = runner {
-                self.news.insert(name.clone(), (now, news));
+            if let JobEvent::Started(runner) | JobEvent::Completed { runner, .. } = &job.event
+                && let Some(id) = runner.id
+            {
+                self.took.insert(id, now);
             }
         }
     }
@@ -188,23 +180,10 @@ impl KnownSupply {
                 instances.push(instance);
             }
         }
-        for (name, (_, news)) in &self.news {
-            let Some(at) = runners.iter().position(|runner| runner.name == *name) else { continue };
-            match news {
-                News::Works => {
-                    runners[at].connection = Connection::Online;
-                    runners[at].busy = true;
-                }
-                // Its instance powers itself off, and holds its slot until it has.
-                News::Done => {
-                    let id = runners.remove(at).id;
-                    for instance in instances.iter_mut().filter(|one| one.runner_id == Some(id)) {
-                        if instance.is_live() {
-                            instance.state = InstanceState::ShuttingDown;
-                        }
-                    }
-                }
-            }
+        // By its id: names are used again, by the next runner of the slot.
+        for runner in runners.iter_mut().filter(|runner| self.took.contains_key(&runner.id)) {
+            runner.connection = Connection::Online;
+            runner.busy = true;
         }
         Some((instances, runners))
     }
@@ -250,7 +229,7 @@ mod tests {
     use super::*;
     use crate::engine::build::{fleet, instance, noon, policy, pool, runner};
     use crate::engine::{PoolPlan, Statistics, plan};
-    use crate::scale_set::{JobKey, JobMessage};
+    use crate::scale_set::{JobKey, JobMessage, JobRunner};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(noon().as_second() + second).unwrap()
@@ -402,10 +381,16 @@ mod tests {
         known.end(&outcome(&actions[0], Result::Done, 2));
         known.hear(&message(JobEvent::Started(of(0))), at(40));
         assert_eq!(decided(&known, 41, 2, 1).0.len(), 1, "the second job needs a second runner");
-        // Done, it holds its slot until it has powered itself off, and is counted no more.
+        // Done, and nothing follows from it before a look: it may have been said too early.
         known.hear(&message(JobEvent::Completed { result: "succeeded".into(), runner: of(0) }), at(50));
-        let (actions, sums) = decided(&known, 51, 1, 0);
-        assert_eq!((actions[0].slot.unwrap().0, sums.supply), (1, 0));
+        assert_eq!(decided(&known, 51, 1, 0).0.len(), 1, "one that waits needs one, beside the one that is done");
+        assert_eq!(decided(&known, 51, 1, 1).0.len(), 0);
+        // Its slot's next runner is another one.
+        known.see(at(60), Vec::new(), Vec::new());
+        let mut next = runner("linux", 0);
+        next.id = RunnerId(4711);
+        known.see(at(61), Vec::new(), vec![next]);
+        assert_eq!(decided(&known, 62, 1, 0).1.supply, 1, "on its way, and not at work");
     }
 
     #[test]

@@ -98,8 +98,10 @@ pub enum Heard {
     },
     /// The set could not be found, or its session not be opened, for another reason; it is tried again.
     Unavailable(String),
-    /// A poll ended without news: the counts are what they were.
+    /// A poll ended without news.
     Idle,
+    /// A poll was answered with nothing at all, so often in a row: nobody knows whether there is news.
+    Silence(u32),
     /// A message, before anything is done about it.
     Message(Message),
     /// So many jobs of those on offer were acquired.
@@ -146,17 +148,32 @@ enum End {
     Lost,
 }
 
+/// What has gone wrong in a row, over any number of sessions: only a poll that was answered, and whose message was
+/// acknowledged, ends it.
+#[derive(Debug, Default)]
+struct Trouble {
+    failures: u32,
+    /// Polls that were answered with nothing at all.
+    silences: u32,
+}
+
 impl Listener {
     /// Listens until `stop` is true; then the message in hand is finished, and the session closed.
     pub async fn run(&self, mut stop: watch::Receiver<bool>, hear: impl Fn(Heard)) {
-        while let Some(session) = self.open(&mut stop, &hear).await {
-            let end = self.serve(&session, &mut stop, &hear).await;
+        let mut trouble = Trouble::default();
+        while let Some(session) = self.open(&mut trouble, &mut stop, &hear).await {
+            let end = self.serve(&session, &mut trouble, &mut stop, &hear).await;
             // Were it not closed, a new one would be refused until it has idled out.
             let closed = session.close().await;
             match end {
                 End::Lost => {
                     if let Err(error) = closed {
                         tracing::debug!(%error, "a lost session could not be closed");
+                    }
+                    trouble.failures += 1;
+                    // One that is lost now and then is opened anew at once; one that never serves is not hammered.
+                    if trouble.failures > 1 {
+                        wait(self.pauses.after(trouble.failures, ErrorKind::SessionExpired), &mut stop).await;
                     }
                 }
                 End::Stopped => return hear(Heard::Closed(closed.err())),
@@ -165,8 +182,12 @@ impl Listener {
     }
 
     /// Opens the set's session, however long that takes; `None`: it is to stop.
-    async fn open(&self, stop: &mut watch::Receiver<bool>, hear: &impl Fn(Heard)) -> Option<Session> {
-        let mut failures = 0;
+    async fn open(
+        &self,
+        trouble: &mut Trouble,
+        stop: &mut watch::Receiver<bool>,
+        hear: &impl Fn(Heard),
+    ) -> Option<Session> {
         let mut held: Option<(Instant, Instant)> = None;
         loop {
             if *stop.borrow() {
@@ -179,9 +200,9 @@ impl Listener {
                     return Some(session);
                 }
                 Err(NotOpened::Missing(why)) => {
-                    failures += 1;
+                    trouble.failures += 1;
                     hear(Heard::Unavailable(why));
-                    self.pauses.after(failures, ErrorKind::ScaleSetNotFound)
+                    self.pauses.after(trouble.failures, ErrorKind::ScaleSetNotFound)
                 }
                 Err(NotOpened::Refused(why)) if why.kind == ErrorKind::SessionConflict => {
                     let (since, said) = held.unwrap_or_else(|| (Instant::now(), Instant::now()));
@@ -195,8 +216,8 @@ impl Listener {
                     self.pauses.held.mul_f64(0.8 + fastrand::f64() * 0.4)
                 }
                 Err(NotOpened::Refused(why)) => {
-                    failures += 1;
-                    let pause = self.pauses.after(failures, why.kind);
+                    trouble.failures += 1;
+                    let pause = self.pauses.after(trouble.failures, why.kind);
                     hear(Heard::Unavailable(why.to_string()));
                     pause
                 }
@@ -218,12 +239,19 @@ impl Listener {
         Ok((session, scale_set))
     }
 
-    async fn serve(&self, session: &Session, stop: &mut watch::Receiver<bool>, hear: &impl Fn(Heard)) -> End {
+    async fn serve(
+        &self,
+        session: &Session,
+        trouble: &mut Trouble,
+        stop: &mut watch::Receiver<bool>,
+        hear: &impl Fn(Heard),
+    ) -> End {
         let mut cursor = 0;
-        let mut failures = 0;
+        let mut told = None;
         let mut renewals = session.renewals();
         let mut unread = (None, 0);
         loop {
+            let asked = Instant::now();
             // A poll that is given up loses nothing: what it would have brought is not acknowledged.
             let polled = tokio::select! {
                 biased;
@@ -236,19 +264,27 @@ impl Listener {
             }
             let result = match polled {
                 Ok(Polled::Nothing) => {
-                    failures = 0;
+                    *trouble = Trouble::default();
                     hear(Heard::Idle);
+                    // Whoever answers at once, time and again, is not asked time and again.
+                    wait(self.pauses.first.saturating_sub(asked.elapsed()), stop).await;
                     continue;
                 }
                 Ok(Polled::Empty) => {
-                    hear(Heard::Idle);
+                    trouble.silences += 1;
+                    hear(Heard::Silence(trouble.silences));
                     wait(self.pauses.first, stop).await;
                     continue;
                 }
                 Ok(Polled::Message(message)) => {
-                    failures = 0;
                     unread = (None, 0);
-                    self.receive(session, *message, hear).await.map(|id| cursor = id)
+                    let is_news = told != Some(message.id);
+                    told = Some(message.id);
+                    let received = self.receive(session, *message, is_news, hear).await;
+                    if received.is_ok() {
+                        *trouble = Trouble::default();
+                    }
+                    received.map(|id| cursor = id)
                 }
                 Ok(Polled::Unreadable { id, why }) => {
                     unread = (id, if unread.0 == id { unread.1 + 1 } else { 1 });
@@ -273,8 +309,8 @@ impl Listener {
                     hear(Heard::Lost(why));
                     return End::Lost;
                 }
-                failures += 1;
-                let pause = self.pauses.after(failures, why.kind);
+                trouble.failures += 1;
+                let pause = self.pauses.after(trouble.failures, why.kind);
                 hear(Heard::Trouble(why));
                 wait(pause, stop).await;
             }
@@ -282,20 +318,40 @@ impl Listener {
     }
 
     /// Tells of a message, acquires what it offers as far as there may be runners for it, and acknowledges it; returns the
-    /// cursor behind it. One that is not acknowledged comes again, and harms nobody.
-    async fn receive(&self, session: &Session, message: Message, hear: &impl Fn(Heard)) -> Result<i64, Error> {
+    /// cursor behind it. One that is not acknowledged comes again, as it was: what it counts is no news then.
+    async fn receive(
+        &self,
+        session: &Session,
+        message: Message,
+        is_news: bool,
+        hear: &impl Fn(Heard),
+    ) -> Result<i64, Error> {
         let (id, offers) = (message.id, message.offers());
         let counts = message.statistics.unwrap_or_else(|| session.statistics());
-        hear(Heard::Message(message));
+        if is_news {
+            hear(Heard::Message(message));
+        }
         let room = u64::from(self.capacity).saturating_sub(counts.assigned.saturating_add(counts.acquired));
         let asked = &offers[..offers.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
         if !asked.is_empty() {
-            let granted = session.acquire(asked).await?.len();
-            hear(Heard::Acquired { asked: asked.len(), granted });
+            match session.acquire(asked).await {
+                Ok(granted) => hear(Heard::Acquired { asked: asked.len(), granted: granted.len() }),
+                // Jobs that are not to be had must not keep others from being heard of: they are offered again.
+                Err(why) if is_final(why.kind) => hear(Heard::Trouble(why)),
+                Err(why) => return Err(why),
+            }
         }
         session.acknowledge(id).await?;
         Ok(id)
     }
+}
+
+/// Returns whether a refusal says that asking again is no use.
+fn is_final(error: ErrorKind) -> bool {
+    matches!(
+        error,
+        ErrorKind::Refused | ErrorKind::NotFound | ErrorKind::Forbidden | ErrorKind::Protocol | ErrorKind::RunnerExists
+    )
 }
 
 /// Why no session was opened.

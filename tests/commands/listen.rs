@@ -27,6 +27,17 @@ pub(crate) async fn desk() -> Desk {
     desk
 }
 
+impl Desk {
+    /// Waits until the runners are looked at once more.
+    async fn looked_at(&self) {
+        self.sandbox.forget_calls();
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while self.calls(Service::Github, "/actions/runs").is_empty() && std::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
 /// A process that listens.
 struct Listening {
     child: Child,
@@ -195,11 +206,7 @@ async fn jobs_that_were_there_before_it_are_launched_for_once() {
     listening.launches(3).await;
     // Two whole observations later it is still so.
     for _ in 0..2 {
-        desk.sandbox.forget_calls();
-        let deadline = std::time::Instant::now() + Duration::from_secs(20);
-        while desk.calls(Service::Github, "/actions/runners").is_empty() && std::time::Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        desk.looked_at().await;
     }
     let (_, said) = listening.end().await;
     assert_eq!(launches(&said), 3, "{said:#?}");

@@ -15,7 +15,7 @@ use ghascale::apply::{Executor, Listener, Outcome, PoolSettings};
 use ghascale::engine::build::{fleet, labels, pool};
 use ghascale::engine::{
     Connection, CountKind, Demand, Instance, InstanceState, Job, JobId, JobState, Listing, Plan, Policy, Pool,
-    PoolName, RunId, Runner, RunnerName, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Source, Step, check, plan,
+    PoolName, RunId, Runner, RunnerId, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Source, Step, check, plan,
 };
 use ghascale::listen::KnownSupply;
 use ghascale::scale_set::{JobEvent, JobKey, JobMessage, JobRunner, Message, ScaleSetId};
@@ -379,8 +379,8 @@ fn settings(world: &World, seen: &Snapshot) -> BTreeMap<PoolName, PoolSettings> 
 }
 
 /// A message of a scale set that tells of one runner.
-fn message((name, works): &(RunnerName, bool)) -> Message {
-    let runner = JobRunner { id: None, name: Some(name.clone()) };
+fn message((id, works): &(RunnerId, bool)) -> Message {
+    let runner = JobRunner { id: Some(*id), name: None };
     let event =
         if *works { JobEvent::Started(runner) } else { JobEvent::Completed { result: "succeeded".into(), runner } };
     let job = JobMessage {

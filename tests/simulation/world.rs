@@ -156,7 +156,7 @@ pub(crate) struct World {
     /// The counts that scale sets show, and until when.
     stuck: Option<(Vec<Statistics>, Ms)>,
     /// What messages have told of runners: which, and whether it works or is done.
-    pub(crate) told: Vec<(RunnerName, bool)>,
+    pub(crate) told: Vec<(RunnerId, bool)>,
     /// When an operator looked at a record last.
     pub(crate) looked: BTreeMap<(usize, RunnerId), Ms>,
     /// What each client token was sent with first.
@@ -533,8 +533,7 @@ impl World {
         if let Some(machine) = machine {
             (self.machines[machine].job, self.machines[machine].had_job) = (Some(nth), true);
         }
-        let name = self.records[to].name.clone();
-        self.told.push((name, true));
+        self.told.push((id, true));
         self.say(|| format!("runner {id} starts job {job_id}"));
         self.later(lasts, Happening::JobDone(nth));
     }
@@ -548,8 +547,8 @@ impl World {
         self.jobs[nth].ended = Some(now);
         self.machines[machine].job = None;
         let job = self.jobs[nth].id;
-        if let Some((_, name)) = self.jobs[nth].runner.clone() {
-            self.told.push((name, false));
+        if let Some((id, _)) = self.jobs[nth].runner.clone() {
+            self.told.push((id, false));
         }
         self.say(|| format!("job {job} is done"));
         self.later(3 * SECOND, Happening::RecordEnds(id));

@@ -164,6 +164,107 @@ async fn systemd_is_told_that_it_is_ready_alive_and_ending() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn counts_from_before_the_runners_took_their_jobs_launch_nothing_again() {
+    let desk = desk().await;
+    desk.sandbox.world().settings.boot = Duration::from_millis(500);
+    let mut listening = Listening::on(&desk, "--interval 1s");
+    listening.opened().await;
+    desk.jobs(3, X64);
+    listening.until(|event| event["event"] == "plan").await;
+    // From here on no message comes, and the last one said that three jobs wait.
+    desk.sandbox.fault(Fault::actions("GET /scalesets/message").status(503).times(1000));
+    listening.launches(3).await;
+    for _ in 0..3 {
+        desk.looked_at().await;
+    }
+    assert_eq!(desk.sandbox.world().count_jobs(JobStatus::InProgress), 3);
+    let (_, said) = listening.end().await;
+    assert_eq!(launches(&said), 3, "{said:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_job_after_the_other_in_one_slot_is_one_machine_each() {
+    let desk = desk().await;
+    {
+        let mut world = desk.sandbox.world();
+        (world.settings.boot, world.settings.shutdown) = (Duration::from_millis(200), Duration::from_millis(50));
+    }
+    let mut listening = Listening::on(&desk, "--interval 1s");
+    listening.opened().await;
+    for _ in 0..3 {
+        let lasts = Duration::from_millis(600);
+        desk.sandbox.world().repository("api").run().job(X64).lasting(lasts);
+        listening.launches(1).await;
+        listening.until(|event| event["event"] == "message" && event["jobs"][0]["job_event"] == "completed").await;
+    }
+    for _ in 0..2 {
+        desk.looked_at().await;
+    }
+    let (_, said) = listening.end().await;
+    assert_eq!(launches(&said), 3, "{said:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_were_said_to_be_assigned_beside_counts_of_nothing_are_launched_for() {
+    let desk = desk().await;
+    let mut listening = Listening::on(&desk, "");
+    listening.opened().await;
+    desk.sandbox.world().scale_set("linux-x64").statistics_stuck_at_zero();
+    desk.jobs(2, X64);
+    listening.launches(2).await;
+    let (_, said) = listening.end().await;
+    assert_eq!(launches(&said), 2, "{said:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_stands_still_stops_nothing() {
+    let desk = desk().await;
+    desk.sandbox.world().settings.scale_sets.poll_hold = Duration::from_millis(20);
+    let mut child = desk.command("listen -o json --interval 1s").stdout(Stdio::piped()).spawn().unwrap();
+    // Nobody reads, and every launch is some hundred bytes: the pipe is full soon.
+    desk.sandbox.fault(Fault::ec2("RunInstances").code("InvalidAMIID.NotFound").times(100_000));
+    desk.jobs(8, X64);
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while desk.calls(Service::Ec2, "RunInstances").len() < 3 && std::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let id = child.id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    let status = tokio::time::timeout(Duration::from_secs(20), child.wait()).await.unwrap().unwrap();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(desk.sandbox.world().session_owner("linux-x64"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_during_a_reload_is_a_good_end() {
+    let desk = desk().await;
+    let mut listening = Listening::on(&desk, "");
+    listening.opened().await;
+    // The old session takes its time to close.
+    desk.sandbox.world().settings.round_trip = Duration::from_millis(700);
+    listening.signal("-HUP");
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while desk.calls(Service::Actions, "DELETE").is_empty() && std::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let (status, said) = listening.end().await;
+    assert_eq!((status.code(), &said.last().unwrap()["event"]), (Some(0), &json!("stopped")), "{said:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_file_that_is_written_anew_is_read_anew() {
+    let desk = desk().await;
+    std::fs::write(desk.file("token"), "sandbox-token").unwrap();
+    desk.reconfigure("token_env = \"GITHUB_TOKEN\"", "token_file = \"token\"");
+    let mut listening = Listening::on(&desk, "");
+    listening.opened().await;
+    std::fs::write(desk.file("token"), "sandbox-token\n").unwrap();
+    listening.until(|event| event["event"] == "ready").await;
+    listening.opened().await;
+    listening.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn counts_that_are_stuck_are_said_and_bounded_by_max() {
     let desk = desk().await;
     desk.reconfigure("max = 8\n", "max = 3\n");
