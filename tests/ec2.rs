@@ -59,16 +59,18 @@ async fn only_what_the_latest_observation_returned_can_be_ended_or_marked() {
     let pages = [page(&[("i-1", "acme", ""), ("i-2", "other", "")], None), error(403, "UnauthorizedOperation", "no")];
     let ec2 = StandIn::start(pages).await;
     let fleet = ec2.fleet();
-    let never = fleet.terminate(&"i-1".into()).await.unwrap_err();
+    let never = fleet.terminate(&["i-1".into()]).await.unwrap_err();
     assert_eq!((never.class, &*never.code), (ErrorClass::InstanceRefuses, "NotObserved"));
     let (listing, warnings) = fleet.observe().await.unwrap();
     assert_eq!((listing.items.len(), warnings[0].code), (1, WarningCode::Degraded));
     let other: InstanceId = "i-2".into();
-    assert_eq!(fleet.terminate(&other).await.unwrap_err().code, "NotObserved");
+    assert_eq!(fleet.terminate(std::slice::from_ref(&other)).await.unwrap_err().code, "NotObserved");
     assert_eq!(fleet.mark(&other, Mark::Draining, None).await.unwrap_err().code, "NotObserved");
+    // Nor together with one that may be.
+    assert_eq!(fleet.terminate(&["i-1".into(), other.clone()]).await.unwrap_err().code, "NotObserved");
     // A failed observation takes back what an earlier one allowed.
     fleet.observe().await.unwrap_err();
-    assert_eq!(fleet.terminate(&"i-1".into()).await.unwrap_err().code, "NotObserved");
+    assert_eq!(fleet.terminate(&["i-1".into()]).await.unwrap_err().code, "NotObserved");
     assert!(ec2.calls().iter().all(|call| call["Action"] == "DescribeInstances"), "{:?}", ec2.calls());
 }
 

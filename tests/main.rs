@@ -8,6 +8,7 @@ mod config;
 #[cfg(feature = "sandbox")]
 mod demand;
 mod ec2;
+mod ends;
 mod engine;
 mod generated;
 mod keys;

@@ -17,6 +17,7 @@ use futures::future::join_all;
 use futures::stream;
 use jiff::Timestamp;
 
+use self::end::End;
 use self::pace::Pace;
 use crate::ages::age;
 use crate::engine::{Action, InstanceId, Offering, Plan, PoolName, RunnerId, Step};
@@ -106,8 +107,11 @@ struct Lessons {
     seen_at: Timestamp,
     /// How fast may be launched.
     launching: Pace,
-    /// How fast may be ended.
+    /// How fast may be ended: by calls, and by the instances in them.
     ending: Pace,
+    ending_instances: Pace,
+    /// Calls in a row to end instances that EC2 did not take.
+    ends_not_taken: u32,
     /// Nothing more is tried, and why: the credentials were refused.
     halted: Option<String>,
     /// Pools in which no more is launched, and why.
@@ -122,6 +126,8 @@ impl Lessons {
             seen_at: plan.seen_at,
             launching: Pace::of_launches(),
             ending: Pace::of_ends(),
+            ending_instances: Pace::of_ended_instances(),
+            ends_not_taken: 0,
             halted: None,
             closed: BTreeMap::new(),
             exhausted: BTreeSet::new(),
@@ -132,22 +138,33 @@ impl Lessons {
 impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
     /// Carries out a plan that was checked, and returns what became of each of its actions, in the plan's order.
     ///
-    /// Marks and ends go first, one after the other; then the pools launch beside each other: the first launch of a pool
-    /// alone, to learn whether it can be done at all, then the others at once.
+    /// Records and notes go first, one after the other; then instances, in batches; then the pools launch beside each
+    /// other: the first launch of a pool alone, to learn whether it can be done at all, then the others at once.
     pub async fn carry_out(&self, plan: &Plan) -> Vec<Outcome> {
         let lessons = RefCell::new(Lessons::before(plan));
         let mut gone = BTreeSet::new();
         let mut outcomes: BTreeMap<usize, Outcome> = BTreeMap::new();
+        let mut ends: Vec<End<'_>> = Vec::new();
         let mut launches: BTreeMap<&PoolName, Vec<(usize, &Action)>> = BTreeMap::new();
         for (nth, action) in plan.actions.iter().enumerate() {
-            if let Step::Launch { .. } = action.step {
-                launches.entry(&action.pool).or_default().push((nth, action));
-                continue;
-            }
-            let outcome = self.end_or_mark(action, &mut gone, &lessons).await;
+            let outcome = match &action.step {
+                Step::Deregister { runner_id, instance_id } => {
+                    self.deregister(action, *runner_id, instance_id.as_ref(), &mut gone, &lessons).await
+                }
+                Step::Mark { .. } => self.mark(action, &gone, &lessons).await,
+                Step::Terminate { instance_id, record } => {
+                    ends.push(End { nth, action, instance_id, record: *record });
+                    continue;
+                }
+                Step::Launch { .. } => {
+                    launches.entry(&action.pool).or_default().push((nth, action));
+                    continue;
+                }
+            };
             self.listener.ended(&outcome);
             outcomes.insert(nth, outcome);
         }
+        outcomes.extend(self.end_all(&ends, &gone, &lessons).await);
         let pools = launches.into_values().map(|launches| self.launch_all(launches, &lessons));
         outcomes.extend(join_all(pools).await.into_iter().flatten());
         outcomes.into_values().collect()

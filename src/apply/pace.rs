@@ -1,7 +1,8 @@
 //! The pace of launches and ends: EC2's own token buckets, kept on our side so that its throttle is rarely met.
 //!
-//! EC2 counts by account and region (`RunInstances` 5 at once and 2 a second, `TerminateInstances` 100 and 5); so all pools
-//! of a run share one bucket. Another host has its own, and a throttle that comes all the same halves the rate.
+//! EC2 counts by account and region (`RunInstances` 5 at once and 2 a second, `TerminateInstances` 100 and 5, and of the
+//! instances in them 1000 and 20); so all pools of a run share one bucket. Another host has its own, and a throttle that
+//! comes all the same halves the rate.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::ages::age;
 
-/// A bucket that holds `burst` calls and gets one back every `interval`.
+/// A bucket that holds `burst` calls, or instances, and gets one back every `interval`.
 #[derive(Debug)]
 pub(super) struct Pace {
     burst: u32,
@@ -24,14 +25,19 @@ impl Pace {
         Self { burst: 5, interval: Duration::from_millis(500), full_at: Timestamp::UNIX_EPOCH }
     }
 
-    /// Returns EC2's pace of terminations.
+    /// Returns EC2's pace of terminations, by calls.
     pub(super) fn of_ends() -> Self {
         Self { burst: 100, interval: Duration::from_millis(200), full_at: Timestamp::UNIX_EPOCH }
     }
 
-    /// Takes a call out of the bucket; returns how long it has to wait.
-    pub(super) fn take(&mut self, now: Timestamp) -> Duration {
-        self.full_at = self.full_at.max(now) + self.interval;
+    /// Returns EC2's pace of terminations, by instances.
+    pub(super) fn of_ended_instances() -> Self {
+        Self { burst: 1000, interval: Duration::from_millis(50), full_at: Timestamp::UNIX_EPOCH }
+    }
+
+    /// Takes so many out of the bucket; returns how long they have to wait.
+    pub(super) fn take(&mut self, count: u32, now: Timestamp) -> Duration {
+        self.full_at = self.full_at.max(now) + self.interval * count;
         age(self.full_at, now).saturating_sub(self.interval * self.burst)
     }
 
@@ -51,14 +57,14 @@ mod tests {
 
     fn spend(pace: &mut Pace, calls: u32, now: Timestamp) {
         for _ in 0..calls {
-            assert_eq!(pace.take(now), Duration::ZERO);
+            assert_eq!(pace.take(1, now), Duration::ZERO);
         }
     }
 
     #[test]
     fn a_burst_goes_at_once_and_then_two_a_second() {
         let mut pace = Pace::of_launches();
-        let waits: Vec<u128> = (0..8).map(|_| pace.take(at(0)).as_millis()).collect();
+        let waits: Vec<u128> = (0..8).map(|_| pace.take(1, at(0)).as_millis()).collect();
         assert_eq!(waits, [0, 0, 0, 0, 0, 500, 1000, 1500]);
     }
 
@@ -66,10 +72,18 @@ mod tests {
     fn what_is_not_used_comes_back_up_to_the_burst() {
         let mut pace = Pace::of_launches();
         spend(&mut pace, 5, at(0));
-        assert_eq!(pace.take(at(500)), Duration::ZERO);
-        assert_eq!(pace.take(at(500)), Duration::from_millis(500));
-        let waits: Vec<u128> = (0..6).map(|_| pace.take(at(60_000)).as_millis()).collect();
+        assert_eq!(pace.take(1, at(500)), Duration::ZERO);
+        assert_eq!(pace.take(1, at(500)), Duration::from_millis(500));
+        let waits: Vec<u128> = (0..6).map(|_| pace.take(1, at(60_000)).as_millis()).collect();
         assert_eq!(waits, [0, 0, 0, 0, 0, 500], "a minute of rest is no more than a burst");
+    }
+
+    #[test]
+    fn a_batch_takes_as_many_as_it_holds() {
+        let mut pace = Pace::of_ended_instances();
+        let waits: Vec<u128> = (0..12).map(|_| pace.take(100, at(0)).as_millis()).collect();
+        assert_eq!(waits[..10], [0; 10]);
+        assert_eq!(waits[10..], [5000, 10_000]);
     }
 
     #[test]
@@ -78,9 +92,9 @@ mod tests {
         spend(&mut pace, 5, at(0));
         pace.throttled();
         // From the full bucket's debt on, one a second.
-        let waits: Vec<u128> = (0..2).map(|_| pace.take(at(10_000)).as_millis()).collect();
+        let waits: Vec<u128> = (0..2).map(|_| pace.take(1, at(10_000)).as_millis()).collect();
         assert_eq!(waits, [0, 0]);
         spend(&mut pace, 3, at(10_000));
-        assert_eq!(pace.take(at(10_000)), Duration::from_secs(1));
+        assert_eq!(pace.take(1, at(10_000)), Duration::from_secs(1));
     }
 }

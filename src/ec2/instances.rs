@@ -136,9 +136,10 @@ impl Instances for Fleet {
             .map(|instance| instance.id))
     }
 
-    async fn terminate(&self, id: &InstanceId) -> Result<Option<String>, Error> {
-        self.owned("TerminateInstances", id)?;
-        let sent = self.client.terminate_instances().instance_ids(id.as_str()).send();
+    async fn terminate(&self, ids: &[InstanceId]) -> Result<Option<String>, Error> {
+        ids.iter().try_for_each(|id| self.owned("TerminateInstances", id))?;
+        let ids = ids.iter().map(ToString::to_string).collect();
+        let sent = self.client.terminate_instances().set_instance_ids(Some(ids)).send();
         Ok(request_id(&call("TerminateInstances", sent).await?))
     }
 
