@@ -99,6 +99,20 @@ impl Moto {
         calls.into_iter().filter(|call| call["Action"] == action).collect()
     }
 
+    /// Waits until moto holds a call.
+    pub(super) async fn holds_one(&self) {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
+        loop {
+            let held = client.get(format!("{}/_held", self.url)).send().await.unwrap().text().await.unwrap();
+            if held == "1" {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "moto holds {held} calls");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
     async fn instance(&self, id: &str) -> aws_sdk_ec2::types::Instance {
         let found = self.client.describe_instances().instance_ids(id).send().await.unwrap();
         found.reservations()[0].instances()[0].clone()
