@@ -107,6 +107,24 @@ async fn answers_that_are_no_ec2_answers_are_errors_to_try_again() {
 }
 
 #[tokio::test]
+async fn an_answer_larger_than_any_is_not_read() {
+    let endless = format!("<RunInstancesResponse>{}</RunInstancesResponse>", " ".repeat(64 << 20));
+    let ec2 = StandIn::start([(200, endless)]).await;
+    let failed = ec2.fleet().run(&request(Market::OnDemand, "subnet-a")).await.unwrap_err();
+    assert_eq!((failed.class, &*failed.code), (ErrorClass::Retry, "Response"), "{failed}");
+}
+
+#[tokio::test]
+async fn a_page_that_breaks_off_between_two_instances_is_not_read_as_all() {
+    let (status, whole) = page(&[("i-1", "acme", ""), ("i-2", "acme", "")], None);
+    for at in [whole.find("<item>").unwrap(), whole.rfind("<item><instancesSet>").unwrap()] {
+        let ec2 = StandIn::start(vec![(status, whole[..at].to_owned()); 9]).await;
+        let failed = ec2.fleet().observe().await.unwrap_err();
+        assert_eq!((failed.class, &*failed.code), (ErrorClass::Retry, "Response"), "{failed}");
+    }
+}
+
+#[tokio::test]
 async fn a_launch_says_of_volumes_only_what_the_image_says_otherwise() {
     let devices = [("/dev/xvda", "true"), ("/dev/sdb", "false")];
     let ec2 = StandIn::start([image("ami-1", &devices), launched("i-1"), launched("i-2")]).await;

@@ -13,6 +13,7 @@ mod engine;
 mod generated;
 mod keys;
 mod log;
+mod malformed;
 mod peers;
 mod properties;
 #[cfg(feature = "sandbox")]

@@ -12,6 +12,7 @@ use super::{FLEET_TAG, POOL_TAG, RUNNER_ID_TAG, SLOT_TAG};
 use crate::engine::{
     FleetName, Instance, InstanceId, InstanceState, Listing, Mark, Market, Marks, PoolName, RunnerId, Slot,
 };
+use crate::quoting;
 use crate::services::{Instances, Launched, RunInstance};
 use crate::warning::{Warning, WarningCode};
 
@@ -190,7 +191,10 @@ fn read(entry: &aws_sdk_ec2::types::Instance, fleet: &FleetName) -> Result<Insta
         Some(InstanceStateName::Stopped) => InstanceState::Stopped,
         other => {
             let word = other.map_or("none", InstanceStateName::as_str);
-            return Err(unreadable(id, &format!("its state `{word}` is unknown to this version: left out")));
+            return Err(unreadable(
+                id,
+                &format!("its state `{}` is unknown to this version: left out", quoting::word(word)),
+            ));
         }
     };
     let mut marks = Marks::default();

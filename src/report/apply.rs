@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::plan::{ActionRow, PlanReport};
-use super::table::{Look, Style};
+use super::table::{Look, Style, printable};
 use crate::apply::{Outcome, Result};
 use crate::engine::Offering;
 
@@ -104,7 +104,7 @@ impl ActionResult {
             ResultWord::Skipped => look.paint(Style::Quiet, "skipped"),
             ResultWord::Failed => look.paint(Style::Bad, "failed"),
         };
-        let error = self.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
+        let error = self.error.as_ref().map_or_else(String::new, |error| format!(": {}", printable(error)));
         let without: Vec<String> = self.no_capacity.iter().map(ToString::to_string).collect();
         let without = if without.is_empty() { String::new() } else { format!(", no capacity: {}", without.join("; ")) };
         format!("{deed}\n    {launched}{result}{error}{without}")

@@ -249,6 +249,8 @@ async fn a_plan_file_that_is_not_whole_or_not_ours_is_refused_before_anything_is
         assert!(desk.sandbox.calls().is_empty());
     }
     assert_eq!(desk.run("apply none.plan --yes").await.code, 64);
+    let endless = desk.run("apply /dev/zero --yes").await;
+    assert!(endless.code == 64 && endless.stderr.contains("larger than"), "{endless:#?}");
     desk.reconfigure("max = 8", "max = 9");
     let ran = desk.run("apply today.plan --yes").await;
     assert_eq!((ran.code, ran.stdout.as_str()), (64, ""), "{ran:#?}");
