@@ -145,3 +145,21 @@ impl ApplyReport {
         lines.into_iter().chain([sums]).collect::<Vec<_>>().join("\n")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::build::{job, policy, pool, snapshot};
+
+    #[test]
+    fn neither_a_label_nor_an_error_can_speak_to_the_terminal() {
+        let seen = snapshot().job(job(1)).job(job(2).labels("\u{1b}[2J"));
+        let plan = crate::engine::plan(&seen, &policy([pool("linux")]));
+        let plan = PlanReport::of(&plan, &seen, "");
+        assert!(!plan.unschedulable.is_empty());
+        let failed = ActionResult::skipped(plan.actions[0].clone(), "GitHub says \u{1b}[2J");
+        for text in [plan.text(Look::default()), failed.line(Look::default())] {
+            assert!(text.contains("\u{fffd}[2J") && !text.contains('\u{1b}'), "{text}");
+        }
+    }
+}

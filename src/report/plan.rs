@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Report;
-use super::table::{Look, Style};
+use super::table::{Look, Style, printable};
 use crate::engine::{
     Action, Held, InstanceId, Mark, Offering, Plan, PoolName, PoolPlan, Reason, ReasonCode, RunnerId, RunnerName, Slot,
     Snapshot, Source, Step, Unschedulable,
@@ -189,7 +189,7 @@ impl ActionRow {
                 (Style::Quiet, format!("~ mark        {instance}  {mark}"))
             }
         };
-        format!("{}  # {}", look.paint(style, &deed), self.reason.message)
+        format!("{}  # {}", look.paint(style, &deed), printable(&self.reason.message))
     }
 }
 
@@ -321,7 +321,7 @@ impl PlanReport {
         for ((_, message), jobs) in by_reason {
             let shown = if jobs.len() > 3 { format!("{}, …", jobs[..3].join(", ")) } else { jobs.join(", ") };
             let plural = if jobs.len() == 1 { "job gets" } else { "jobs get" };
-            let _ = writeln!(lines, "  {} {plural} no runner: {message} ({shown})", jobs.len());
+            let _ = writeln!(lines, "  {} {plural} no runner: {} ({shown})", jobs.len(), printable(message));
         }
         Some(lines.trim_end().to_owned())
     }
