@@ -13,9 +13,11 @@ pub mod ec2;
 pub mod engine;
 pub mod exit;
 pub mod explanation;
+mod files;
 pub mod github;
 pub mod listen;
 pub mod observe;
+mod quoting;
 pub mod registrar;
 pub mod report;
 #[cfg(feature = "sandbox")]

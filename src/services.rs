@@ -127,8 +127,11 @@ pub trait Instances {
     fn launched_for(&self, id: RunnerId) -> impl Future<Output = Result<Option<InstanceId>, ec2::Error>>;
     /// Returns the instance that a client token launched, if EC2 shows one.
     fn launched_with(&self, token: &str) -> impl Future<Output = Result<Option<InstanceId>, ec2::Error>>;
-    /// Terminates an instance; returns EC2's request id.
-    fn terminate(&self, id: &InstanceId) -> impl Future<Output = Result<Option<String>, ec2::Error>>;
+    /// Terminates instances with one call; returns EC2's request id.
+    ///
+    /// EC2 refuses the whole call for one id that it doesn't know. For one that may not be ended it refuses it too, and
+    /// has ended those of other zones all the same. To end an instance again changes nothing.
+    fn terminate(&self, ids: &[InstanceId]) -> impl Future<Output = Result<Option<String>, ec2::Error>>;
     /// Sets or, with `None`, clears a mark; returns EC2's request id.
     fn mark(
         &self,

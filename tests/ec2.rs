@@ -59,16 +59,18 @@ async fn only_what_the_latest_observation_returned_can_be_ended_or_marked() {
     let pages = [page(&[("i-1", "acme", ""), ("i-2", "other", "")], None), error(403, "UnauthorizedOperation", "no")];
     let ec2 = StandIn::start(pages).await;
     let fleet = ec2.fleet();
-    let never = fleet.terminate(&"i-1".into()).await.unwrap_err();
+    let never = fleet.terminate(&["i-1".into()]).await.unwrap_err();
     assert_eq!((never.class, &*never.code), (ErrorClass::InstanceRefuses, "NotObserved"));
     let (listing, warnings) = fleet.observe().await.unwrap();
     assert_eq!((listing.items.len(), warnings[0].code), (1, WarningCode::Degraded));
     let other: InstanceId = "i-2".into();
-    assert_eq!(fleet.terminate(&other).await.unwrap_err().code, "NotObserved");
+    assert_eq!(fleet.terminate(std::slice::from_ref(&other)).await.unwrap_err().code, "NotObserved");
     assert_eq!(fleet.mark(&other, Mark::Draining, None).await.unwrap_err().code, "NotObserved");
+    // Nor together with one that may be.
+    assert_eq!(fleet.terminate(&["i-1".into(), other.clone()]).await.unwrap_err().code, "NotObserved");
     // A failed observation takes back what an earlier one allowed.
     fleet.observe().await.unwrap_err();
-    assert_eq!(fleet.terminate(&"i-1".into()).await.unwrap_err().code, "NotObserved");
+    assert_eq!(fleet.terminate(&["i-1".into()]).await.unwrap_err().code, "NotObserved");
     assert!(ec2.calls().iter().all(|call| call["Action"] == "DescribeInstances"), "{:?}", ec2.calls());
 }
 
@@ -101,6 +103,24 @@ async fn answers_that_are_no_ec2_answers_are_errors_to_try_again() {
         let ec2 = StandIn::start([(status, body.to_owned())]).await;
         let failed = ec2.fleet().run(&request(Market::OnDemand, "subnet-a")).await.unwrap_err();
         assert_eq!(failed.class, ErrorClass::Retry, "{status} {body}: {failed}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_larger_than_any_is_not_read() {
+    let endless = format!("<RunInstancesResponse>{}</RunInstancesResponse>", " ".repeat(64 << 20));
+    let ec2 = StandIn::start([(200, endless)]).await;
+    let failed = ec2.fleet().run(&request(Market::OnDemand, "subnet-a")).await.unwrap_err();
+    assert_eq!((failed.class, &*failed.code), (ErrorClass::Retry, "Response"), "{failed}");
+}
+
+#[tokio::test]
+async fn a_page_that_breaks_off_between_two_instances_is_not_read_as_all() {
+    let (status, whole) = page(&[("i-1", "acme", ""), ("i-2", "acme", "")], None);
+    for at in [whole.find("<item>").unwrap(), whole.rfind("<item><instancesSet>").unwrap()] {
+        let ec2 = StandIn::start(vec![(status, whole[..at].to_owned()); 9]).await;
+        let failed = ec2.fleet().observe().await.unwrap_err();
+        assert_eq!((failed.class, &*failed.code), (ErrorClass::Retry, "Response"), "{failed}");
     }
 }
 

@@ -8,11 +8,13 @@ mod config;
 #[cfg(feature = "sandbox")]
 mod demand;
 mod ec2;
+mod ends;
 mod engine;
 mod generated;
 mod keys;
 mod listener;
 mod log;
+mod malformed;
 mod peers;
 mod properties;
 #[cfg(feature = "sandbox")]

@@ -5,12 +5,12 @@ mod runners;
 mod scale_sets;
 mod secrets;
 mod session;
-mod stand_in;
+pub(crate) mod stand_in;
 
 use serde_json::{Value, json};
 
 /// A scale set as the service writes it.
-fn set(id: u64, name: &str, labels: &[&str]) -> Value {
+pub(crate) fn set(id: u64, name: &str, labels: &[&str]) -> Value {
     let labels: Vec<Value> = labels.iter().map(|label| json!({ "type": "system", "name": label })).collect();
     json!({
         "id": id, "name": name, "runnerGroupId": 1, "runnerGroupName": "Default", "labels": labels,
@@ -20,7 +20,7 @@ fn set(id: u64, name: &str, labels: &[&str]) -> Value {
 }
 
 /// The seven counts, all different.
-fn counts() -> Value {
+pub(crate) fn counts() -> Value {
     json!({
         "totalAvailableJobs": 1, "totalAcquiredJobs": 2, "totalAssignedJobs": 3, "totalRunningJobs": 4,
         "totalRegisteredRunners": 5, "totalBusyRunners": 6, "totalIdleRunners": 7,

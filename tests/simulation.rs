@@ -18,6 +18,7 @@ mod report;
 mod services;
 mod world;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use guards::Guard;
@@ -132,6 +133,17 @@ fn calls_are_bounded_where_ec2_has_no_capacity_at_all() {
             verdict.calls
         );
     }
+}
+
+#[test]
+fn histories_end_instances_alone_and_together() {
+    let mut batches: BTreeMap<usize, u64> = BTreeMap::new();
+    for seed in 0..100 {
+        for (size, times) in play(&History::of(seed), None, false).batches {
+            *batches.entry(size).or_default() += times;
+        }
+    }
+    assert!(batches.contains_key(&1) && batches.keys().any(|size| *size > 1), "{batches:?}");
 }
 
 #[test]

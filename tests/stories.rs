@@ -12,6 +12,7 @@
 //! NAME record-gone            the record is deleted by somebody else
 //! NAME instance STATE         running, shutting-down, terminated, stopped
 //! NAME invisible|visible      EC2's lists lag
+//! NAME protected              its instance, against termination
 //! fail CALL WORD [after] [xN] the next calls fail; `after`: they take effect, and only the answer is lost
 //! slow CALL 5m                the next call takes so long
 //! plan [lost jobs|runners|instances]                   shows the plan; something could not be read whole
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use ghascale::engine::build::{job, pool};
 use ghascale::engine::{
-    Connection, CountKind, InstanceState, JobState, Label, Market, Offering, Plan, Runner, RunnerId, Snapshot,
+    Connection, CountKind, InstanceState, JobState, Label, Market, Offering, Plan, Runner, RunnerId, Slot, Snapshot,
     WaitReason, check, plan,
 };
 use ghascale::report::{ActionResult, Look, PlanReport};
@@ -70,6 +71,11 @@ stories! {
     an_instance_never_boots
     an_orphan_record_is_reaped
     an_orphaned_instance_is_ended
+    an_unanswered_end_is_asked_for_again
+    an_unknown_instance_keeps_no_other
+    ec2_takes_no_ends
+    ends_are_throttled
+    ends_go_in_one_call
     busy_false_in_the_middle_of_a_job
     capacity_runs_out_zone_by_zone
     credentials_are_refused
@@ -79,6 +85,7 @@ stories! {
     many_launches_keep_ec2s_pace
     min_idle_keeps_a_spare
     nothing_is_ended_on_half_a_look
+    one_protected_instance_keeps_no_other
     spot_takes_an_instance_back
     stopped_by_hand
 }
@@ -236,6 +243,17 @@ impl Story {
                     instances.iter().filter(|(one, _)| one.runner_id == Some(id)).map(|(one, _)| one.id.clone());
                 self.world.invisible.borrow_mut().extend(hidden);
             }
+            "protected" => {
+                let protected = self
+                    .world
+                    .instances
+                    .borrow()
+                    .iter()
+                    .filter(|(one, _)| slot_of(name) == one.slot && one.is_live())
+                    .map(|(one, _)| one.id.clone())
+                    .collect::<Vec<_>>();
+                self.world.protected.borrow_mut().extend(protected);
+            }
             "visible" => self.world.invisible.borrow_mut().clear(),
             other => panic!("no such thing happens to a runner: {other}"),
         }
@@ -249,11 +267,8 @@ impl Story {
             "stopped" => InstanceState::Stopped,
             other => panic!("no such state: {other}"),
         };
-        let suffix: u32 = name.rsplit('-').next().unwrap().parse().unwrap();
         let mut instances = self.world.instances.borrow_mut();
-        for (one, _) in
-            instances.iter_mut().filter(|(one, _)| one.slot.is_some_and(|slot| slot.0 == suffix) && one.is_live())
-        {
+        for (one, _) in instances.iter_mut().filter(|(one, _)| one.slot == slot_of(name) && one.is_live()) {
             one.state = state;
         }
     }
@@ -307,4 +322,9 @@ impl Story {
             writeln!(self.out, "{} ({}) {:?}{busy}", runner.name, runner.id, runner.connection).unwrap();
         }
     }
+}
+
+/// Returns the slot that a runner's name ends with.
+fn slot_of(name: &str) -> Option<Slot> {
+    name.rsplit('-').next().unwrap().parse().ok().map(Slot)
 }

@@ -34,6 +34,8 @@ pub(crate) struct World {
     pub(crate) instances: RefCell<Vec<(Instance, String)>>,
     /// Instances that exist, but that lists don't show yet.
     pub(crate) invisible: RefCell<Vec<InstanceId>>,
+    /// Instances that somebody has protected against termination.
+    pub(crate) protected: RefCell<Vec<InstanceId>>,
     /// How the next calls fail, by the call's name.
     pub(crate) faults: RefCell<BTreeMap<String, VecDeque<Fault>>>,
     /// How long the next calls take, by the call's name.
@@ -61,6 +63,7 @@ impl World {
             runners: RefCell::default(),
             instances: RefCell::default(),
             invisible: RefCell::default(),
+            protected: RefCell::default(),
             faults: RefCell::default(),
             delays: RefCell::default(),
             calls: RefCell::default(),
@@ -291,15 +294,28 @@ impl Instances for World {
         Ok(shown.map(|(one, _)| one.id.clone()))
     }
 
-    async fn terminate(&self, id: &InstanceId) -> Result<Option<String>, ec2::Error> {
-        let fault = self.call("terminate", id.as_str());
-        if let Some(fault) = fault {
-            return Err(ec2_error("TerminateInstances", &fault));
+    async fn terminate(&self, ids: &[InstanceId]) -> Result<Option<String>, ec2::Error> {
+        let words: Vec<&str> = ids.iter().map(InstanceId::as_str).collect();
+        let fault = self.call("terminate", &words.join(" "));
+        if let Some(fault) = fault.as_ref().filter(|fault| !fault.after) {
+            return Err(ec2_error("TerminateInstances", fault));
         }
-        for (instance, _) in self.instances.borrow_mut().iter_mut().filter(|(one, _)| one.id == *id) {
+        let protected = self.protected.borrow();
+        let mut instances = self.instances.borrow_mut();
+        let asked = instances.iter().filter(|(one, _)| ids.contains(&one.id));
+        let held: Vec<_> =
+            asked.filter(|(one, _)| protected.contains(&one.id)).map(|(one, _)| one.subnet.clone()).collect();
+        // One that is protected keeps those of its zone, and no others.
+        for (instance, _) in
+            instances.iter_mut().filter(|(one, _)| ids.contains(&one.id) && !held.contains(&one.subnet))
+        {
             instance.state = InstanceState::ShuttingDown;
         }
-        Ok(None)
+        let refused = (!held.is_empty()).then(|| Fault { word: "OperationNotPermitted".to_owned(), after: false });
+        match refused.or(fault) {
+            Some(fault) => Err(ec2_error("TerminateInstances", &fault)),
+            None => Ok(Some(format!("req-{}", self.calls.borrow().len()))),
+        }
     }
 
     async fn mark(&self, id: &InstanceId, mark: Mark, at: Option<Timestamp>) -> Result<Option<String>, ec2::Error> {

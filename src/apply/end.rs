@@ -6,59 +6,178 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use futures::{StreamExt, stream};
 use jiff::Timestamp;
 
-use super::{Executor, Lessons, Outcome, Result};
+use super::{Executor, Lessons, Outcome, Paces, Result};
 use crate::ages::short;
-use crate::ec2::ErrorClass;
-use crate::engine::{Action, Connection, InstanceId, JOBS_LAST, Mark, ReasonCode, Runner, RunnerId, Step};
+use crate::ec2::{self, ErrorClass};
+use crate::engine::{Action, Connection, InstanceId, JOBS_LAST, ReasonCode, Runner, RunnerId, Step};
 use crate::github;
 use crate::services::{Clock, Instances, Removed, RunnerRecords};
 
+/// The most instances that one call ends.
+const BATCH: usize = 100;
+/// How many records are looked at at once before a batch goes.
+const LOOKS_AT_ONCE: usize = 6;
+/// After so many calls in a row that EC2 did not take, throttled or unanswered, what is left waits for the next run.
+const NOT_TAKEN: u32 = 3;
+
+/// An instance that is to be ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End<'a> {
+    /// Where in the plan.
+    pub(super) nth: usize,
+    pub(super) action: &'a Action,
+    pub(super) instance_id: &'a InstanceId,
+    /// The record that must be gone first.
+    pub(super) record: Option<RunnerId>,
+}
+
 impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
-    /// Carries out any action but a launch; `gone` gathers the records that are deleted, for the instances that wait.
-    pub(super) async fn end_or_mark(
+    /// Deletes a record; it joins those that are gone if that is done.
+    pub(super) async fn deregister(
         &self,
         action: &Action,
+        id: RunnerId,
+        instance: Option<&InstanceId>,
         gone: &mut BTreeSet<RunnerId>,
         lessons: &RefCell<Lessons>,
     ) -> Outcome {
-        if (self.is_stopping)() {
-            return self.skipped(action, "this process is ending");
+        if let Some(outcome) = self.halted(action, lessons) {
+            return outcome;
         }
-        if let Some(why) = &lessons.borrow().halted {
-            return self.skipped(action, why);
+        let outcome = self.look_and_remove(action, id, instance, lessons).await;
+        if outcome.result == Result::Done {
+            gone.insert(id);
         }
-        match &action.step {
-            Step::Launch { .. } => self.failed(action, "a launch is no end"),
-            Step::Mark { instance_id, mark, set, record } => {
-                match self.still_registered(action, instance_id, *record, gone, lessons).await {
-                    Some(outcome) => outcome,
-                    // The time is taken after the look: the record is gone by then.
-                    None => self.mark(action, instance_id, *mark, set.then(|| self.clock.now()), lessons).await,
-                }
-            }
-            Step::Deregister { runner_id, instance_id } => {
-                let outcome = self.deregister(action, *runner_id, instance_id.as_ref(), lessons).await;
-                if outcome.result == Result::Done {
-                    gone.insert(*runner_id);
-                }
-                outcome
-            }
-            Step::Terminate { instance_id, record } => {
-                match self.still_registered(action, instance_id, *record, gone, lessons).await {
-                    Some(outcome) => outcome,
-                    None => self.terminate(action, instance_id, lessons).await,
-                }
-            }
+        Outcome { runner_id: Some(id), ..outcome }
+    }
+
+    /// Sets a note on an instance, or clears it.
+    pub(super) async fn mark(&self, action: &Action, gone: &BTreeSet<RunnerId>, lessons: &RefCell<Lessons>) -> Outcome {
+        let Step::Mark { instance_id, mark, set, record } = &action.step else {
+            return self.failed(action, "no mark");
+        };
+        if let Some(outcome) = self.stands_against(action, instance_id, *record, gone, lessons).await {
+            return outcome;
+        }
+        // The time is taken after the look: the record is gone by then.
+        match self.instances.mark(instance_id, *mark, set.then(|| self.clock.now())).await {
+            Ok(request_id) => Outcome { request_id, ..self.outcome(action, Result::Done) },
+            Err(error) => self.refused_by_ec2(action, &error, lessons),
         }
     }
 
-    /// Returns how an action ends whose instance's record is still there, or can't be looked at.
+    /// Ends instances, when all records are gone that go in this run; returns what became of each.
+    pub(super) async fn end_all(
+        &self,
+        ends: &[End<'_>],
+        gone: &BTreeSet<RunnerId>,
+        lessons: &RefCell<Lessons>,
+    ) -> Vec<(usize, Outcome)> {
+        let mut outcomes = Vec::new();
+        for batch in ends.chunks(BATCH) {
+            let looks = stream::iter(batch).map(|end| self.look(end, gone, lessons)).buffered(LOOKS_AT_ONCE);
+            let looks: Vec<Option<Outcome>> = looks.collect().await;
+            let mut due = Vec::new();
+            for (end, outcome) in batch.iter().zip(looks) {
+                match outcome.or_else(|| self.halted(end.action, lessons)) {
+                    Some(outcome) => outcomes.push(self.told(end, outcome)),
+                    None => due.push(end),
+                }
+            }
+            if due.is_empty() {
+                continue;
+            }
+            match self.terminate(&due, lessons).await {
+                // Refused, it may be for one of them; unanswered, it may be done, and to end an instance again changes
+                // nothing. Only what was throttled would be throttled the more.
+                Err(error) if due.len() > 1 && !error.is_throttle() => {
+                    for end in due {
+                        let outcome = self.end_alone(end, gone, lessons).await;
+                        outcomes.push(self.told(end, outcome));
+                    }
+                }
+                answer => {
+                    let outcome = |end| self.told(end, self.answered(end, &answer, lessons));
+                    outcomes.extend(due.into_iter().map(outcome));
+                }
+            }
+        }
+        outcomes
+    }
+
+    async fn end_alone(&self, end: &End<'_>, gone: &BTreeSet<RunnerId>, lessons: &RefCell<Lessons>) -> Outcome {
+        if let Some(outcome) = self.look(end, gone, lessons).await {
+            return outcome;
+        }
+        let answer = self.terminate(&[end], lessons).await;
+        self.answered(end, &answer, lessons)
+    }
+
+    /// Looks at what must be true of an end at this moment; returns how it ends where it isn't.
+    async fn look(&self, end: &End<'_>, gone: &BTreeSet<RunnerId>, lessons: &RefCell<Lessons>) -> Option<Outcome> {
+        if lessons.borrow().ends_not_taken >= NOT_TAKEN {
+            let why = format!("not tried: EC2 took none of the last {NOT_TAKEN} calls to end instances");
+            return Some(self.skipped(end.action, why));
+        }
+        self.stands_against(end.action, end.instance_id, end.record, gone, lessons).await
+    }
+
+    /// Sends one call for instances that were looked at, at EC2's pace.
+    async fn terminate(
+        &self,
+        ends: &[&End<'_>],
+        lessons: &RefCell<Lessons>,
+    ) -> std::result::Result<Option<String>, ec2::Error> {
+        let ids: Vec<InstanceId> = ends.iter().map(|end| end.instance_id.clone()).collect();
+        let wait = self.paces.borrow_mut().wait_to_end(&ids, self.clock.now());
+        self.keep_pace(wait).await;
+        let answer = self.instances.terminate(&ids).await;
+        if answer.as_ref().is_err_and(ec2::Error::is_throttle) {
+            self.paces.borrow_mut().ends_throttled(self.clock.now());
+        }
+        lessons.borrow_mut().learn_of_ends(answer.as_ref().err());
+        answer
+    }
+
+    /// Returns what EC2's answer to a call means for one of its instances.
+    fn answered(
+        &self,
+        end: &End<'_>,
+        answer: &std::result::Result<Option<String>, ec2::Error>,
+        lessons: &RefCell<Lessons>,
+    ) -> Outcome {
+        let done = |request_id| Outcome { request_id, ..self.outcome(end.action, Result::Done) };
+        match answer {
+            Ok(request_id) => done(request_id.clone()),
+            Err(error) if error.class == ErrorClass::InstanceMissing => done(error.request_id.clone()),
+            Err(error) => self.refused_by_ec2(end.action, error, lessons),
+        }
+    }
+
+    fn told(&self, end: &End<'_>, outcome: Outcome) -> (usize, Outcome) {
+        self.listener.ended(&outcome);
+        (end.nth, outcome)
+    }
+
+    /// Returns how an action ends because nothing more is tried in this run.
+    fn halted(&self, action: &Action, lessons: &RefCell<Lessons>) -> Option<Outcome> {
+        if (self.is_stopping)() {
+            return Some(self.skipped(action, "this process is ending"));
+        }
+        lessons.borrow().halted.as_ref().map(|why| self.skipped(action, why))
+    }
+
+    /// Returns how an action ends that must not go on: nothing more is tried, or its instance's record is still there or can't
+    /// be looked at.
     ///
-    /// A list of several pages can miss a record; the record itself can't be missed.
-    async fn still_registered(
+    /// A list of several pages can miss a record; the record itself can't be missed. Gone, it stays so: GitHub gives no id
+    /// twice.
+    async fn stands_against(
         &self,
         action: &Action,
         instance: &InstanceId,
@@ -66,6 +185,9 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         gone: &BTreeSet<RunnerId>,
         lessons: &RefCell<Lessons>,
     ) -> Option<Outcome> {
+        if let Some(outcome) = self.halted(action, lessons) {
+            return Some(outcome);
+        }
         let record = record.filter(|record| !gone.contains(record))?;
         match self.runners.runner(record).await {
             Ok(None) => None,
@@ -74,28 +196,14 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         }
     }
 
-    async fn mark(
-        &self,
-        action: &Action,
-        id: &InstanceId,
-        mark: Mark,
-        at: Option<Timestamp>,
-        lessons: &RefCell<Lessons>,
-    ) -> Outcome {
-        match self.instances.mark(id, mark, at).await {
-            Ok(request_id) => Outcome { request_id, ..self.outcome(action, Result::Done) },
-            Err(error) => self.refused_by_ec2(action, &error, lessons),
-        }
-    }
-
-    async fn deregister(
+    async fn look_and_remove(
         &self,
         action: &Action,
         id: RunnerId,
         instance: Option<&InstanceId>,
         lessons: &RefCell<Lessons>,
     ) -> Outcome {
-        let outcome = match self.runners.runner(id).await {
+        match self.runners.runner(id).await {
             Err(error) => self.refused_by_github(action, &error, lessons),
             Ok(None) => self.outcome(action, Result::Done),
             Ok(Some(runner)) => match still_holds(action.reason.code, &runner) {
@@ -109,8 +217,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                     Ok(()) => self.remove(action, id, lessons).await,
                 },
             },
-        };
-        Outcome { runner_id: Some(id), ..outcome }
+        }
     }
 
     /// A record without an instance is looked up on EC2 once more: a fresh instance may be missing from lists for a
@@ -143,19 +250,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         }
     }
 
-    async fn terminate(&self, action: &Action, id: &InstanceId, lessons: &RefCell<Lessons>) -> Outcome {
-        let wait = self.paces.borrow_mut().ending.take(self.clock.now());
-        self.keep_pace(wait).await;
-        match self.instances.terminate(id).await {
-            Ok(request_id) => Outcome { request_id, ..self.outcome(action, Result::Done) },
-            Err(error) if error.class == ErrorClass::InstanceMissing => {
-                Outcome { request_id: error.request_id, ..self.outcome(action, Result::Done) }
-            }
-            Err(error) => self.refused_by_ec2(action, &error, lessons),
-        }
-    }
-
-    fn refused_by_ec2(&self, action: &Action, error: &crate::ec2::Error, lessons: &RefCell<Lessons>) -> Outcome {
+    fn refused_by_ec2(&self, action: &Action, error: &ec2::Error, lessons: &RefCell<Lessons>) -> Outcome {
         if error.class == ErrorClass::Credentials {
             lessons.borrow_mut().halted = Some(format!("not tried, because EC2 refused the credentials: {error}"));
         }
@@ -191,5 +286,25 @@ fn still_holds(reason: ReasonCode, runner: &Runner) -> std::result::Result<(), &
         ReasonCode::Expired | ReasonCode::Surplus => Err("it is no longer idle"),
         // Its instance has ended or is stopped: no job can be running, whatever the record says.
         _ => Ok(()),
+    }
+}
+
+impl Paces {
+    /// Takes a call that ends instances out of EC2's pace, and the instances; returns how long it has to wait.
+    fn wait_to_end(&mut self, ids: &[InstanceId], now: Timestamp) -> Duration {
+        let instances = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+        self.ending.take(1, now).max(self.ending_instances.take(instances, now))
+    }
+
+    fn ends_throttled(&mut self, now: Timestamp) {
+        self.ending.throttled(now);
+        self.ending_instances.throttled(now);
+    }
+}
+
+impl Lessons {
+    fn learn_of_ends(&mut self, error: Option<&ec2::Error>) {
+        let is_taken = error.is_none_or(|error| error.class != ErrorClass::Retry);
+        self.ends_not_taken = if is_taken { 0 } else { self.ends_not_taken + 1 };
     }
 }

@@ -266,7 +266,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         let token = self.instances.client_token(request).map_err(|error| GaveUp::Surely(error.to_string()))?;
         let mut unanswered = None;
         for nth in 1..=SENDS {
-            let wait = self.paces.borrow_mut().launching.take(self.clock.now());
+            let wait = self.paces.borrow_mut().launching.take(1, self.clock.now());
             self.keep_pace(wait).await;
             if age(self.clock.now(), registered) > LATEST_SEND {
                 return match unanswered {

@@ -17,6 +17,7 @@ use futures::future::join_all;
 use futures::stream;
 use jiff::Timestamp;
 
+use self::end::End;
 pub use self::pace::Paces;
 use crate::ages::age;
 use crate::engine::{Action, InstanceId, Offering, Plan, PoolName, RunnerId, Step};
@@ -108,6 +109,8 @@ pub fn put_last(plan: &mut Plan, without_capacity: &BTreeSet<Offering>) {
 struct Lessons {
     /// When the observation began that the plan was made from.
     seen_at: Timestamp,
+    /// Calls in a row to end instances that EC2 did not take.
+    ends_not_taken: u32,
     /// Nothing more is tried, and why: the credentials were refused.
     halted: Option<String>,
     /// Pools in which no more is launched, and why.
@@ -118,29 +121,46 @@ struct Lessons {
 
 impl Lessons {
     fn before(plan: &Plan) -> Self {
-        Self { seen_at: plan.seen_at, halted: None, closed: BTreeMap::new(), exhausted: BTreeSet::new() }
+        Self {
+            seen_at: plan.seen_at,
+            ends_not_taken: 0,
+            halted: None,
+            closed: BTreeMap::new(),
+            exhausted: BTreeSet::new(),
+        }
     }
 }
 
 impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
     /// Carries out a plan that was checked, and returns what became of each of its actions, in the plan's order.
     ///
-    /// Marks and ends go first, one after the other; then the pools launch beside each other: the first launch of a pool
-    /// alone, to learn whether it can be done at all, then the others at once.
+    /// Records and notes go first, one after the other; then instances, in batches; then the pools launch beside each
+    /// other: the first launch of a pool alone, to learn whether it can be done at all, then the others at once.
     pub async fn carry_out(&self, plan: &Plan) -> Vec<Outcome> {
         let lessons = RefCell::new(Lessons::before(plan));
         let mut gone = BTreeSet::new();
         let mut outcomes: BTreeMap<usize, Outcome> = BTreeMap::new();
+        let mut ends: Vec<End<'_>> = Vec::new();
         let mut launches: BTreeMap<&PoolName, Vec<(usize, &Action)>> = BTreeMap::new();
         for (nth, action) in plan.actions.iter().enumerate() {
-            if let Step::Launch { .. } = action.step {
-                launches.entry(&action.pool).or_default().push((nth, action));
-                continue;
-            }
-            let outcome = self.end_or_mark(action, &mut gone, &lessons).await;
+            let outcome = match &action.step {
+                Step::Deregister { runner_id, instance_id } => {
+                    self.deregister(action, *runner_id, instance_id.as_ref(), &mut gone, &lessons).await
+                }
+                Step::Mark { .. } => self.mark(action, &gone, &lessons).await,
+                Step::Terminate { instance_id, record } => {
+                    ends.push(End { nth, action, instance_id, record: *record });
+                    continue;
+                }
+                Step::Launch { .. } => {
+                    launches.entry(&action.pool).or_default().push((nth, action));
+                    continue;
+                }
+            };
             self.listener.ended(&outcome);
             outcomes.insert(nth, outcome);
         }
+        outcomes.extend(self.end_all(&ends, &gone, &lessons).await);
         let pools = launches.into_values().map(|launches| self.launch_all(launches, &lessons));
         outcomes.extend(join_all(pools).await.into_iter().flatten());
         outcomes.into_values().collect()

@@ -1,7 +1,8 @@
 //! The pace of launches and ends: EC2's own token buckets, kept on our side so that its throttle is rarely met.
 //!
-//! EC2 counts by account and region (`RunInstances` 5 at once and 2 a second, `TerminateInstances` 100 and 5); so all pools
-//! of a run share one bucket. Another host has its own, and a throttle that comes all the same halves the rate.
+//! EC2 counts by account and region (`RunInstances` 5 at once and 2 a second, `TerminateInstances` 100 and 5, and of the
+//! instances in them 1000 and 20); so all pools of a run share one bucket. Another host has its own, and a throttle that
+//! comes all the same halves the rate.
 
 use std::time::Duration;
 
@@ -21,17 +22,19 @@ const SET_BACK: Duration = Duration::from_secs(30);
 pub struct Paces {
     /// Of launches.
     pub(super) launching: Pace,
-    /// Of terminations.
+    /// Of terminations, by calls.
     pub(super) ending: Pace,
+    /// Of terminations, by instances.
+    pub(super) ending_instances: Pace,
 }
 
 impl Default for Paces {
     fn default() -> Self {
-        Self { launching: Pace::of_launches(), ending: Pace::of_ends() }
+        Self { launching: Pace::of_launches(), ending: Pace::of_ends(), ending_instances: Pace::of_ended_instances() }
     }
 }
 
-/// A bucket that holds `burst` calls and gets one back every `interval`.
+/// A bucket that holds `burst` calls, or instances, and gets one back every `interval`.
 #[derive(Debug)]
 pub(super) struct Pace {
     burst: u32,
@@ -52,7 +55,7 @@ impl Pace {
         Self::new(5, Duration::from_millis(500))
     }
 
-    /// Returns EC2's pace of terminations.
+    /// Returns EC2's pace of terminations, by calls.
     pub(super) fn of_ends() -> Self {
         Self::new(100, Duration::from_millis(200))
     }
@@ -62,8 +65,13 @@ impl Pace {
         Self { burst, usual, interval: usual, full_at, changed_at, taken_at: Timestamp::UNIX_EPOCH }
     }
 
-    /// Takes a call out of the bucket; returns how long it has to wait.
-    pub(super) fn take(&mut self, now: Timestamp) -> Duration {
+    /// Returns EC2's pace of terminations, by instances.
+    pub(super) fn of_ended_instances() -> Self {
+        Self::new(1000, Duration::from_millis(50))
+    }
+
+    /// Takes so many out of the bucket; returns how long they have to wait.
+    pub(super) fn take(&mut self, count: u32, now: Timestamp) -> Duration {
         if age(self.taken_at, now) >= SET_BACK {
             // What was written down by a clock that has been set back since would be waited for.
             (self.full_at, self.changed_at) = (now, now);
@@ -73,7 +81,7 @@ impl Pace {
             self.interval = (self.interval / 2).max(self.usual);
             self.changed_at = now;
         }
-        self.full_at = self.full_at.max(now) + self.interval;
+        self.full_at = self.full_at.max(now) + self.interval * count;
         age(self.full_at, now).saturating_sub(self.interval * self.burst)
     }
 
@@ -97,14 +105,14 @@ mod tests {
 
     fn spend(pace: &mut Pace, calls: u32, now: Timestamp) {
         for _ in 0..calls {
-            assert_eq!(pace.take(now), Duration::ZERO);
+            assert_eq!(pace.take(1, now), Duration::ZERO);
         }
     }
 
     #[test]
     fn a_burst_goes_at_once_and_then_two_a_second() {
         let mut pace = Pace::of_launches();
-        let waits: Vec<u128> = (0..8).map(|_| pace.take(at(0)).as_millis()).collect();
+        let waits: Vec<u128> = (0..8).map(|_| pace.take(1, at(0)).as_millis()).collect();
         assert_eq!(waits, [0, 0, 0, 0, 0, 500, 1000, 1500]);
     }
 
@@ -112,10 +120,18 @@ mod tests {
     fn what_is_not_used_comes_back_up_to_the_burst() {
         let mut pace = Pace::of_launches();
         spend(&mut pace, 5, at(0));
-        assert_eq!(pace.take(at(500)), Duration::ZERO);
-        assert_eq!(pace.take(at(500)), Duration::from_millis(500));
-        let waits: Vec<u128> = (0..6).map(|_| pace.take(at(60_000)).as_millis()).collect();
+        assert_eq!(pace.take(1, at(500)), Duration::ZERO);
+        assert_eq!(pace.take(1, at(500)), Duration::from_millis(500));
+        let waits: Vec<u128> = (0..6).map(|_| pace.take(1, at(60_000)).as_millis()).collect();
         assert_eq!(waits, [0, 0, 0, 0, 0, 500], "a minute of rest is no more than a burst");
+    }
+
+    #[test]
+    fn a_batch_takes_as_many_as_it_holds() {
+        let mut pace = Pace::of_ended_instances();
+        let waits: Vec<u128> = (0..12).map(|_| pace.take(100, at(0)).as_millis()).collect();
+        assert_eq!(waits[..10], [0; 10]);
+        assert_eq!(waits[10..], [5000, 10_000]);
     }
 
     #[test]
@@ -127,13 +143,13 @@ mod tests {
             pace.throttled(at(late));
         }
         // From the full bucket's debt on, one a second.
-        let waits: Vec<u128> = (0..2).map(|_| pace.take(at(10_000)).as_millis()).collect();
+        let waits: Vec<u128> = (0..2).map(|_| pace.take(1, at(10_000)).as_millis()).collect();
         assert_eq!(waits, [0, 0]);
         spend(&mut pace, 3, at(10_000));
-        assert_eq!(pace.take(at(10_000)), Duration::from_secs(1));
+        assert_eq!(pace.take(1, at(10_000)), Duration::from_secs(1));
         // After a while without another it is as it was.
         spend(&mut pace, 5, at(80_000));
-        assert_eq!(pace.take(at(80_000)), Duration::from_millis(500));
+        assert_eq!(pace.take(1, at(80_000)), Duration::from_millis(500));
     }
 
     #[test]
@@ -141,6 +157,6 @@ mod tests {
         let mut pace = Pace::of_launches();
         spend(&mut pace, 5, at(86_400_000));
         spend(&mut pace, 1, at(0));
-        assert!(pace.take(at(0)) <= Duration::from_millis(500));
+        assert!(pace.take(1, at(0)) <= Duration::from_millis(500));
     }
 }

@@ -18,8 +18,9 @@ use crate::cli::{ApplyArgs, Cli, SourceChoice};
 use crate::config::{Config, Needs};
 use crate::engine::{Plan, PoolName, View};
 use crate::exit;
+use crate::files;
 use crate::registrar::Registrar;
-use crate::report::{ActionKind, ActionResult, ActionRow, ApplyReport, PlanReport, Report, Summary};
+use crate::report::{ActionKind, ActionResult, ActionRow, ApplyReport, PlanFileError, PlanReport, Report, Summary};
 use crate::scale_set::ScaleSetId;
 use crate::services::{Place, SystemClock};
 use crate::state::{AuditLog, LockError, StateDirectory};
@@ -185,24 +186,14 @@ fn audit(state: &StateDirectory, plan_id: &str, warnings: &mut Vec<Warning>) -> 
 
 /// Reads a plan file. Wrong in any way, it is refused as a whole, before anything is called.
 fn read(file: &Path, config: &Config) -> Result<PlanReport, Failure> {
-    let named = |what: String| Failure::usage(format!("{}: {what}", file.display()));
-    let text = std::fs::read_to_string(file).map_err(|error| named(error.to_string()))?;
-    let report: Report<PlanReport> =
-        serde_json::from_str(&text).map_err(|error| named(format!("not a plan file: {error}")))?;
-    if report.schema != "ghascale.plan/1" {
-        return Err(named(format!("its schema is `{}`, and this version reads `ghascale.plan/1`", report.schema)));
-    }
-    if !report.body.is_intact() {
-        return Err(
-            named("it was changed after it was written".into()).hint("make a new one with `ghascale plan --out`")
-        );
-    }
-    if report.body.configuration != config.digest {
-        return Err(
-            named("it was made with another configuration".into()).hint("make a new one with `ghascale plan --out`")
-        );
-    }
-    Ok(report.body)
+    let named = |what: &dyn std::fmt::Display| Failure::usage(format!("{}: {what}", file.display()));
+    let text = files::read(file, files::LARGEST_PLAN).map_err(|error| named(&error))?;
+    PlanReport::read(&text, &config.digest).map_err(|error| match error {
+        PlanFileError::NoPlan(_) | PlanFileError::Schema(_) => named(&error),
+        PlanFileError::Changed | PlanFileError::AnotherConfiguration => {
+            named(&error).hint("make a new one with `ghascale plan --out`")
+        }
+    })
 }
 
 /// Keeps of a fresh plan what the file has too; returns what the file has and the fresh plan hasn't.

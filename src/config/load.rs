@@ -17,6 +17,7 @@ use super::problem::{Problem, Problems};
 use super::reader::{At, Found, Table};
 use super::{AppIssuer, Config, Credentials, Ec2, Github, Pool, Scan};
 use crate::engine::{FleetName, Label, Scope};
+use crate::files::{self, LARGEST_SETTING};
 use crate::warning::{Warning, WarningCode};
 
 /// Reads and validates a configuration completely; nothing is called.
@@ -67,7 +68,7 @@ pub fn load(request: &Request) -> Result<Config, Problems> {
 }
 
 fn read(path: &Path) -> Result<String, Problems> {
-    std::fs::read_to_string(path).map_err(|error| {
+    files::read_text(path, LARGEST_SETTING).map_err(|error| {
         let problem = Problem::new(format!("the configuration {} can't be read: {error}", path.display()));
         Problems::new(path.display().to_string(), "", vec![problem])
     })
@@ -271,7 +272,7 @@ impl Loader<'_> {
 
     /// Reads a file whose content must never be shown.
     fn secret_file(&self, table: &Table<'_>, key: &str, file: &At<String>) -> Option<String> {
-        match std::fs::read_to_string(self.folder.join(&file.value)) {
+        match files::read_text(&self.folder.join(&file.value), LARGEST_SETTING) {
             Ok(text) if text.trim().is_empty() => {
                 table.wrong(key, file, format!("`{}` is empty", file.value), "empty file");
                 None
@@ -286,7 +287,7 @@ impl Loader<'_> {
 
     fn ca_pem(&self, table: &Table<'_>) -> Option<Vec<u8>> {
         let file = table.text("ca_file")?;
-        match std::fs::read(self.folder.join(&file.value)) {
+        match files::read(&self.folder.join(&file.value), LARGEST_SETTING) {
             Ok(pem) if reqwest::Certificate::from_pem_bundle(&pem).is_ok_and(|all| !all.is_empty()) => Some(pem),
             Ok(_) => {
                 table.wrong(

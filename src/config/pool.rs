@@ -8,6 +8,7 @@ use super::problem::Problem;
 use super::reader::{At, Table};
 use super::{Image, Launch, Needs, Pool, UserData};
 use crate::engine::{self, FleetName, Label, Market, Offering, PoolName, RunnerName, Slot, Source};
+use crate::files::{self, LARGEST_SETTING};
 
 /// GitHub's limit of a runner's name.
 const LONGEST_NAME: usize = 64;
@@ -259,7 +260,7 @@ fn launch(table: &Table<'_>, times: &Times, needs: Needs, folder: &Path) -> (Opt
 
 fn user_data(table: &Table<'_>, folder: &Path) -> UserData {
     let Some(file) = table.text("user_data_file") else { return UserData::BuiltIn };
-    match std::fs::read_to_string(folder.join(&file.value)) {
+    match files::read_text(&folder.join(&file.value), LARGEST_SETTING) {
         Ok(text) => UserData::File(text),
         Err(error) => {
             table.wrong("user_data_file", &file, format!("`{}` can't be read: {error}", file.value), "unreadable");

@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::http::HttpResponse;
-use aws_sdk_ec2::config::interceptors::{BeforeTransmitInterceptorContextMut, BeforeTransmitInterceptorContextRef};
+use aws_sdk_ec2::config::interceptors::{
+    AfterDeserializationInterceptorContextRef, BeforeDeserializationInterceptorContextMut,
+    BeforeTransmitInterceptorContextMut, BeforeTransmitInterceptorContextRef,
+};
 use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::config::timeout::TimeoutConfig;
 use aws_sdk_ec2::config::{ConfigBag, Intercept, Region, RuntimeComponents, SharedHttpClient};
@@ -17,7 +20,9 @@ use aws_sdk_ec2::types::BlockDeviceMapping;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, Connector};
+use aws_smithy_types::body::SdkBody;
 use http::Uri;
+use http_body_util::Limited;
 
 use super::error::{Error, ErrorClass};
 use crate::config;
@@ -30,6 +35,8 @@ const USER_AGENT: &str = concat!("ghascale/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the first byte of an answer: a large `DescribeInstances` takes EC2 some seconds.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// An answer larger than this is refused: a page of a thousand instances is about five megabytes.
+const LARGEST_ANSWER: usize = 64 << 20;
 /// For one attempt as a whole.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -154,7 +161,7 @@ where
     result
 }
 
-/// What every request meets on its way out.
+/// What every request meets on its way out, and every answer on its way in.
 #[derive(Debug)]
 struct Wire;
 
@@ -188,6 +195,46 @@ impl Intercept for Wire {
         headers.insert("user-agent", agent);
         Ok(())
     }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        // The SDK reads whatever comes, into memory.
+        let body = context.response_mut().body_mut();
+        let whole = std::mem::replace(body, SdkBody::taken());
+        *body = SdkBody::from_body_1_x(Limited::new(whole, LARGEST_ANSWER));
+        Ok(())
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let answer = context.response();
+        if answer.status().is_success() && !answer.body().bytes().is_some_and(is_closed) {
+            return Err("the answer breaks off".into());
+        }
+        Ok(())
+    }
+}
+
+/// Returns whether an XML document ends with the end of what it begins with.
+///
+/// The SDK takes one that breaks off between two elements for one that has no more of them: an account without instances.
+fn is_closed(document: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(document) else { return false };
+    let mut tags = text.match_indices('<').map(|(at, _)| &text[at + 1..]);
+    let Some(root) = tags.find(|tag| !tag.starts_with(['?', '!'])) else { return false };
+    let name = root.split(|c: char| c.is_whitespace() || matches!(c, '>' | '/')).next().unwrap_or_default();
+    let rest = text.trim_end().strip_suffix('>').map(str::trim_end);
+    let is_closed = rest.and_then(|rest| rest.strip_suffix(name)).is_some_and(|rest| rest.ends_with("</"));
+    // `<Root/>` is all of it.
+    is_closed || root.trim_end().strip_suffix("/>").is_some_and(|root| !root.contains(['<', '>']))
 }
 
 /// An endpoint that would take signed requests and user data in the clear.
@@ -226,6 +273,18 @@ mod tests {
             ["http://ec2.amazonaws.com/", "http://10.0.0.1/", "http://localhost.example/", "http://127.0.0.1.example/"]
         {
             assert!(refuse_plain_http(uri).is_err(), "{uri}");
+        }
+    }
+
+    #[test]
+    fn an_answer_ends_with_what_it_begins_with() {
+        for whole in ["<A x=\"1\"><B/></A>", "<?xml version=\"1.0\"?>\n<A>\n</A >\n", "<A/>", "<A x='1' />\n"] {
+            assert!(is_closed(whole.as_bytes()), "{whole}");
+        }
+        for broken in
+            ["", "<A>", "<A><B/>", "<A><B></B>", "<A></AB>", "<?xml?>", "<!-- no -->", "A", "<A></A", "<A><B/"]
+        {
+            assert!(!is_closed(broken.as_bytes()), "{broken}");
         }
     }
 

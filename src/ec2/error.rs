@@ -9,6 +9,7 @@ use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::operation::RequestId;
 
 use super::client::PlainHttp;
+use crate::quoting;
 
 /// A call to EC2 that did not give what was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -215,7 +216,7 @@ impl Error {
         match error {
             SdkError::ServiceError(answer) => {
                 let status = answer.raw().status().as_u16();
-                let code = answer.err().code().map_or_else(|| format!("Http{status}"), str::to_owned);
+                let code = answer.err().code().map_or_else(|| format!("Http{status}"), quoting::word);
                 let message = one_line(answer.err().message().unwrap_or("an answer without EC2's error format"));
                 let class = ErrorClass::of(&code, &message, Some(status));
                 Self { class, action, code, message, request_id: answer.err().request_id().map(str::to_owned) }

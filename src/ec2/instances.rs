@@ -12,6 +12,7 @@ use super::{FLEET_TAG, POOL_TAG, RUNNER_ID_TAG, SLOT_TAG};
 use crate::engine::{
     FleetName, Instance, InstanceId, InstanceState, Listing, Mark, Market, Marks, PoolName, RunnerId, Slot,
 };
+use crate::quoting;
 use crate::services::{Instances, Launched, RunInstance};
 use crate::warning::{Warning, WarningCode};
 
@@ -136,9 +137,10 @@ impl Instances for Fleet {
             .map(|instance| instance.id))
     }
 
-    async fn terminate(&self, id: &InstanceId) -> Result<Option<String>, Error> {
-        self.owned("TerminateInstances", id)?;
-        let sent = self.client.terminate_instances().instance_ids(id.as_str()).send();
+    async fn terminate(&self, ids: &[InstanceId]) -> Result<Option<String>, Error> {
+        ids.iter().try_for_each(|id| self.owned("TerminateInstances", id))?;
+        let ids = ids.iter().map(ToString::to_string).collect();
+        let sent = self.client.terminate_instances().set_instance_ids(Some(ids)).send();
         Ok(request_id(&call("TerminateInstances", sent).await?))
     }
 
@@ -189,7 +191,10 @@ fn read(entry: &aws_sdk_ec2::types::Instance, fleet: &FleetName) -> Result<Insta
         Some(InstanceStateName::Stopped) => InstanceState::Stopped,
         other => {
             let word = other.map_or("none", InstanceStateName::as_str);
-            return Err(unreadable(id, &format!("its state `{word}` is unknown to this version: left out")));
+            return Err(unreadable(
+                id,
+                &format!("its state `{}` is unknown to this version: left out", quoting::word(word)),
+            ));
         }
     };
     let mut marks = Marks::default();

@@ -28,6 +28,7 @@ use super::etag::{self, Foresight};
 use super::gate::{Budget, Gate, Limits, Purpose, Refusal, Told};
 use super::transport::{self, LARGEST_ANSWER, chain, one_line};
 use crate::config;
+use crate::quoting::json_fault;
 
 /// The oldest version of the API that every supported server knows (GHES 3.9).
 const API_VERSION: &str = "2022-11-28";
@@ -415,7 +416,7 @@ impl Client {
 impl Reply {
     /// Decodes the body.
     pub(super) fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_slice(&self.body).map_err(|error| self.unreadable(&error.to_string()))
+        serde_json::from_slice(&self.body).map_err(|error| self.unreadable(&json_fault(&error)))
     }
 
     /// Returns the error of a body that isn't what the API promises.

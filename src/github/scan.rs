@@ -22,6 +22,7 @@ use crate::config;
 use crate::engine::{
     CountKind, Demand, HiddenRun, Job, JobId, JobState, RepositoryName, Scope, SkippedRepository, Source, WaitReason,
 };
+use crate::quoting;
 use crate::warning::{Warning, WarningCode};
 
 /// Runs of one repository whose jobs are listed at once.
@@ -293,7 +294,10 @@ impl Scan<'_> {
                 for job in &jobs {
                     if let JobState::Waiting(WaitReason::Unknown(word)) = &job.state {
                         part.is_missing = true;
-                        warn(WarningCode::UnknownStatus, format!("job {} has the unknown status `{word}`", job.id));
+                        warn(
+                            WarningCode::UnknownStatus,
+                            format!("job {} has the unknown status `{}`", job.id, quoting::word(word)),
+                        );
                     }
                 }
                 let is_ghost = |job: &Job| job.state == JobState::Pending && is_old(job.queued_at);

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::plan::{ActionRow, PlanReport};
-use super::table::{Look, Style};
+use super::table::{Look, Style, printable};
 use crate::apply::{Outcome, Result};
 use crate::engine::Offering;
 
@@ -104,7 +104,7 @@ impl ActionResult {
             ResultWord::Skipped => look.paint(Style::Quiet, "skipped"),
             ResultWord::Failed => look.paint(Style::Bad, "failed"),
         };
-        let error = self.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
+        let error = self.error.as_ref().map_or_else(String::new, |error| format!(": {}", printable(error)));
         let without: Vec<String> = self.no_capacity.iter().map(ToString::to_string).collect();
         let without = if without.is_empty() { String::new() } else { format!(", no capacity: {}", without.join("; ")) };
         format!("{deed}\n    {launched}{result}{error}{without}")
@@ -143,5 +143,23 @@ impl ApplyReport {
             format!("applied: {done} done, {skipped} skipped, {failed} failed")
         };
         lines.into_iter().chain([sums]).collect::<Vec<_>>().join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::build::{job, policy, pool, snapshot};
+
+    #[test]
+    fn neither_a_label_nor_an_error_can_speak_to_the_terminal() {
+        let seen = snapshot().job(job(1)).job(job(2).labels("\u{1b}[2J"));
+        let plan = crate::engine::plan(&seen, &policy([pool("linux")]));
+        let plan = PlanReport::of(&plan, &seen, "");
+        assert!(!plan.unschedulable.is_empty());
+        let failed = ActionResult::skipped(plan.actions[0].clone(), "GitHub says \u{1b}[2J");
+        for text in [plan.text(Look::default()), failed.line(Look::default())] {
+            assert!(text.contains("\u{fffd}[2J") && !text.contains('\u{1b}'), "{text}");
+        }
     }
 }

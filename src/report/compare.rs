@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::table::{Look, Style};
+use super::table::{Look, Style, printable};
 use crate::comparison::{Cause, Verdict};
 use crate::engine::{CountKind, PoolName, Statistics};
 use crate::scale_set::ScaleSetId;
@@ -132,7 +132,7 @@ impl PoolComparison {
         let line = |cause: &Cause| {
             let count = cause.count.map_or_else(|| "?".to_owned(), |count| count.to_string());
             let head = look.paint(style, &format!("{}: {count} {}", self.name, cause.code.as_str()));
-            format!("{head}  # {}", cause.message)
+            format!("{head}  # {}", printable(&cause.message))
         };
         self.causes.iter().map(line).collect()
     }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::status::JobRow;
-use super::table::{Look, Style};
+use super::table::{Look, Style, printable};
 use crate::engine::{Job, JobId, JobState, Label, WaitReason};
 use crate::explanation::{Explanation, Step, StepName, StepResult, Subject};
 use crate::github::CompletedJob;
@@ -68,10 +68,10 @@ impl ExplainReport {
         let mut text = String::new();
         if let Some(job) = &self.job {
             let labels = job.labels.iter().map(Label::as_str).collect::<Vec<_>>().join(",");
-            let labels = if labels.is_empty() { "(none)".to_owned() } else { labels };
-            let title = format!("job {} `{}` of {}", job.job_id, job.name, job.repository);
-            let _ =
-                writeln!(text, "{}\nlabels {labels}, {}\n{}\n", look.paint(Style::Title, &title), job.status, job.url);
+            let labels = if labels.is_empty() { "(none)".to_owned() } else { printable(&labels) };
+            let title = printable(&format!("job {} `{}` of {}", job.job_id, job.name, job.repository));
+            let (status, url) = (&job.status, printable(&job.url));
+            let _ = writeln!(text, "{}\nlabels {labels}, {status}\n{url}\n", look.paint(Style::Title, &title));
         }
         let rows = self.steps.iter().map(|step| {
             let evidence = match (&step.result, self.failed_step) {
@@ -84,14 +84,15 @@ impl ExplainReport {
         text += &look.table(&["STEP", "RESULT", "EVIDENCE"], rows);
         let failed = self.failed_step.and_then(|failed| self.steps.iter().find(|step| step.step == failed));
         let style = if failed.is_some() { Style::Bad } else { Style::Good };
-        let _ = write!(text, "\n\n{} {}", look.paint(style, "verdict:"), self.verdict);
+        let _ = write!(text, "\n\n{} {}", look.paint(style, "verdict:"), printable(&self.verdict));
         if let Some(cure) = failed.and_then(|step| step.cure.as_ref()) {
-            let _ = write!(text, "\n{} {cure}", look.paint(Style::Title, "cure:"));
+            let _ = write!(text, "\n{} {}", look.paint(Style::Title, "cure:"), printable(cure));
         }
         if !self.other_jobs.is_empty() {
             let _ = write!(text, "\n\n{}", look.paint(Style::Title, "other jobs of the run"));
             for job in &self.other_jobs {
-                let _ = write!(text, "\n{} `{}`, {}: {}", job.job_id, job.name, job.status, job.command);
+                let line = format!("{} `{}`, {}: {}", job.job_id, job.name, job.status, job.command);
+                let _ = write!(text, "\n{}", printable(&line));
             }
         }
         text

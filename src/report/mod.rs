@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use apply::{ActionResult, ApplyReport, ResultWord, Summary};
 pub use compare::{CompareReport, PoolComparison, RestCounts, ScaleSetCounts};
 pub use explain::{ExplainReport, OtherJob};
-pub use plan::{ActionKind, ActionRow, HeldRow, MarkRow, PlanReport};
+pub use plan::{ActionKind, ActionRow, HeldRow, MarkRow, PlanFileError, PlanReport};
 pub use scale_sets::{GroupRow, ScaleSetResult, ScaleSetRow, ScaleSetsReport};
 pub use status::{
     HiddenRunRow, InstanceCounts, JobRow, Known, LabelSetRow, PoolStatus, Repositories, RunnerCounts, ScanRow,

@@ -6,11 +6,40 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::table::{Look, Style};
+use super::Report;
+use super::table::{Look, Style, printable};
 use crate::engine::{
     Action, Held, InstanceId, Mark, Offering, Plan, PoolName, PoolPlan, Reason, ReasonCode, RunnerId, RunnerName, Slot,
     Snapshot, Source, Step, Unschedulable,
 };
+use crate::quoting::json_fault;
+
+/// The form of a plan file, and its version.
+const SCHEMA: &str = "ghascale.plan/1";
+
+/// Why a file is no plan that can be applied.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanFileError {
+    /// It is something else.
+    #[error("not a plan file: {0}")]
+    NoPlan(String),
+    /// It is of another version, or another command's report.
+    #[error("its schema is {0}, and this version reads `{SCHEMA}`")]
+    Schema(String),
+    /// Its id does not follow from its content.
+    #[error("it was changed after it was written")]
+    Changed,
+    /// It was made with a configuration that decides otherwise.
+    #[error("it was made with another configuration")]
+    AnotherConfiguration,
+}
+
+/// Returns a schema as it is quoted, if it can be one of ours.
+fn one_of_ours(schema: &str) -> String {
+    let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '/' | '.');
+    let is_ours = schema.starts_with("ghascale.") && schema.len() <= 40 && schema.chars().all(is_word);
+    if is_ours { format!("`{schema}`") } else { "none of ghascale's".to_owned() }
+}
 
 /// The body of `ghascale.plan/1`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -160,7 +189,7 @@ impl ActionRow {
                 (Style::Quiet, format!("~ mark        {instance}  {mark}"))
             }
         };
-        format!("{}  # {}", look.paint(style, &deed), self.reason.message)
+        format!("{}  # {}", look.paint(style, &deed), printable(&self.reason.message))
     }
 }
 
@@ -190,6 +219,25 @@ impl PlanReport {
             unschedulable: plan.unschedulable.clone(),
             held: plan.held.iter().map(HeldRow::from).collect(),
         }
+    }
+
+    /// Reads a plan file that was made with a configuration, by its digest. Wrong in any way, it is refused as a whole.
+    ///
+    /// # Errors
+    /// See [`PlanFileError`]. Nothing of the file is quoted: it may be another, with a secret in it.
+    pub fn read(file: &[u8], configuration: &str) -> Result<Self, PlanFileError> {
+        let report: Report<Self> =
+            serde_json::from_slice(file).map_err(|error| PlanFileError::NoPlan(json_fault(&error)))?;
+        if report.schema != SCHEMA {
+            return Err(PlanFileError::Schema(one_of_ours(&report.schema)));
+        }
+        if !report.body.is_intact() {
+            return Err(PlanFileError::Changed);
+        }
+        if report.body.configuration != configuration {
+            return Err(PlanFileError::AnotherConfiguration);
+        }
+        Ok(report.body)
     }
 
     /// Returns whether the file is as it was written: its id follows from its content.
@@ -273,7 +321,7 @@ impl PlanReport {
         for ((_, message), jobs) in by_reason {
             let shown = if jobs.len() > 3 { format!("{}, …", jobs[..3].join(", ")) } else { jobs.join(", ") };
             let plural = if jobs.len() == 1 { "job gets" } else { "jobs get" };
-            let _ = writeln!(lines, "  {} {plural} no runner: {message} ({shown})", jobs.len());
+            let _ = writeln!(lines, "  {} {plural} no runner: {} ({shown})", jobs.len(), printable(message));
         }
         Some(lines.trim_end().to_owned())
     }

@@ -316,13 +316,26 @@ fn terminate_instances(world: &mut World, parameters: &Parameters) -> Result<Xml
         return Err(Refusal::new("MissingParameter", "The request must contain the parameter InstanceId"));
     }
     must_exist(world, &ids)?;
-    if let Some(id) = ids.iter().find(|id| world.instances.get(**id).is_some_and(|instance| instance.protected)) {
+    dry_run(parameters)?;
+    let zone_of = |world: &World, id: &str| {
+        let subnet = world.instances.get(id).and_then(|instance| world.subnets.get(&instance.subnet));
+        subnet.map(|subnet| subnet.zone.clone())
+    };
+    let protected: Vec<_> =
+        ids.iter().filter(|id| world.instances.get(**id).is_some_and(|instance| instance.protected)).collect();
+    if let Some(id) = protected.first() {
+        // It keeps those of its zone, and no others.
+        let held: BTreeSet<_> = protected.iter().map(|id| zone_of(world, id)).collect();
+        for other in &ids {
+            if !held.contains(&zone_of(world, other)) {
+                world.terminate(other);
+            }
+        }
         let message = format!(
             "The instance '{id}' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again."
         );
         return Err(Refusal::new("OperationNotPermitted", message));
     }
-    dry_run(parameters)?;
     let changes: Vec<_> = ids
         .iter()
         .map(|id| {

@@ -28,7 +28,7 @@ pub use scenario::{Beginning, Scenario};
 pub use scenario_file::ScenarioFile;
 pub use serve::serve;
 pub use server::Sandbox;
-pub use traffic::{Call, Cut, Fault, Service};
+pub use traffic::{Call, Fault, Hold, Moment, Service};
 pub use world::{
     Completions, Dispatch, JobEditor, JobStatus, RepositoryEditor, RunEditor, RunnerEditor, RunnerGroupEditor,
     ScaleSetEditor, ScaleSetSettings, Settings, World,

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use super::connection::{Listener, Wire};
 use super::ec2::Parameters;
 use super::scenario::{Beginning, Scenario};
-use super::traffic::{Call, Cut, Fault, Service, Traffic};
+use super::traffic::{Call, Fault, Hold, Holder, Moment, Noted, Service, Traffic};
 use super::world::{Refusal, World};
 use super::{actions, control, ec2, github};
 
@@ -156,6 +156,12 @@ impl Sandbox {
         self.shared.traffic().add(fault);
     }
 
+    /// Holds one of the requests to come at a moment, after so many others.
+    #[must_use]
+    pub fn hold(&self, skip: usize, moment: Moment) -> Hold {
+        self.shared.traffic().hold(skip, moment)
+    }
+
     /// Returns the requests so far.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
@@ -206,13 +212,15 @@ async fn serve_request(
         )
             .into_response();
     };
-    let (number, fault) = shared.traffic().note(exchange.call());
+    let call = exchange.call();
+    let Noted { number, fault, holder } = shared.traffic().note(call.clone());
     let round_trip = shared.world().settings.round_trip;
     if !round_trip.is_zero() {
         tokio::time::sleep(round_trip).await;
     }
+    let holder = held(holder, Moment::Before, &call).await;
     let cut = fault.as_ref().and_then(|fault| fault.drop);
-    if cut == Some(Cut::Before) {
+    if cut == Some(Moment::Before) {
         wire.cut();
         return StatusCode::OK.into_response();
     }
@@ -221,13 +229,25 @@ async fn serve_request(
     if let Some(fault) = fault {
         response = disturb(response, &fault).await;
     }
-    if cut == Some(Cut::After) {
+    held(holder, Moment::After, &call).await;
+    if cut == Some(Moment::After) {
         wire.cut();
     }
     if !wire.is_cut() {
         shared.traffic().answered(number, response.status().as_u16());
     }
     response
+}
+
+/// Holds a request, if this is its moment; returns what holds it at another.
+async fn held(holder: Option<Holder>, now: Moment, call: &Call) -> Option<Holder> {
+    match holder {
+        Some(holder) if holder.moment == now => {
+            holder.hold(call.clone()).await;
+            None
+        }
+        holder => holder,
+    }
 }
 
 /// One request for one of the services.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use tokio::sync::oneshot;
 
 /// How many requests are remembered.
 const REMEMBERED: usize = 20_000;
@@ -37,14 +38,54 @@ pub struct Call {
     pub status: Option<u16>,
 }
 
-/// When a connection is cut.
+/// A moment of a request: when its connection is cut, or it is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Cut {
+pub enum Moment {
     /// Before anything is done.
     Before,
     /// After it is done, before the answer: the effect is there, and nobody was told.
     After,
+}
+
+/// A request to come that is held at a moment, so that whoever made it can be stopped right there. It goes on when this is
+/// dropped; one that is given up before anything is done never has any effect.
+#[derive(Debug)]
+pub struct Hold {
+    reached: oneshot::Receiver<Call>,
+    release: oneshot::Sender<()>,
+}
+
+impl Hold {
+    /// Waits until the request has come as far; returns it, or `None` where it never will.
+    pub async fn reached(&mut self) -> Option<Call> {
+        (&mut self.reached).await.ok()
+    }
+
+    /// Waits until the request is given up: its connection is closed.
+    pub async fn given_up(&mut self) {
+        self.release.closed().await;
+    }
+}
+
+/// What holds a request.
+#[derive(Debug)]
+pub(super) struct Holder {
+    /// How many requests pass before it.
+    skip: usize,
+    pub(super) moment: Moment,
+    reached: oneshot::Sender<Call>,
+    released: oneshot::Receiver<()>,
+}
+
+impl Holder {
+    /// Says that the request is there, and waits until it may go on.
+    pub(super) async fn hold(self, call: Call) {
+        if self.reached.send(call).is_ok() {
+            // Nothing is ever sent: it is released by what would send.
+            drop(self.released.await);
+        }
+    }
 }
 
 /// A fault to inject. Without a `status`, `code`, `body` or `redirect` the request is served, and only what else the
@@ -78,7 +119,7 @@ pub struct Fault {
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     /// Cuts the connection.
-    pub drop: Option<Cut>,
+    pub drop: Option<Moment>,
     /// Answers only the first bytes of the body.
     pub truncate: Option<usize>,
     /// Answers a redirect (301, or `status`) to this address.
@@ -185,14 +226,14 @@ impl Fault {
     /// Cuts the connection before anything is done.
     #[must_use]
     pub fn dropped_before(mut self) -> Self {
-        self.drop = Some(Cut::Before);
+        self.drop = Some(Moment::Before);
         self
     }
 
     /// Does what was asked and cuts the connection.
     #[must_use]
     pub fn dropped_after(mut self) -> Self {
-        self.drop = Some(Cut::After);
+        self.drop = Some(Moment::After);
         self
     }
 
@@ -223,22 +264,51 @@ pub(super) struct Traffic {
     /// How many calls were forgotten.
     forgotten: usize,
     faults: Vec<Fault>,
+    holders: Vec<Holder>,
+}
+
+/// What becomes of a request on its way.
+pub(super) struct Noted {
+    /// Its number.
+    pub(super) number: usize,
+    /// The fault that it meets.
+    pub(super) fault: Option<Fault>,
+    /// What holds it.
+    pub(super) holder: Option<Holder>,
 }
 
 impl Traffic {
-    /// Notes a request; returns its number, and the fault that it meets.
-    pub(super) fn note(&mut self, call: Call) -> (usize, Option<Fault>) {
+    /// Notes a request.
+    pub(super) fn note(&mut self, call: Call) -> Noted {
         let subject = match call.service {
             Service::Github | Service::Actions => format!("{} {}", call.method, call.target),
             Service::Ec2 => call.target.clone(),
         };
         let fault = self.meet(call.service, &subject);
+        let holder = self.holder();
         if self.calls.len() == REMEMBERED {
             self.calls.pop_front();
             self.forgotten += 1;
         }
         self.calls.push_back(call);
-        (self.forgotten + self.calls.len() - 1, fault)
+        Noted { number: self.forgotten + self.calls.len() - 1, fault, holder }
+    }
+
+    fn holder(&mut self) -> Option<Holder> {
+        let at = self.holders.iter().position(|holder| holder.skip == 0);
+        let met = at.map(|at| self.holders.remove(at));
+        for holder in &mut self.holders {
+            holder.skip = holder.skip.saturating_sub(1);
+        }
+        met
+    }
+
+    /// Holds a request at a moment, after so many others.
+    pub(super) fn hold(&mut self, skip: usize, moment: Moment) -> Hold {
+        let (reached, is_reached) = oneshot::channel();
+        let (release, released) = oneshot::channel();
+        self.holders.push(Holder { skip, moment, reached, released });
+        Hold { reached: is_reached, release }
     }
 
     fn meet(&mut self, service: Service, subject: &str) -> Option<Fault> {

@@ -36,7 +36,9 @@ pub use self::settings::{Completions, Dispatch, ScaleSetSettings, Settings};
 use crate::engine::{InstanceState, Market};
 
 /// Everything there is: one organization's repositories, runs, jobs and runners, and one account's instances.
-#[derive(Debug)]
+///
+/// Its clone is another world that has begun the same.
+#[derive(Clone, Debug)]
 pub struct World {
     /// How fast things happen.
     pub settings: Settings,
@@ -68,7 +70,7 @@ pub struct World {
 }
 
 /// A repository.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "they are GitHub's own")]
 pub(super) struct Repository {
     pub(super) id: u64,
@@ -85,7 +87,7 @@ pub(super) struct Repository {
 }
 
 /// A workflow run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Run {
     pub(super) id: u64,
     pub(super) repository: String,
@@ -130,7 +132,7 @@ impl JobStatus {
 }
 
 /// A job of one attempt of a run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Job {
     pub(super) id: u64,
     pub(super) run_id: u64,
@@ -162,7 +164,7 @@ pub(super) struct GivenTo {
 }
 
 /// A runner's record.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Runner {
     pub(super) id: u64,
     pub(super) name: String,
@@ -179,7 +181,7 @@ pub(super) struct Runner {
 }
 
 /// Jobs to come.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Arrival {
     pub(super) at: Timestamp,
     /// Again and again after so long; `None`: once.
@@ -204,7 +206,7 @@ pub(super) enum Boot {
 }
 
 /// An EC2 instance.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[expect(clippy::struct_field_names, reason = "`instance_type` is EC2's word")]
 pub(super) struct Instance {
     pub(super) id: String,
@@ -231,7 +233,7 @@ pub(super) struct Instance {
 }
 
 /// A subnet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Subnet {
     pub(super) zone: String,
     pub(super) free_addresses: u32,
@@ -349,6 +351,12 @@ impl World {
     #[must_use]
     pub fn run_ids(&self) -> Vec<u64> {
         self.runs.keys().copied().collect()
+    }
+
+    /// Returns the jobs' ids, in the order in which they were made.
+    #[must_use]
+    pub fn job_ids(&self) -> Vec<u64> {
+        self.jobs.keys().copied().collect()
     }
 
     /// Returns a job's status.

@@ -92,6 +92,59 @@ async fn an_instance_that_never_boots_is_ended_and_its_job_gets_another() {
     assert_eq!(desk.calls(Service::Ec2, "TerminateInstances").len(), 1);
 }
 
+/// A desk whose three instances are due to be ended: they never booted, and their records are gone.
+async fn with_orphans() -> Desk {
+    let desk = Desk::open().await;
+    desk.sandbox.world().fail_next_boots(3);
+    desk.jobs(3, X64);
+    for then in [Duration::from_mins(6), Duration::from_mins(1)] {
+        let ran = desk.run("apply --yes").await;
+        assert_eq!(ran.code, 0, "{ran:#?}");
+        desk.sandbox.advance(then);
+    }
+    desk
+}
+
+/// Returns the rows of an apply that terminated something.
+fn terminated(ran: &super::Ran) -> Vec<serde_json::Value> {
+    let rows = ran.json()["actions"].as_array().unwrap().clone();
+    rows.into_iter().filter(|row| row["action"] == "terminate").collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_are_ended_with_one_call_and_each_is_told_with_its_request() {
+    let desk = with_orphans().await;
+    let ran = desk.run("apply --yes -o json").await;
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    assert_eq!(desk.calls(Service::Ec2, "TerminateInstances").len(), 1);
+    let rows = terminated(&ran);
+    assert!(rows.len() == 3 && rows[0]["request_id"].is_string(), "{rows:?}");
+    let log = std::fs::read_to_string(desk.file("state/ghascale/audit.jsonl")).unwrap();
+    for row in &rows {
+        assert_eq!((&row["result"], &row["request_id"]), (&"done".into(), &rows[0]["request_id"]));
+        let id = row["instance_id"].as_str().unwrap();
+        let mut lines = log.lines().filter(|line| line.contains("terminate") && line.contains(id));
+        let line: serde_json::Value = serde_json::from_str(lines.next_back().unwrap()).unwrap();
+        assert_eq!((&line["result"], &line["request_id"]), (&row["result"], &row["request_id"]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_may_not_be_ended_keeps_no_other() {
+    let desk = with_orphans().await;
+    let protected = desk.sandbox.world().instance_states()[0].0.clone();
+    desk.sandbox.world().protect(&protected, true);
+    let ran = desk.run("apply --yes -o json").await;
+    assert_eq!(ran.code, 3, "{ran:#?}");
+    for row in terminated(&ran) {
+        let is_protected = row["instance_id"] == *protected;
+        assert_eq!(row["result"], if is_protected { "failed" } else { "done" }, "{row}");
+        assert_eq!(row["error"].as_str().is_some_and(|error| error.contains("OperationNotPermitted")), is_protected);
+    }
+    // The batch, and then each.
+    assert_eq!(desk.calls(Service::Ec2, "TerminateInstances").len(), 4);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_action_leaves_a_line_in_the_audit_log() {
     let desk = Desk::open().await;
@@ -196,6 +249,8 @@ async fn a_plan_file_that_is_not_whole_or_not_ours_is_refused_before_anything_is
         assert!(desk.sandbox.calls().is_empty());
     }
     assert_eq!(desk.run("apply none.plan --yes").await.code, 64);
+    let endless = desk.run("apply /dev/zero --yes").await;
+    assert!(endless.code == 64 && endless.stderr.contains("larger than"), "{endless:#?}");
     desk.reconfigure("max = 8", "max = 9");
     let ran = desk.run("apply today.plan --yes").await;
     assert_eq!((ran.code, ran.stdout.as_str()), (64, ""), "{ran:#?}");

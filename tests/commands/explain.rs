@@ -38,6 +38,20 @@ async fn shows_each_step_and_the_cure_of_the_one_that_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_job_is_called_can_not_speak_to_the_terminal() {
+    let desk = Desk::open().await;
+    let job = {
+        let mut world = desk.sandbox.world();
+        world.repository("api").run().aged(AGED).job(["linux", "gpu\u{1b}[2J"]).named("\u{1b}]0;mine\u{7}").id()
+    };
+    for line in [format!("explain {job}"), "plan".to_owned(), "status --jobs".to_owned()] {
+        let ran = desk.run(&line).await;
+        assert!(ran.stdout.contains("\u{fffd}[2J"), "{ran:#?}");
+        assert!(!ran.all().contains(|c: char| c.is_control() && c != '\n'), "{ran:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn is_one_object_in_json() {
     let desk = Desk::open().await;
     let (.., url) = job(&desk, &X64);

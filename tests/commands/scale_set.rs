@@ -18,7 +18,7 @@ async fn desk() -> Desk {
 }
 
 /// The same with the set, which a listener of another system serves: it announces a capacity, and has no runners.
-async fn listened(capacity: u32) -> Desk {
+pub(crate) async fn listened(capacity: u32) -> Desk {
     let desk = desk().await;
     desk.sandbox.world().scale_set("linux-x64").labels(X64).listened(capacity);
     desk

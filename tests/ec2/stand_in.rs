@@ -51,6 +51,11 @@ impl StandIn {
         Self { url, script, server }
     }
 
+    /// Gives other answers from now on, and forgets what was asked.
+    pub(crate) fn answer_with(&self, answers: impl IntoIterator<Item = (u16, String)>) {
+        *self.script.lock().unwrap() = Script { answers: answers.into_iter().collect(), calls: Vec::new() };
+    }
+
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.script.lock().unwrap().calls.clone()
     }

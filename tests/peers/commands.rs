@@ -1,7 +1,10 @@
 //! The commands themselves, as processes: every REST request of theirs judged by Prism with GitHub's own description, and
 //! their EC2 calls answered by moto.
 
+use std::process::Stdio;
 use std::time::Duration;
+
+use ghascale::sandbox::Service;
 
 use super::judge::Judge;
 use super::moto::Moto;
@@ -95,4 +98,43 @@ async fn a_lost_answer_of_motos_is_asked_for_with_the_same_token_and_parameters(
     assert_eq!(calls.len(), 2);
     assert_eq!(calls[0], calls[1], "a repeat is the same request to the letter");
     assert!(calls[0]["ClientToken"].is_string());
+}
+
+/// Kills an apply that has sent `RunInstances` and waits for the answer, runs on, and returns the desk.
+async fn killed_in_a_launch(moto: &Moto, is_done: bool) -> Desk {
+    let desk = with_moto(moto).await;
+    desk.jobs(1, X64);
+    moto.fault(serde_json::json!({ "action": "RunInstances", "hold": true, "after": is_done })).await;
+    let mut child = desk.command("apply --yes").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    moto.holds_one().await;
+    child.kill().await.unwrap();
+    for _ in 0..3 {
+        let ran = desk.run("apply --yes").await;
+        assert_eq!(ran.code, 0, "{ran:#?}");
+        desk.sandbox.advance(Duration::from_mins(6));
+    }
+    let report = desk.run("status -o json").await.json();
+    assert_eq!(report["pools"][0]["instances"]["booting"], 1, "{report:#}");
+    assert_eq!(desk.sandbox.world().runner_names().len(), 1);
+    desk
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(ghascale_peers), ignore = "set GHASCALE_PEERS=1")]
+async fn a_launch_at_moto_whose_process_is_killed_is_found_by_the_next() {
+    let moto = Moto::start().await;
+    let desk = killed_in_a_launch(&moto, true).await;
+    assert_eq!(moto.calls("RunInstances").await.len(), 1);
+    assert_eq!(desk.calls(Service::Github, "generate-jitconfig").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(ghascale_peers), ignore = "set GHASCALE_PEERS=1")]
+async fn a_launch_that_moto_never_did_is_made_up_for_with_another_registration() {
+    let moto = Moto::start().await;
+    let desk = killed_in_a_launch(&moto, false).await;
+    let calls = moto.calls("RunInstances").await;
+    assert_eq!(calls.len(), 2);
+    assert_ne!(calls[0]["ClientToken"], calls[1]["ClientToken"], "a registration has its own token");
+    assert_eq!(desk.calls(Service::Github, "DELETE").len(), 1, "what was left over is reaped");
 }

@@ -99,6 +99,20 @@ impl Moto {
         calls.into_iter().filter(|call| call["Action"] == action).collect()
     }
 
+    /// Waits until moto holds a call.
+    pub(super) async fn holds_one(&self) {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
+        loop {
+            let held = client.get(format!("{}/_held", self.url)).send().await.unwrap().text().await.unwrap();
+            if held == "1" {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "moto holds {held} calls");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
     async fn instance(&self, id: &str) -> aws_sdk_ec2::types::Instance {
         let found = self.client.describe_instances().instance_ids(id).send().await.unwrap();
         found.reservations()[0].instances()[0].clone()
@@ -254,11 +268,35 @@ async fn an_instance_is_terminated_once_and_again_without_harm() {
     let fleet = moto.fleet();
     let id = fleet.run(&moto.request(Market::Spot)).await.unwrap().instance_id;
     fleet.observe().await.unwrap();
-    fleet.terminate(&id).await.unwrap();
-    fleet.terminate(&id).await.unwrap();
+    fleet.terminate(std::slice::from_ref(&id)).await.unwrap();
+    fleet.terminate(std::slice::from_ref(&id)).await.unwrap();
     let (listing, _) = fleet.observe().await.unwrap();
     assert_eq!(listing.items[0].state, InstanceState::Terminated);
     assert_eq!(listing.items[0].state_reason.as_deref(), Some("Client.UserInitiatedShutdown"));
+}
+
+#[tokio::test]
+#[cfg_attr(not(ghascale_peers), ignore = "set GHASCALE_PEERS=1")]
+async fn instances_are_terminated_with_one_call_and_not_for_one_that_is_protected() {
+    let moto = Moto::start().await;
+    let fleet = moto.fleet();
+    let mut ids = Vec::new();
+    for slot in 0..3 {
+        let request = RunInstance { slot: Slot(slot), ..moto.request(Market::Spot) };
+        ids.push(fleet.run(&request).await.unwrap().instance_id);
+    }
+    let protection = aws_sdk_ec2::types::AttributeBooleanValue::builder();
+    let protect = moto.client.modify_instance_attribute().instance_id(ids[0].as_str());
+    protect.disable_api_termination(protection.clone().value(true).build()).send().await.unwrap();
+    fleet.observe().await.unwrap();
+    let refused = fleet.terminate(&ids).await.unwrap_err();
+    assert_eq!((refused.class, &*refused.code), (ErrorClass::InstanceRefuses, "OperationNotPermitted"), "{refused}");
+    let free = moto.client.modify_instance_attribute().instance_id(ids[0].as_str());
+    free.disable_api_termination(protection.value(false).build()).send().await.unwrap();
+    assert!(fleet.terminate(&ids).await.unwrap().is_some());
+    assert_eq!(moto.calls("TerminateInstances").await.len(), 2);
+    let (listing, _) = fleet.observe().await.unwrap();
+    assert!(listing.items.iter().all(|instance| instance.state == InstanceState::Terminated), "{listing:?}");
 }
 
 #[tokio::test]
@@ -269,7 +307,7 @@ async fn other_fleets_instances_are_neither_shown_nor_ended() {
     let other = theirs.run(&moto.request(Market::Spot)).await.unwrap().instance_id;
     let (listing, warnings) = ours.observe().await.unwrap();
     assert!(listing.items.is_empty() && warnings.is_empty(), "{listing:?} {warnings:?}");
-    assert_eq!(ours.terminate(&other).await.unwrap_err().code, "NotObserved");
+    assert_eq!(ours.terminate(std::slice::from_ref(&other)).await.unwrap_err().code, "NotObserved");
     assert_eq!(ours.mark(&other, Mark::Draining, Some(Timestamp::now())).await.unwrap_err().code, "NotObserved");
     assert!(moto.calls("TerminateInstances").await.is_empty());
     assert_eq!(theirs.observe().await.unwrap().0.items[0].state, InstanceState::Running);
@@ -342,6 +380,6 @@ async fn reading_and_ending_survive_a_throttle_and_a_lost_connection() {
     let (listing, _) = fleet.observe().await.unwrap();
     assert_eq!(listing.items.len(), 1);
     moto.fault(json!({ "action": "TerminateInstances", "drop": true })).await;
-    fleet.terminate(&id).await.unwrap();
+    fleet.terminate(std::slice::from_ref(&id)).await.unwrap();
     assert_eq!(moto.calls("TerminateInstances").await.len(), 2);
 }

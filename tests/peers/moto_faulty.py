@@ -8,7 +8,9 @@ POST /_fault {"action": "RunInstances", "times": 1, …} for the next calls of t
     "drop": true                                             nothing is done, the connection is closed
     "page": 2                                                only if it asks for a later page
     "drop": true, "after": true                              it is done, and the answer is lost
-GET /_calls returns [{"Action": …, …}, …]; POST /_reset forgets faults and calls; moto's own is /moto-api/.
+    "hold": true                                             nothing is done, and it is never answered
+    "hold": true, "after": true                              it is done, and never answered
+GET /_held returns how many calls are held now; GET /_calls returns [{"Action": …, …}, …]; POST /_reset forgets faults and calls; moto's own is /moto-api/.
 """
 import io
 import json
@@ -23,7 +25,8 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 moto = DomainDispatcherApplication(create_backend_app)
-faults, calls, lock = [], [], threading.Lock()
+faults, calls, held, lock = [], [], [], threading.Lock()
+never = threading.Event()
 
 
 def reply(start, status, body, kind):
@@ -65,6 +68,8 @@ def app(environ, start):
             faults.clear()
             calls.clear()
             return reply(start, 200, b"", "text/plain")
+        if path == "/_held":
+            return reply(start, 200, json.dumps(len(held)).encode(), "application/json")
         if path == "/_calls":
             return reply(start, 200, json.dumps(calls).encode(), "application/json")
         call = dict(urllib.parse.parse_qsl(body.decode(), keep_blank_values=True))
@@ -74,6 +79,9 @@ def app(environ, start):
         return moto(environ, start)
     if fault.get("after"):
         b"".join(moto(environ, lambda status, headers, _=None: None))
+    if fault.get("hold"):
+        held.append(call)
+        never.wait()
     if fault.get("drop"):
         return lose(environ)
     error = (

@@ -281,6 +281,21 @@ async fn a_protected_instance_is_not_terminated() {
     sandbox.world().protect(&id, true);
     let refused = client(&sandbox).terminate_instances().instance_ids(&id).send().await;
     assert_eq!(refusal(refused).0, "OperationNotPermitted");
+    assert_eq!(shown(&sandbox, &[("instance-state-name", "pending")]).await, [id]);
+}
+
+#[tokio::test]
+async fn a_protected_instance_keeps_those_of_its_zone_and_no_others() {
+    let sandbox = empty().await;
+    let one = run(&sandbox, "t").await;
+    let same_zone = run(&sandbox, "u").await;
+    let launched = run_instance(&sandbox, "v").subnet_id("subnet-b").send().await.unwrap();
+    let elsewhere = launched.instances()[0].instance_id().unwrap().to_owned();
+    sandbox.world().protect(&one, true);
+    let ids = [&one, &same_zone, &elsewhere].map(|id| Some(id.clone())).into_iter().collect();
+    let refused = client(&sandbox).terminate_instances().set_instance_ids(ids).send().await;
+    assert_eq!(refusal(refused).0, "OperationNotPermitted");
+    assert_eq!(shown(&sandbox, &[("instance-state-name", "pending")]).await, [one, same_zone]);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Injected faults: what a client must survive.
 
-use ghascale::sandbox::Fault;
+use ghascale::sandbox::{Fault, Moment};
 
 use super::*;
 
@@ -104,4 +104,37 @@ async fn calls_are_noted_without_secrets() {
     assert_eq!(calls[1].parameters["ClientToken"], "t");
     let text = format!("{calls:?}");
     assert!(!text.contains(&jit_config) && !text.contains("UserData") && !text.contains(sandbox.token()), "{text}");
+}
+
+#[tokio::test]
+async fn a_request_is_held_before_or_after_what_it_does_until_it_is_let_go() {
+    let sandbox = empty().await;
+    for (moment, names) in [(Moment::Before, vec![]), (Moment::After, vec!["runner-After"])] {
+        let mut hold = sandbox.hold(1, moment);
+        assert_eq!(get(&sandbox, "/orgs/acme").await.status, 200, "one passes");
+        let name = format!("runner-{moment:?}");
+        let mut registered = std::pin::pin!(register(&sandbox, &name, &LINUX));
+        let call = tokio::select! {
+            call = hold.reached() => call.unwrap(),
+            _ = &mut registered => panic!("it was not held"),
+        };
+        assert!(call.target.contains("generate-jitconfig"), "{call:?}");
+        assert_eq!(sandbox.world().runner_names(), names);
+        drop(hold);
+        let (id, _) = registered.await;
+        assert_eq!(delete(&sandbox, &format!("/orgs/acme/actions/runners/{id}")).await.status, 204);
+    }
+}
+
+#[tokio::test]
+async fn a_request_whose_sender_is_gone_while_it_is_held_is_never_done() {
+    let sandbox = empty().await;
+    let mut hold = sandbox.hold(0, Moment::Before);
+    tokio::select! {
+        call = hold.reached() => drop(call.unwrap()),
+        _ = register(&sandbox, "runner", &LINUX) => panic!("it was not held"),
+    }
+    hold.given_up().await;
+    drop(hold);
+    assert!(sandbox.world().runner_names().is_empty());
 }

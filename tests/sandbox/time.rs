@@ -246,3 +246,24 @@ async fn a_day_passes_over_acme_with_nobody_there_and_it_stays_small() {
     assert!(sandbox.world().count_jobs(JobStatus::InProgress) < 5);
     assert_eq!(get(&sandbox, "/orgs/acme/repos").await.status, 200);
 }
+
+#[tokio::test]
+async fn a_world_can_be_begun_again_later_as_old_as_it_was() {
+    let sandbox = empty().await;
+    let job = sandbox.world().repository("api").run().job(LINUX).lasting(30 * SECOND).id();
+    let born_at = sandbox.world().now();
+    let label = birth_label(born_at, 7);
+    sandbox.world().runner("fleet-linux-007", [label.as_str()]);
+    launch(&sandbox, "fleet-linux-000", &LINUX).await;
+    sandbox.advance(20 * SECOND);
+    let kept = sandbox.world().clone();
+    sandbox.advance(HOUR);
+    assert_eq!(sandbox.world().job_status(job), Some(JobStatus::Completed));
+    let now = sandbox.world().now() + HOUR;
+    let mut again = kept.as_of(now);
+    assert_eq!((again.now(), again.job_status(job)), (now, Some(JobStatus::InProgress)));
+    again.step(now + 5 * SECOND);
+    assert_eq!(again.job_status(job), Some(JobStatus::InProgress));
+    again.step(now + 15 * SECOND);
+    assert_eq!(again.job_status(job), Some(JobStatus::Completed));
+}

@@ -144,6 +144,11 @@ impl StandIn {
         self
     }
 
+    /// Forgets what was planted and not given, and what was asked.
+    pub(crate) fn forget(&self) {
+        *self.script.lock().unwrap() = Script::default();
+    }
+
     /// Plants the service's address and token, as the next registration hands them out.
     pub(crate) fn register(&self, url: &str, token: &str) -> &Self {
         self.plant(REGISTRATION, ok(&json!({ "url": url, "token": token })))

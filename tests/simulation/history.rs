@@ -92,6 +92,8 @@ pub(crate) enum What {
     Interruption,
     /// Somebody stops an instance of ours by hand.
     Stop,
+    /// Somebody protects an instance of ours against termination, for this long.
+    Protect { lasts: Ms },
     /// Somebody deletes a record of ours by hand.
     DeleteRecord,
     /// A list that claims to be whole misses one of our runners, for this long.
@@ -169,8 +171,12 @@ impl History {
                 events.push(Event { at, what: set_trouble(&mut set_chance) });
             }
         }
-        events.sort_by_key(|event| event.at);
         let abandoned_from = chance.one_in(8).then(|| chance.within(calm_from / 2, calm_from));
+        if chance.one_in(4) {
+            let what = What::Protect { lasts: chance.within(120, 900) * SECOND };
+            events.push(Event { at: chance.below(calm_from), what });
+        }
+        events.sort_by_key(|event| event.at);
         Self { seed, pools, operators, events, calm_from, abandoned_from }
     }
 }
@@ -312,7 +318,13 @@ fn fault(chance: &mut Chance) -> What {
         | Call::ListRunners
         | Call::ReadSet
         | Call::ListJobs => Failure::Refused(chance.pick(&GITHUB)),
-        Call::Terminate | Call::Mark => {
+        Call::Terminate => Failure::Refused(chance.pick(&[
+            "RequestLimitExceeded",
+            "InternalError",
+            "UnauthorizedOperation",
+            "InvalidInstanceID.NotFound",
+        ])),
+        Call::Mark => {
             Failure::Refused(chance.pick(&["RequestLimitExceeded", "InternalError", "UnauthorizedOperation"]))
         }
         Call::Run | Call::LaunchedFor | Call::LaunchedWith | Call::ListInstances => Failure::Refused(chance.pick(&EC2)),
@@ -387,6 +399,7 @@ impl fmt::Display for What {
             }
             Self::Interruption => f.pad("EC2 takes its oldest spot instance back"),
             Self::Stop => f.pad("somebody stops an instance"),
+            Self::Protect { lasts } => write!(f, "somebody protects an instance for {}", clock(*lasts)),
             Self::DeleteRecord => f.pad("somebody deletes a runner's record"),
             Self::MissRunner { lasts } => write!(f, "the list of runners misses one for {}", clock(*lasts)),
             Self::SetStuck { lasts } => write!(f, "the counts of scale sets are stuck for {}", clock(*lasts)),

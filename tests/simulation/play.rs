@@ -24,6 +24,8 @@ pub(crate) struct Verdict {
     pub(crate) trace: Vec<String>,
     pub(crate) passes: u64,
     pub(crate) calls: BTreeMap<Call, u64>,
+    /// How often so many instances were ended with one call.
+    pub(crate) batches: BTreeMap<usize, u64>,
 }
 
 struct Flag(AtomicBool);
@@ -69,6 +71,7 @@ pub(crate) fn play(history: &History, broken: Option<Guard>, traced: bool) -> Ve
     let calls = std::mem::take(&mut world.calls);
     Verdict {
         calls,
+        batches: std::mem::take(&mut world.batches),
         violation: world.violation.take(),
         trace: world.trace.take().unwrap_or_default(),
         passes: world.processes.iter().map(|process| process.passes).sum(),

@@ -162,14 +162,27 @@ impl Instances for Hand {
         answer.map_err(|failure| ec2_error("DescribeInstances", failure))
     }
 
-    async fn terminate(&self, id: &InstanceId) -> Result<Option<String>, ec2::Error> {
+    async fn terminate(&self, ids: &[InstanceId]) -> Result<Option<String>, ec2::Error> {
         let effect = |world: &mut World| {
-            let listed = |machine: &super::world::Machine| machine.id == *id && machine.listed_from <= world.now;
-            let nth = world.machines.iter().position(listed).ok_or("InvalidInstanceID.NotFound")?;
-            world.end(nth, By::Us);
-            Ok(None)
+            *world.batches.entry(ids.len()).or_default() += 1;
+            let nth_of = |id: &InstanceId| {
+                world.machines.iter().position(|machine| machine.id == *id && machine.listed_from <= world.now)
+            };
+            // One that isn't known keeps all.
+            let asked: Option<Vec<usize>> = ids.iter().map(nth_of).collect();
+            let asked = asked.ok_or("InvalidInstanceID.NotFound")?;
+            // One that is protected keeps those of its zone, and no others.
+            let zone = |nth: usize| world.machines[nth].offering.subnet.clone();
+            let held: Vec<String> = asked.iter().copied().filter(|nth| world.is_protected(*nth)).map(zone).collect();
+            for nth in asked {
+                if !held.contains(&world.machines[nth].offering.subnet) {
+                    world.end(nth, By::Us);
+                }
+            }
+            if held.is_empty() { Ok(None) } else { Err("OperationNotPermitted") }
         };
-        let answer = self.call(Call::Terminate, || id.to_string(), effect).await;
+        let what = || ids.iter().map(InstanceId::as_str).collect::<Vec<_>>().join(" ");
+        let answer = self.call(Call::Terminate, what, effect).await;
         answer
             .and_then(|answer| answer.map_err(Failure::Refused))
             .map_err(|failure| ec2_error("TerminateInstances", failure))

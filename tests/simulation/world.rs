@@ -152,6 +152,8 @@ pub(crate) struct World {
     busy_late: VecDeque<Ms>,
     jobs_late: VecDeque<Ms>,
     no_capacity: Vec<(bool, usize, Ms)>,
+    /// A machine that is protected against termination, and until when.
+    protected: Option<(usize, Ms)>,
     pub(crate) missed: Option<(RunnerId, Ms)>,
     /// The counts that scale sets show, and until when.
     stuck: Option<(Vec<Statistics>, Ms)>,
@@ -162,6 +164,8 @@ pub(crate) struct World {
     /// What each client token was sent with first.
     pub(crate) tokens: BTreeMap<String, String>,
     pub(crate) calls: BTreeMap<Call, u64>,
+    /// How often so many instances were ended with one call.
+    pub(crate) batches: BTreeMap<usize, u64>,
     pub(crate) violation: Option<String>,
     pub(crate) trace: Option<Vec<String>>,
 }
@@ -184,12 +188,14 @@ impl World {
             busy_late: VecDeque::new(),
             jobs_late: VecDeque::new(),
             no_capacity: Vec::new(),
+            protected: None,
             missed: None,
             stuck: None,
             told: Vec::new(),
             looked: BTreeMap::new(),
             tokens: BTreeMap::new(),
             calls: BTreeMap::new(),
+            batches: BTreeMap::new(),
             violation: None,
             trace: traced.then(Vec::new),
         };
@@ -372,6 +378,10 @@ impl World {
                     self.machines[nth].has_host = false;
                 }
             }
+            What::Protect { lasts } => {
+                let ours = |machine: &Machine| machine.pool.is_some() && machine.is_live();
+                self.protected = self.machines.iter().position(ours).map(|nth| (nth, self.now + lasts));
+            }
             What::DeleteRecord => {
                 let ours = |record: &Record| record.pool.is_some() && record.machine.is_some();
                 if let Some(id) = self.records.iter().find(|record| ours(record)).map(|record| record.id) {
@@ -438,6 +448,10 @@ impl World {
             .no_capacity
             .iter()
             .any(|&(of, subnet, until)| of == spot && offering.subnet == subnet_name(subnet) && self.now < until)
+    }
+
+    pub(crate) fn is_protected(&self, nth: usize) -> bool {
+        self.protected.is_some_and(|(protected, until)| protected == nth && self.now < until)
     }
 
     // --- the world's own course -------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ use super::{Job, JobStatus, World};
 const AGAIN_AT_LEAST: Duration = Duration::from_secs(1);
 
 /// What a job is to the Actions Service, beyond queued.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Hold {
     /// It is offered to sets: to which of their sessions, and when.
     Offered {
@@ -31,7 +31,7 @@ pub(super) enum Hold {
 }
 
 /// A set's job.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Holding {
     pub(super) set: u64,
     pub(super) request_id: u64,

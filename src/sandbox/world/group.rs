@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::{Repository, World};
 
 /// A runner group.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::sandbox) struct RunnerGroup {
     pub(in crate::sandbox) id: u64,
     pub(in crate::sandbox) name: String,

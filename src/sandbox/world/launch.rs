@@ -15,7 +15,7 @@ const USER_DATA_LIMIT: usize = 16 * 1024;
 pub(in crate::sandbox) type TokenKey = (String, Option<String>);
 
 /// What a client token stands for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::sandbox) struct Launch {
     parameters: BTreeMap<String, String>,
     /// Empty where the call failed: that binds the token to its parameters too (ubicloud#5898).

@@ -11,7 +11,7 @@ use super::{JobStatus, World, can_run};
 use crate::engine::Statistics;
 
 /// What the Actions Service keeps.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::sandbox) struct ActionsService {
     pub(super) sets: BTreeMap<u64, ScaleSet>,
     /// The jobs that are offered or given to sets.
@@ -45,7 +45,7 @@ impl Default for ActionsService {
 }
 
 /// A runner scale set.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::sandbox) struct ScaleSet {
     pub(in crate::sandbox) id: u64,
     pub(in crate::sandbox) name: String,

@@ -13,7 +13,7 @@ use crate::engine::Statistics;
 const ENTRIES_AT_MOST: usize = 50;
 
 /// A message session.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::sandbox) struct Session {
     pub(in crate::sandbox) id: String,
     pub(in crate::sandbox) owner: String,

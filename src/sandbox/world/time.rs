@@ -54,9 +54,17 @@ impl World {
     /// too (by whole seconds).
     pub fn advance(&mut self, by: Duration) {
         let now = self.now;
-        self.make_older(by);
+        self.shift(SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX));
         self.now = now - by;
         self.step(now);
+    }
+
+    /// Returns the world as if it had come to be what it is by `now`: everything in it is as old as it was.
+    #[must_use]
+    pub fn as_of(mut self, now: Timestamp) -> Self {
+        self.shift(self.now.duration_since(now));
+        self.now = now;
+        self
     }
 
     fn next_event(&self) -> Option<(Timestamp, Event)> {
@@ -310,7 +318,8 @@ impl World {
         }
     }
 
-    fn make_older(&mut self, by: Duration) {
+    /// Makes everything older by a duration; younger, by a negative one.
+    fn shift(&mut self, by: SignedDuration) {
         let older = |at: &mut Timestamp| *at -= by;
         for repository in self.repositories.values_mut() {
             older(&mut repository.created_at);
@@ -329,7 +338,7 @@ impl World {
         }
         for runner in self.runners.values_mut() {
             older(&mut runner.since);
-            runner.labels.iter_mut().for_each(|label| make_birth_older(label, by));
+            runner.labels.iter_mut().for_each(|label| shift_birth(label, by));
         }
         for instance in self.instances.values_mut() {
             older(&mut instance.launched_at);
@@ -340,7 +349,7 @@ impl World {
                 if let Some(value) = instance.tags.get_mut(mark.tag())
                     && let Ok(seconds) = value.parse::<i64>()
                 {
-                    *value = (seconds - whole_seconds(by)).to_string();
+                    *value = (seconds - by.as_secs()).to_string();
                 }
             }
         }
@@ -351,15 +360,11 @@ impl World {
     }
 }
 
-/// Rewrites a birth label with an earlier second and the same nonce; leaves any other label alone.
-fn make_birth_older(label: &mut String, by: Duration) {
+/// Rewrites a birth label with another second and the same nonce; leaves any other label alone.
+fn shift_birth(label: &mut String, by: SignedDuration) {
     let Some(at) = born(&[Label::new(label.as_str())]) else { return };
     let Some((_, nonce)) = label.rsplit_once('-') else { return };
     if let Ok(nonce) = u64::from_str_radix(nonce, 36) {
-        birth_label(at - SignedDuration::from_secs(whole_seconds(by)), nonce).as_str().clone_into(label);
+        birth_label(at - SignedDuration::from_secs(by.as_secs()), nonce).as_str().clone_into(label);
     }
-}
-
-fn whole_seconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }

@@ -193,20 +193,14 @@ async fn a_lost_registration_is_left_to_the_reaper_and_never_claimed() {
     // Its age counts from when this host first saw it: the launch window has to pass once more.
     let young = desk.run("plan --pool linux-x64 -o json").await;
     assert_eq!(young.json()["pools"][0]["supply"], 1, "{young:#?}");
-    let seen = desk.file("state").join("ghascale/sandbox.sightings.json");
-    let text = std::fs::read_to_string(&seen).unwrap();
-    let mut sightings: std::collections::BTreeMap<String, jiff::Timestamp> = serde_json::from_str(&text).unwrap();
-    for at in sightings.values_mut() {
-        *at -= Duration::from_mins(6);
-    }
-    std::fs::write(&seen, serde_json::to_string(&sightings).unwrap()).unwrap();
+    desk.sightings_get_older(Duration::from_mins(6));
     let ran = desk.run("apply --yes --pool linux-x64 -o json").await;
     assert_eq!(ran.code, 0, "{ran:#?}");
     assert_eq!(ran.json()["actions"][0]["reason"]["code"], "orphan_runner");
     // Its slot is free for the next pass; this one took another, since it was held when it was seen.
     assert_eq!(desk.sandbox.world().runner_names(), ["sandbox-linux-x64-001"]);
     // With the state gone, or damaged, it only takes longer.
-    std::fs::write(&seen, "not json").unwrap();
+    std::fs::write(desk.file("state/ghascale/sandbox.sightings.json"), "not json").unwrap();
     assert_eq!(desk.run("apply --yes --pool linux-x64").await.code, 0);
 }
 

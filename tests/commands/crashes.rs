@@ -1,0 +1,211 @@
+//! Processes that die, and processes that run at once: `apply` itself, killed at each of its outward calls, and whoever runs
+//! next puts it right.
+//!
+//! The calls are those of a first run that nothing disturbs; so a call that is new is covered by itself.
+
+use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Stdio;
+use std::time::Duration;
+
+use futures::future::join_all;
+use futures::{StreamExt, stream};
+use ghascale::engine::{InstanceState, birth_label};
+use ghascale::sandbox::{JobStatus, Moment, Sandbox, Scenario, World};
+use jiff::Timestamp;
+
+use super::{Desk, X64, scale_set};
+
+/// No child takes longer to come to a call.
+const DEADLINE: Duration = Duration::from_mins(1);
+/// Longer than every window that something must pass before it is put right.
+const WINDOWS: Duration = Duration::from_mins(6);
+/// The most runs after a crash until all is well.
+const RUNS: usize = 8;
+/// How many worlds are played at once.
+const AT_ONCE: usize = 3;
+
+/// A world in which `apply` has something of every kind to do.
+struct Stage {
+    world: World,
+    configuration: String,
+    /// How many instances there are when all is done, those that never booted included.
+    instances: usize,
+}
+
+impl Stage {
+    /// Keeps the world before a desk.
+    fn of(desk: &Desk, instances: usize) -> Self {
+        let configuration = std::fs::read_to_string(desk.file("ghascale.toml")).unwrap();
+        let configuration = configuration.replace(&desk.sandbox.url(), "URL");
+        Self { world: desk.sandbox.world().clone(), configuration, instances }
+    }
+
+    /// Opens a desk on another world that is the same, on a host that has never run ghascale.
+    async fn open(&self) -> Desk {
+        let desk = Desk::on(Sandbox::start(Scenario::Empty, 0).await.unwrap());
+        // However long ago the stage was set, nothing on it is older than it was then.
+        *desk.sandbox.world() = self.world.clone().as_of(Timestamp::now());
+        desk.configure(&self.configuration.replace("URL", &desk.sandbox.url()));
+        desk
+    }
+}
+
+async fn apply(desk: &Desk) {
+    let ran = desk.run("apply --yes").await;
+    assert_eq!(ran.code, 0, "{ran:#?}");
+}
+
+/// Queues jobs that take longer than any window.
+fn queue(desk: &Desk, count: usize) {
+    for _ in 0..count {
+        desk.sandbox.world().repository("api").run().job(X64).lasting(Duration::from_mins(8));
+    }
+}
+
+/// Jobs that wait, jobs that run, two instances to end, one that never booted, and a record without an instance.
+async fn of_every_kind() -> Stage {
+    let desk = Desk::open().await;
+    desk.sandbox.world().settings.boot = Duration::from_secs(40);
+    for (jobs, failing) in [(2, 2), (1, 1)] {
+        desk.sandbox.world().fail_next_boots(failing);
+        queue(&desk, jobs);
+        apply(&desk).await;
+        desk.sandbox.advance(WINDOWS);
+    }
+    queue(&desk, 2);
+    let now = desk.sandbox.world().now();
+    let labels = [birth_label(now - Duration::from_mins(10), 7).as_str().to_owned()];
+    desk.sandbox.world().runner("sandbox-linux-x64-007", labels).ephemeral();
+    // Three that never boot, and one for each job.
+    Stage::of(&desk, 3 + 5)
+}
+
+/// Jobs that were assigned to a scale set that another system listens to.
+async fn of_a_scale_set() -> Stage {
+    let desk = scale_set::listened(9).await;
+    desk.sandbox.world().settings.boot = Duration::from_secs(40);
+    queue(&desk, 3);
+    Stage::of(&desk, 3)
+}
+
+/// What must hold at any time: no slot with two machines, and no more machines than there are jobs for.
+fn look(desk: &Desk, stage: &Stage, when: &str) {
+    let world = desk.sandbox.world();
+    let states = world.instance_states();
+    assert!(states.len() <= stage.instances, "{when}: an instance more than was needed: {states:?}");
+    let mut slots = BTreeSet::new();
+    for (id, _) in states.iter().filter(|(_, state)| is_live(*state)) {
+        let tags = world.tags(id).unwrap();
+        let slot = (tags["ghascale:pool"].clone(), tags["ghascale:slot"].clone());
+        assert!(slots.insert(slot.clone()), "{when}: two live instances in {slot:?}");
+    }
+}
+
+fn is_live(state: InstanceState) -> bool {
+    matches!(state, InstanceState::Pending | InstanceState::Running)
+}
+
+/// Runs until all is well, which must not take long.
+async fn converge(desk: &Desk, stage: &Stage, after: &str) {
+    for _ in 0..RUNS {
+        let ran = desk.run("apply --yes").await;
+        assert_eq!(ran.code, 0, "{after}: {ran:#?}");
+        look(desk, stage, after);
+        desk.sandbox.advance(WINDOWS);
+        desk.sightings_get_older(WINDOWS);
+        if is_settled(&desk.sandbox.world()) {
+            break;
+        }
+    }
+    let world = desk.sandbox.world();
+    let open = [JobStatus::Queued, JobStatus::InProgress].map(|status| world.count_jobs(status));
+    assert!(is_settled(&world), "{after}: {open:?} {:?} {:?}", world.runner_names(), world.instance_states());
+    assert_eq!(world.instance_states().len(), stage.instances, "{after}");
+    let jobs = world.run_ids().len();
+    let succeeded = world.job_ids().into_iter().filter(|job| world.job_conclusion(*job) == Some("success")).count();
+    assert_eq!(succeeded, jobs, "{after}: a job was lost");
+}
+
+/// Returns whether every job is done, and nothing is left over.
+fn is_settled(world: &World) -> bool {
+    let open = world.count_jobs(JobStatus::Queued) + world.count_jobs(JobStatus::InProgress);
+    let live = world.instance_states().into_iter().filter(|(_, state)| is_live(*state)).count();
+    (open, live, world.runner_names().len()) == (0, 0, 0)
+}
+
+/// Kills an apply when it has made so many calls and waits for the answer to the next; says which that is.
+async fn kill(desk: &Desk, calls: usize, moment: Moment) -> String {
+    let mut hold = desk.sandbox.hold(calls, moment);
+    let mut child = desk.command("apply --yes").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let call = tokio::select! {
+        call = hold.reached() => call.unwrap(),
+        ended = child.wait() => panic!("it made {calls} calls and no more, and ended with {ended:?}"),
+        () = tokio::time::sleep(DEADLINE) => panic!("it made {calls} calls and no more"),
+    };
+    child.start_kill().unwrap();
+    assert_eq!(child.wait().await.unwrap().signal(), Some(9));
+    hold.given_up().await;
+    format!("{} {}", call.method, call.target)
+}
+
+/// Kills an apply at each of its calls, before and after what the call does, each time in a world of its own; `kinds` are
+/// calls that must be among them.
+async fn dies_at_each_call(stage: Stage, kinds: &[&str]) {
+    let first = stage.open().await;
+    apply(&first).await;
+    let calls: Vec<String> =
+        first.sandbox.calls().iter().map(|call| format!("{} {}", call.method, call.target)).collect();
+    for kind in kinds {
+        assert!(calls.iter().any(|call| call.contains(kind)), "no {kind} is among {calls:#?}");
+    }
+    converge(&first, &stage, "nothing has died").await;
+    let stage = &stage;
+    let died = stream::iter(0..calls.len()).map(async |nth| {
+        for moment in [Moment::Before, Moment::After] {
+            let desk = stage.open().await;
+            let call = kill(&desk, nth, moment).await;
+            let death = format!("killed {moment:?} call {nth}, {call}");
+            look(&desk, stage, &death);
+            converge(&desk, stage, &death).await;
+            // What only reads has done nothing at either moment.
+            if call.starts_with("GET") || call.contains("Describe") {
+                break;
+            }
+        }
+    });
+    died.buffer_unordered(AT_ONCE).collect::<()>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_call_the_next_runs_put_it_right() {
+    let kinds = ["generate-jitconfig", "RunInstances", "DELETE", "CreateTags", "TerminateInstances"];
+    dies_at_each_call(of_every_kind().await, &kinds).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_call_of_the_actions_service_too() {
+    dies_at_each_call(of_a_scale_set().await, &["generatejitconfig", "RunInstances"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_at_once_on_eight_hosts_launch_no_more_than_one_would() {
+    for stage in [of_every_kind().await, of_a_scale_set().await] {
+        let mut desk = stage.open().await;
+        let hosts: Vec<_> = (0..8)
+            .map(|host| {
+                let home = desk.file(&format!("host-{host}"));
+                for (name, place) in [("HOME", ""), ("XDG_STATE_HOME", "state"), ("XDG_CACHE_HOME", "cache")] {
+                    desk.with(name, &home.join(place).display().to_string());
+                }
+                desk.command("apply --yes").output()
+            })
+            .collect();
+        for ran in join_all(hosts).await {
+            let ran = ran.unwrap();
+            assert_eq!(ran.status.code(), Some(0), "{}", String::from_utf8_lossy(&ran.stdout));
+        }
+        look(&desk, &stage, "eight at once");
+        converge(&desk, &stage, "eight at once").await;
+    }
+}
