@@ -227,6 +227,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                     });
                 }
                 Err(error) => {
+                    self.listener.refused(&error.code);
                     last = error.to_string();
                     match error.class {
                         ErrorClass::NextOffering => drop(lessons.borrow_mut().exhausted.insert(offering.clone())),
@@ -286,6 +287,9 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                     };
                 }
                 Err(error) if error.class == ErrorClass::Retry => {
+                    if nth < SENDS || unanswered.is_some() {
+                        self.listener.refused(&error.code);
+                    }
                     // A throttled call did nothing; after any other of this class EC2 may have launched and not said so.
                     if error.is_throttle() {
                         self.paces.borrow_mut().launching.throttled(self.clock.now());

@@ -66,6 +66,9 @@ pub enum Result {
 pub trait Listener {
     /// An action has ended.
     fn ended(&self, outcome: &Outcome);
+
+    /// EC2 refused to launch, by its code; whether another try or another offering follows shows the action's end.
+    fn refused(&self, _code: &str) {}
 }
 
 /// What a launch needs beside the plan.

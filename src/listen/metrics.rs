@@ -1,6 +1,6 @@
 //! What `listen` counts and measures, as Prometheus text, and whether it is healthy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
@@ -19,6 +19,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 use tokio::net::TcpListener;
@@ -27,7 +28,7 @@ use tokio::task::JoinHandle;
 
 use crate::ages::age;
 use crate::apply::{Outcome, Result};
-use crate::engine::{CountKind, PoolName, ReasonCode, ScaleSetDemand, Snapshot, Step, View};
+use crate::engine::{CountKind, Instance, InstanceId, PoolName, ReasonCode, ScaleSetDemand, Snapshot, Step, View};
 use crate::github::Usage;
 use crate::scale_set::Message;
 
@@ -57,6 +58,11 @@ pub struct Metrics {
     oldest: Family<OfPool, Gauge>,
     unschedulable: Family<OfReason, Gauge>,
     launches: Family<LaunchLabels, Counter>,
+    launch_errors: Family<OfCode, Counter>,
+    boot: Family<OfPool, Histogram, fn() -> Histogram>,
+    interruptions: Family<OfPool, Counter>,
+    /// Instances that EC2 took back, as far as it shows them still.
+    interrupted: Mutex<BTreeSet<InstanceId>>,
     terminations: Family<OfReason, Counter>,
     orphans: Family<OfSide, Counter>,
     sessions: Family<OfPool, Gauge>,
@@ -88,6 +94,11 @@ struct PoolState {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfReason {
     reason: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfCode {
+    code: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -129,6 +140,15 @@ impl Metrics {
             ),
             unschedulable: kept(all, "jobs_unschedulable", "Pending jobs that get no runner, by reason"),
             launches: kept(all, "launches", "Launches, by pool, market and result"),
+            launch_errors: kept(all, "launch_errors", "Refusals of EC2 to launch, by its code"),
+            boot: kept_by(
+                all,
+                "boot_seconds",
+                "From an instance's launch to its runner's job",
+                Family::new_with_constructor(boots),
+            ),
+            interruptions: kept(all, "spot_interruptions", "Spot instances that EC2 took back"),
+            interrupted: Mutex::default(),
             terminations: kept(all, "terminations", "Instances that were terminated, by reason"),
             orphans: kept(
                 all,
@@ -213,11 +233,35 @@ impl Metrics {
         }
     }
 
+    /// A runner has its first job, so long after its launch.
+    pub(super) fn booted(&self, pool: &PoolName, took: Duration) {
+        self.boot.get_or_create(&of(pool)).observe(took.as_secs_f64());
+    }
+
+    /// EC2 refused to launch.
+    pub(super) fn refused(&self, code: &str) {
+        self.launch_errors.get_or_create(&OfCode { code: code.to_owned() }).inc();
+    }
+
+    /// Counts the instances that EC2 has taken back since the last look.
+    fn interrupted(&self, instances: &[Instance]) {
+        let is_it = |one: &&Instance| one.state_reason.as_deref() == Some("Server.SpotInstanceTermination");
+        let mut known = self.interrupted.lock().unwrap_or_else(PoisonError::into_inner);
+        for instance in instances.iter().filter(is_it).filter(|one| !known.contains(&one.id)) {
+            let pool = instance.pool.as_ref().map_or_else(String::new, ToString::to_string);
+            self.interruptions.get_or_create(&OfPool { pool }).inc();
+        }
+        *known = instances.iter().filter(is_it).map(|one| one.id.clone()).collect();
+    }
+
     /// What was seen; `None`: nothing could be. What is not known stays as it was: a 0 would be a lie.
     pub(super) fn observed(&self, look: Option<Look<'_>>) {
         let Some(Look { snapshot, view, supply_is_known, is_partial }) = look else { return };
         if !is_partial {
             self.last_success.set(seconds(snapshot.now));
+        }
+        if supply_is_known {
+            self.interrupted(&snapshot.instances.items);
         }
         let jobs_are_known = snapshot.demand.kind != CountKind::AtLeast;
         for pool in &view.pools {
@@ -314,9 +358,17 @@ impl Metrics {
 
 /// Returns a metric that is at zero and in the registry.
 fn kept<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
-    let metric = M::default();
+    kept_by(registry, name, help, M::default())
+}
+
+fn kept_by<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
     registry.register(name, help, metric.clone());
     metric
+}
+
+/// From five seconds to three quarters of an hour.
+fn boots() -> Histogram {
+    Histogram::new(exponential_buckets(5.0, 1.8, 12))
 }
 
 fn of(pool: &PoolName) -> OfPool {

@@ -2,7 +2,7 @@
 //!
 //! - Each pool with a scale set has a [`Listener`] that holds its session and waits for nobody. What it hears comes here.
 //! - At every message, and at every poll without one, the launches of that pool are decided: by the counts that came
-//!   with it and by the supply as it is known ([`supply`]), with no call in between. Launches run beside.
+//!   with it and by the supply as it is known ([`KnownSupply`]), with no call in between. Launches run beside.
 //! - A look at instances and runner records follows whatever has changed, and comes once a minute anyway.
 //! - Once a minute everything is observed, as by `apply`: only then anything is ended, pools without a scale set are
 //!   launched for, and the counts are held against the REST API's jobs.
@@ -391,11 +391,22 @@ impl<'a> Desk<'a> {
             Heard::Message(message) => {
                 metrics.message(&pool, &message);
                 self.say(Event::of_message(&pool, &message));
-                self.shared.supply.borrow_mut().hear(&message, Timestamp::now());
+                let booted = self.shared.supply.borrow_mut().hear(&message, Timestamp::now());
+                for (pool, took) in booted {
+                    metrics.booted(&pool, took);
+                }
                 if let Some(served) = self.served.get_mut(&pool) {
                     served.told.hear(&message, Timestamp::now());
                     if let Some(statistics) = message.statistics {
                         served.count(statistics, Timestamp::now());
+                    }
+                    let counts = served.found.statistics;
+                    let assigned = served.told.at_least(counts, Timestamp::now()).assigned;
+                    if assigned > counts.assigned {
+                        let said = format!(
+                            "its scale set counts nothing beside {assigned} jobs that it was given: these are launched for"
+                        );
+                        self.warn_of(Warning::new(WarningCode::SourcesDiffer, pool.as_str(), said));
                     }
                 }
                 if !message.jobs.is_empty() {
@@ -754,6 +765,10 @@ struct Log<'a> {
 }
 
 impl apply::Listener for Log<'_> {
+    fn refused(&self, code: &str) {
+        self.shared.parts.metrics.refused(code);
+    }
+
     fn ended(&self, outcome: &Outcome) {
         if let Some(audit) = &self.audit {
             audit.ended(outcome);

@@ -54,6 +54,12 @@ struct Launch {
     stage: Stage,
 }
 
+impl Launch {
+    fn is_of(&self, id: RunnerId) -> bool {
+        matches!(&self.stage, Stage::Launched { runner, .. } if *runner == id)
+    }
+}
+
 #[derive(Debug)]
 enum Stage {
     /// Being carried out.
@@ -134,14 +140,21 @@ impl KnownSupply {
 
     /// Hears of runners that have taken a job. That one is over is no more than that, since it may come early, late or
     /// never (actions/runner#4492): a runner that is done is counted as demand and as supply, until a look shows it gone.
-    pub fn hear(&mut self, message: &Message, now: Timestamp) {
+    ///
+    /// Returns how long each runner that was launched here took from its launch to its job: as long as it booted, where
+    /// jobs wait.
+    pub fn hear(&mut self, message: &Message, now: Timestamp) -> Vec<(PoolName, Duration)> {
+        let mut booted = Vec::new();
         for job in &message.jobs {
             if let JobEvent::Started(runner) | JobEvent::Completed { runner, .. } = &job.event
                 && let Some(id) = runner.id
+                && self.took.insert(id, now).is_none()
+                && let Some(launch) = self.launches.values().find(|launch| launch.is_of(id))
             {
-                self.took.insert(id, now);
+                booted.push((launch.pool.clone(), age(now, launch.since)));
             }
         }
+        booted
     }
 
     /// Returns a snapshot to decide launches by; `None` before the first look.

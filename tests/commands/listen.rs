@@ -294,6 +294,47 @@ async fn metrics_and_health_are_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_ec2_refuses_takes_back_and_how_long_a_boot_takes_is_measured() {
+    let desk = desk().await;
+    desk.sandbox.world().settings.boot = Duration::from_millis(300);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut listening = Listening::on(&desk, &format!("--interval 1s --metrics 127.0.0.1:{port}"));
+    listening.opened().await;
+    desk.sandbox.fault(Fault::ec2("RunInstances").status(500).code("InsufficientInstanceCapacity"));
+    desk.jobs(1, X64);
+    let launched = listening.launches(1).await.remove(0);
+    listening.until(|event| event["event"] == "message" && event["jobs"][0]["job_event"] == "started").await;
+    let id = launched["instance_id"].as_str().unwrap();
+    desk.sandbox.world().interrupt(id);
+    for _ in 0..2 {
+        desk.looked_at().await;
+    }
+    let text = reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await.unwrap().text().await.unwrap();
+    for line in [
+        "ghascale_launch_errors_total{code=\"InsufficientInstanceCapacity\"} 1",
+        "ghascale_boot_seconds_count{pool=\"linux-x64\"} 1",
+        "ghascale_spot_interruptions_total{pool=\"linux-x64\"} 1",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    listening.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_beside_it_shows_the_same_numbers() {
+    let desk = desk().await;
+    let mut listening = Listening::on(&desk, "");
+    listening.opened().await;
+    desk.jobs(3, X64);
+    let message = listening.until(|event| event["event"] == "message" && event["statistics"]["assigned"] == 3).await;
+    listening.launches(3).await;
+    let status = desk.run("status --pool linux-x64 -o json").await.json();
+    assert_eq!(status["pools"][0]["queued"], message["statistics"]["assigned"], "{status:#}");
+    assert_eq!(status["pools"][0]["source"], "scale-set");
+    listening.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_configuration_that_is_wrong_is_refused_before_anything_is_called() {
     let desk = desk().await;
     desk.reconfigure("max = 8\n", "max = -1\n");

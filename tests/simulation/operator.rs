@@ -62,7 +62,7 @@ impl Hand {
             }
             let now = self.now();
             for told in self.world.borrow().told.iter().skip(heard) {
-                known.hear(&message(told), now);
+                drop(known.hear(&message(told), now));
             }
             heard = self.world.borrow().told.len();
             let has_sets = self.world.borrow().pools.iter().any(|pool| pool.has_set);

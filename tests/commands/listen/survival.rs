@@ -218,6 +218,8 @@ async fn jobs_that_were_said_to_be_assigned_beside_counts_of_nothing_are_launche
     listening.launches(2).await;
     let (_, said) = listening.end().await;
     assert_eq!(launches(&said), 2, "{said:#?}");
+    let is_said = |event: &Value| event["message"].as_str().is_some_and(|said| said.contains("counts nothing beside"));
+    assert!(said.iter().any(is_said), "{said:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
