@@ -44,13 +44,13 @@ pub struct Sources<'a> {
     pub state: &'a StateDirectory,
     /// Where demand is read, as the command line has it; `None`: as each pool's configuration has it.
     pub choice: Option<SourceChoice>,
-    /// The pools whose scale sets have a listener for certain, us or another; where it is us, what they count: they are
-    /// not asked again.
+    /// The pools whose scale sets have a listener for certain, us or another: that they were given no job is no sign
+    /// that nobody listens.
     pub listened: &'a Listened,
 }
 
-/// The pools whose scale sets have a listener for certain, and what they count where that is known by its session.
-pub type Listened = BTreeMap<PoolName, Option<Found>>;
+/// The pools whose scale sets have a listener for certain.
+pub type Listened = BTreeSet<PoolName>;
 
 /// One observation, and what is missing from it.
 #[derive(Debug)]
@@ -114,11 +114,7 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
     warnings.append(&mut said);
     let wishes = sources.config.pools.iter().map(|pool| (pool, Wish::of(pool, sources.choice)));
     let asked: Vec<(&Pool, Wish)> = wishes.filter(|(_, wish)| *wish != Wish::Rest).collect();
-    let counted = |pool: &Pool| sources.listened.get(&pool.policy.name).is_some_and(Option::is_some);
-    let unknown = asked.iter().map(|(pool, _)| *pool).filter(|pool| !counted(pool));
-    let mut found = read_scale_sets(sources.service, unknown).await;
-    let known = sources.listened.iter().filter_map(|(pool, found)| Some((pool.clone(), Ok(found.clone()?))));
-    found.extend(known);
+    let found = read_scale_sets(sources.service, asked.iter().map(|(pool, _)| *pool)).await;
     let scanned = github::scan(client, &config.github.scope, &config.scan, now, progress).await;
     let scanned = scanned.or_else(|error| without_jobs(error, &found))?;
     warnings.extend(scanned.warnings);
@@ -146,7 +142,7 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
         for (pool, wish) in asked {
             let name = &pool.policy.name;
             let Some(found) = found.get(name) else { continue };
-            let is_unheard = !sources.listened.contains_key(name) && rest.is_unheard(name, found);
+            let is_unheard = !sources.listened.contains(name) && rest.is_unheard(name, found);
             match choose(wish, found, is_unheard) {
                 Ok(demand) => {
                     demands.insert(name.clone(), demand);

@@ -27,7 +27,8 @@ fn main() {
     let is_bench = std::env::args().any(|word| word == "--bench");
     let jobs = std::env::var("GHASCALE_BENCH_JOBS").ok().and_then(|jobs| jobs.parse().ok());
     let jobs: usize = jobs.unwrap_or(if is_bench { 100 } else { 2 });
-    let (burst, polls) = if is_bench { (100, 10_000) } else { (3, 20) };
+    let (burst, messages) = if is_bench { (100, 10_000) } else { (3, 20) };
+    let watched = Duration::from_secs(if is_bench { 120 } else { 1 });
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         println!(
@@ -40,7 +41,8 @@ fn main() {
         println!();
         many_at_once(burst).await;
         println!();
-        idle(polls).await;
+        memory(messages).await;
+        idle(watched).await;
     });
 }
 
@@ -192,26 +194,38 @@ async fn many_at_once(jobs: usize) {
     bench.sandbox.stop().await;
 }
 
-/// Polls that are answered at once stand for hours of polls that are not.
-async fn idle(polls: usize) {
-    let bench = Bench::open(1, Duration::from_millis(1)).await;
-    let count = || bench.sandbox.calls().iter().filter(|call| call.target.starts_with("/scalesets/message")).count();
-    let wait_for = async |wanted: usize| {
-        while count() < wanted {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+/// Messages that come at once stand for weeks of them: each is a poll, an event, a decision and an acknowledgement.
+async fn memory(messages: usize) {
+    let mut bench = Bench::open(1, Duration::from_secs(50)).await;
+    let mut costs = Vec::new();
+    for nth in 0..=messages {
+        if nth == messages / 10 || nth == messages {
+            costs.push(bench.cost());
         }
-    };
-    wait_for(polls / 10).await;
-    let (memory, spent) = bench.cost();
-    bench.sandbox.forget_calls();
-    wait_for(polls).await;
-    let (memory_then, spent_then) = bench.cost();
-    let polls_an_hour = 3600.0 / 50.0;
-    let each = (spent_then - spent) / polls as f64;
+        bench.sandbox.world().scale_set(&label(0)).tell_statistics();
+        bench.until(|event| event["event"] == "message").await;
+    }
+    let [(before, spent), (after, spent_then)] = costs[..] else { unreachable!("two looks") };
+    let each = (spent_then - spent) / (messages as f64 * 0.9) * 1000.0;
     println!(
-        "{polls} polls: {memory:.1} MB before, {memory_then:.1} MB after; {:.2} ms of processor each",
-        each * 1000.0
+        "{messages} messages: {before:.1} MB after a tenth, {after:.1} MB after all; {each:.2} ms of processor each"
     );
-    println!("that is {:.1} s an hour for {polls_an_hour:.0} polls", each * polls_an_hour);
+    bench.sandbox.stop().await;
+}
+
+/// Nothing happens: polls of 50 s, and one whole observation a minute.
+async fn idle(watched: Duration) {
+    let bench = Bench::open(1, Duration::from_secs(50)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (_, spent) = bench.cost();
+    bench.sandbox.forget_calls();
+    tokio::time::sleep(watched).await;
+    let (memory, spent_then) = bench.cost();
+    let an_hour = 3600.0 / watched.as_secs_f64();
+    let requests = bench.sandbox.calls().len() as f64 * an_hour;
+    println!(
+        "idle: {requests:.0} requests and {:.1} s of processor an hour, {memory:.1} MB",
+        (spent_then - spent) * an_hour
+    );
     bench.sandbox.stop().await;
 }

@@ -1,0 +1,317 @@
+//! The loop: what is heard and seen comes here, what follows from it is begun here, and nothing is waited for.
+
+mod heard;
+mod launches;
+mod seen;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::pending;
+use std::time::Duration;
+
+use futures::future::{LocalBoxFuture, join_all};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::Parts;
+use super::assigned::Assigned;
+use super::event::{Event, Line};
+use super::phantoms::Phantoms;
+use super::supply::KnownSupply;
+use crate::ages::{age, short};
+use crate::apply::{Outcome, Paces};
+use crate::config::Pool;
+use crate::engine::{Policy, PoolName, Source, Statistics};
+use crate::github;
+use crate::observe::{Found, Listened, Observation, Supply};
+use crate::registrar::Registrar;
+use crate::scale_set::{Heard, Listener, ScaleSet};
+use crate::warning::{Warning, WarningCode};
+
+/// How long after a change the supply is looked at, so that a burst of changes costs one look.
+const LOOKS_AFTER: Duration = Duration::from_secs(5);
+/// How long at least lies between the ends of two looks.
+const LOOKS_APART: Duration = Duration::from_secs(15);
+/// The supply is looked at at least so often: half as old as it may be for a launch.
+const LOOKS_AT_LEAST: Duration = Duration::from_mins(2);
+/// How long an ending process gives to calls that are under way, and to the ends of its sessions.
+const GRACE: Duration = Duration::from_secs(18);
+/// How often the loop shows that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// What the calls that are under way share.
+#[derive(Clone, Copy)]
+pub(super) struct Shared<'a> {
+    pub(super) parts: Parts<'a>,
+    pub(super) registrar: &'a Registrar<'a>,
+    pub(super) supply: &'a RefCell<KnownSupply>,
+    pub(super) paces: &'a RefCell<Paces>,
+    pub(super) is_stopping: &'a Cell<bool>,
+}
+
+/// What is known of the sets, and what was said.
+pub(super) struct Desk<'a> {
+    shared: Shared<'a>,
+    policy: Policy,
+    /// The pools that are ours to serve, by name.
+    chosen: BTreeSet<PoolName>,
+    /// Those of them whose scale sets are listened to.
+    listening: Vec<&'a Pool>,
+    /// Those of them whose sessions are open, and what their sets count.
+    served: BTreeMap<PoolName, Served>,
+    /// Those of the others of which it is known why, and since when.
+    unserved: BTreeMap<PoolName, (Why, Instant)>,
+    /// What their sets count and no list shows.
+    phantoms: Phantoms,
+    /// Pools in which a launch failed: nothing more is launched at messages before the next whole observation.
+    cooling: BTreeSet<PoolName>,
+    /// Warnings that were said and still hold, without what differs each time.
+    said: BTreeSet<(WarningCode, Option<String>, String)>,
+    /// When the supply is to be looked at; `None`: when something changes.
+    look_at: Option<Instant>,
+    /// When it was looked at last.
+    looked_at: Option<Instant>,
+    /// Ends and marks are being carried out.
+    is_ending: bool,
+}
+
+/// An open session's scale set.
+#[derive(Debug)]
+struct Served {
+    /// The set, and its counts by the last message or the last whole observation.
+    found: Found,
+    /// When they were so. Counts from before a look at the supply know nothing of what it shows, and the two together
+    /// would be wrong: a runner that works, and its job among those that wait.
+    counted_at: Timestamp,
+    /// The jobs that messages said are assigned.
+    told: Assigned,
+}
+
+impl Served {
+    fn new(scale_set: ScaleSet, statistics: Statistics) -> Self {
+        let found = Found { scale_set, statistics };
+        Self { found, counted_at: Timestamp::now(), told: Assigned::default() }
+    }
+
+    fn count(&mut self, statistics: Statistics, at: Timestamp) {
+        if at >= self.counted_at {
+            (self.found.statistics, self.counted_at) = (statistics, at);
+        }
+    }
+}
+
+/// Why a session is not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// Somebody else holds it.
+    Held,
+    /// The set or the service can't be had.
+    Unavailable,
+}
+
+/// What came of a look at something.
+enum Seen {
+    Supply(Result<Supply, github::Error>),
+    All(Box<Result<Observation, github::Error>>),
+}
+
+/// What was carried out.
+struct Carried {
+    outcomes: Vec<Outcome>,
+    are_ends: bool,
+}
+
+type Looking<'a> = Option<LocalBoxFuture<'a, Seen>>;
+type Carrying<'a> = FuturesUnordered<LocalBoxFuture<'a, Carried>>;
+
+impl<'a> Desk<'a> {
+    pub(super) fn new(shared: Shared<'a>) -> Self {
+        let Parts { config, pools, .. } = shared.parts;
+        let is_chosen = |pool: &&Pool| pools.is_empty() || pools.contains(&pool.policy.name);
+        let chosen: Vec<&Pool> = config.pools.iter().filter(is_chosen).collect();
+        let name = |pool: &&Pool| pool.policy.name.clone();
+        let (listening, polling): (Vec<&Pool>, Vec<&Pool>) =
+            chosen.iter().partition(|pool| pool.scale_set.is_some() && pool.source != Some(Source::Rest));
+        let desk = Self {
+            shared,
+            policy: config.policy(),
+            chosen: chosen.iter().map(name).collect(),
+            listening,
+            served: BTreeMap::new(),
+            unserved: BTreeMap::new(),
+            phantoms: Phantoms::default(),
+            cooling: BTreeSet::new(),
+            said: BTreeSet::new(),
+            look_at: Some(Instant::now()),
+            looked_at: None,
+            is_ending: false,
+        };
+        shared.parts.metrics.forget();
+        desk.listening.iter().for_each(|pool| shared.parts.metrics.listens(&pool.policy.name));
+        let (listening, polling) = (desk.listening.iter().map(name).collect(), polling.iter().map(name).collect());
+        desk.say(Event::Ready { pool: None, listening, polling, scope: config.github.scope.to_string() });
+        desk
+    }
+
+    pub(super) async fn run(mut self, stop: watch::Receiver<bool>) {
+        let (tell, mut told) = mpsc::unbounded_channel::<(PoolName, Heard)>();
+        let listeners: Vec<(PoolName, Listener)> =
+            self.listening.iter().map(|pool| (pool.policy.name.clone(), self.listener(pool))).collect();
+        let listening = listeners.iter().map(|(pool, listener)| {
+            let tell = tell.clone();
+            listener.run(stop.clone(), move |heard| drop(tell.send((pool.clone(), heard))))
+        });
+        let mut listening = std::pin::pin!(join_all(listening).fuse());
+        let mut stopping = stop.clone();
+        let mut carrying: Carrying<'a> = FuturesUnordered::new();
+        let (mut looking, mut observing): (Looking<'a>, Looking<'a>) = (None, None);
+        let mut tick = tokio::time::interval(self.shared.parts.every);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        loop {
+            tokio::select! {
+                biased;
+                _ = stopping.wait_for(|is_stopping| *is_stopping) => break,
+                Some((pool, heard)) = told.recv() => {
+                    let mut changed: BTreeSet<PoolName> = self.take_in(pool, heard).into_iter().collect();
+                    while let Ok((pool, heard)) = told.try_recv() {
+                        changed.extend(self.take_in(pool, heard));
+                    }
+                    self.launch_at_once(&changed, &carrying);
+                }
+                Some(carried) = carrying.next(), if !carrying.is_empty() => self.carried(&carried),
+                seen = ended(&mut looking) => {
+                    looking = None;
+                    self.seen(seen, &carrying);
+                }
+                seen = ended(&mut observing) => {
+                    observing = None;
+                    self.seen(seen, &carrying);
+                }
+                () = until(self.look_at), if looking.is_none() => {
+                    self.look_at = None;
+                    looking = Some(self.shared.look().boxed_local());
+                }
+                _ = tick.tick(), if observing.is_none() => {
+                    observing = Some(self.shared.observe(self.listened()).boxed_local());
+                }
+                _ = heartbeat.tick() => {
+                    (self.shared.parts.alive)();
+                    self.notice_the_clock();
+                }
+                _ = &mut listening => {}
+            }
+        }
+        self.shared.is_stopping.set(true);
+        let finished = async {
+            let listened = async {
+                (&mut listening).await;
+            };
+            let carried = async { while carrying.next().await.is_some() {} };
+            futures::join!(listened, carried);
+        };
+        if tokio::time::timeout(GRACE, finished).await.is_err() {
+            self.warn_of(Warning {
+                code: WarningCode::Degraded,
+                message: format!("calls that were still under way after {} were given up", short(GRACE)),
+                subject: None,
+            });
+        }
+        while let Ok((pool, heard)) = told.try_recv() {
+            self.take_in(pool, heard);
+        }
+        if let Some(cache) = self.shared.parts.client.cache() {
+            cache.flush();
+        }
+    }
+
+    fn listener(&self, pool: &Pool) -> Listener {
+        let Parts { service, owner, pauses, .. } = self.shared.parts;
+        Listener {
+            client: service.clone(),
+            group: pool.runner_group.clone(),
+            name: pool.scale_set.clone().unwrap_or_default(),
+            owner: owner.to_owned(),
+            capacity: pool.policy.max,
+            pauses,
+        }
+    }
+
+    /// Notices what the clock shows, and has the supply looked at where that was long ago: a whole observation of a large
+    /// organization can take longer than a look lasts.
+    fn notice_the_clock(&mut self) {
+        let now = Timestamp::now();
+        self.shared.supply.borrow_mut().notice(now);
+        let seen_at = self.shared.supply.borrow().seen_at();
+        if seen_at.is_none_or(|seen_at| age(now, seen_at) >= LOOKS_AT_LEAST) {
+            self.look_soon();
+        }
+    }
+
+    /// Returns the pools whose sets have a listener: us, most likely also where a session is only being opened. Their
+    /// counts are asked for all the same: messages can be late, or never come.
+    fn listened(&self) -> Listened {
+        let why = |pool: &Pool| self.unserved.get(&pool.policy.name).map(|(why, _)| *why);
+        let is_heard = |pool: &&&Pool| why(pool) != Some(Why::Unavailable);
+        let names = self.listening.iter().filter(is_heard).map(|pool| &pool.policy.name);
+        names.cloned().collect()
+    }
+
+    fn say(&self, event: Event) {
+        (self.shared.parts.hear)(Line::now(event));
+    }
+
+    /// Says those of a whole observation's warnings that are new, and forgets those that no longer hold.
+    fn warn(&mut self, warnings: Vec<Warning>) {
+        let others: Vec<&PoolName> =
+            self.policy.pools.iter().map(|pool| &pool.name).filter(|name| !self.chosen.contains(*name)).collect();
+        let is_of_others = |warning: &Warning| {
+            warning.subject.as_deref().is_some_and(|subject| others.iter().any(|name| name.as_str() == subject))
+        };
+        let warnings: Vec<Warning> = warnings.into_iter().filter(|warning| !is_of_others(warning)).collect();
+        let before = std::mem::replace(&mut self.said, warnings.iter().map(essence).collect());
+        for warning in warnings.into_iter().filter(|warning| !before.contains(&essence(warning))) {
+            self.tell_warning(warning);
+        }
+    }
+
+    /// Says one warning, unless it was said since the last whole observation.
+    fn warn_of(&mut self, warning: Warning) {
+        if self.said.insert(essence(&warning)) {
+            self.tell_warning(warning);
+        }
+    }
+
+    fn tell_warning(&self, warning: Warning) {
+        let Warning { code, message, subject } = warning;
+        let is_it = |pool: &&PoolName| Some(pool.as_str()) == subject.as_deref();
+        let pool = self.policy.pools.iter().map(|pool| &pool.name).find(is_it).cloned();
+        self.say(Event::Warning { pool, code, message, subject });
+    }
+}
+
+/// Returns a warning without numbers and the ids of requests, which differ each time that it is said.
+fn essence(warning: &Warning) -> (WarningCode, Option<String>, String) {
+    let message = warning.message.split(" (activity").next().unwrap_or_default();
+    let message = message.chars().filter(|c| !c.is_ascii_digit()).collect();
+    (warning.code, warning.subject.clone(), message)
+}
+
+/// Returns what comes of a look; never, if there is none.
+async fn ended(looking: &mut Looking<'_>) -> Seen {
+    match looking {
+        Some(looking) => looking.await,
+        None => pending().await,
+    }
+}
+
+/// Returns when a time has come; never, if there is none.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,124 @@
+//! What a listener hears, and what follows from it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::{Desk, LOOKS_AFTER, LOOKS_APART, Served, Why};
+use crate::ages::short;
+use crate::engine::PoolName;
+use crate::listen::event::{Event, SessionState};
+use crate::scale_set::Heard;
+use crate::warning::{Warning, WarningCode};
+
+/// So many polls in a row that were answered with nothing at all, and it is said.
+const SILENCES: u32 = 3;
+
+impl Desk<'_> {
+    /// Takes in what a listener heard; returns its pool if launches may follow from it.
+    pub(super) fn take_in(&mut self, pool: PoolName, heard: Heard) -> Option<PoolName> {
+        let metrics = self.shared.parts.metrics;
+        let session = |state, scale_set, error| Event::Session { pool: pool.clone(), state, scale_set, error };
+        match heard {
+            Heard::Opened { scale_set, statistics } => {
+                metrics.session(&pool, true);
+                self.say(session(SessionState::Opened, Some(scale_set.id), None));
+                self.unserved.remove(&pool);
+                self.served.insert(pool.clone(), Served::new(scale_set, statistics));
+            }
+            Heard::Refreshed => {
+                self.say(session(SessionState::Refreshed, None, None));
+                return None;
+            }
+            Heard::Lost(why) => {
+                metrics.session(&pool, false);
+                self.say(session(SessionState::Lost, None, Some(why.to_string())));
+                self.served.remove(&pool);
+                return None;
+            }
+            Heard::Held { why, since } => {
+                let said = if since < Duration::from_mins(5) {
+                    why.to_string()
+                } else {
+                    format!("for {} now: does another system listen to this scale set? {why}", short(since))
+                };
+                self.say(session(SessionState::Held, None, Some(said)));
+                self.is_unserved(pool, Why::Held);
+                return None;
+            }
+            Heard::Unavailable(why) => {
+                self.warn_of(Warning::new(WarningCode::ScaleSetFailed, pool.as_str(), why));
+                self.is_unserved(pool, Why::Unavailable);
+                return None;
+            }
+            Heard::Trouble(why) => {
+                metrics.trouble(&pool);
+                self.warn_of(Warning::new(WarningCode::Degraded, pool.as_str(), why.to_string()));
+                return None;
+            }
+            Heard::Poison { id, why } => {
+                let said = format!("message {id} could not be read and was acknowledged unread: {why}");
+                self.warn_of(Warning::new(WarningCode::EntryUnreadable, pool.as_str(), said));
+                return None;
+            }
+            Heard::Acquired { asked, granted } => {
+                tracing::info!(pool = pool.as_str(), asked, granted, "acquired jobs");
+                return None;
+            }
+            Heard::Closed(why) => {
+                metrics.session(&pool, false);
+                let said = why.map_or_else(|| "closed in good order".to_owned(), |why| why.to_string());
+                self.say(session(SessionState::Lost, None, Some(said)));
+                return None;
+            }
+            Heard::Idle => metrics.polled(&pool),
+            Heard::Silence(times) => {
+                metrics.trouble(&pool);
+                if times >= SILENCES {
+                    let said = "its queue answers polls with nothing at all: messages are not delivered".to_owned();
+                    self.warn_of(Warning::new(WarningCode::Degraded, pool.as_str(), said));
+                }
+                return None;
+            }
+            Heard::Message(message) => {
+                metrics.message(&pool, &message);
+                self.say(Event::of_message(&pool, &message));
+                let booted = self.shared.supply.borrow_mut().hear(&message, Timestamp::now());
+                for (pool, took) in booted {
+                    metrics.booted(&pool, took);
+                }
+                if let Some(served) = self.served.get_mut(&pool) {
+                    served.told.hear(&message, Timestamp::now());
+                    if let Some(statistics) = message.statistics {
+                        served.count(statistics, Timestamp::now());
+                    }
+                    let counts = served.found.statistics;
+                    let assigned = served.told.at_least(counts, Timestamp::now()).assigned;
+                    if assigned > counts.assigned {
+                        let said = format!(
+                            "its scale set counts nothing beside {assigned} jobs that it was given: these are launched for"
+                        );
+                        self.warn_of(Warning::new(WarningCode::SourcesDiffer, pool.as_str(), said));
+                    }
+                }
+                if !message.jobs.is_empty() {
+                    self.look_soon();
+                }
+            }
+        }
+        Some(pool)
+    }
+
+    fn is_unserved(&mut self, pool: PoolName, why: Why) {
+        let since = self.unserved.get(&pool).filter(|(before, _)| *before == why).map(|(_, since)| *since);
+        self.unserved.insert(pool, (why, since.unwrap_or_else(Instant::now)));
+    }
+
+    /// Has the supply looked at soon, and not more often than is needed.
+    pub(super) fn look_soon(&mut self) {
+        let soon = Instant::now() + LOOKS_AFTER;
+        let apart = self.looked_at.map_or(soon, |looked_at| looked_at + LOOKS_APART);
+        self.look_at = Some(self.look_at.unwrap_or(soon.max(apart)));
+    }
+}

@@ -1,0 +1,204 @@
+//! How launches are decided, and how whatever was decided is begun.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::FutureExt as _;
+use jiff::Timestamp;
+
+use super::{Carried, Carrying, Desk, Shared};
+use crate::ages::{age, short};
+use crate::apply::{self, Executor, Outcome, PoolSettings, put_last};
+use crate::config::Pool;
+use crate::engine::{
+    self, Plan, PoolName, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Source, Statistics, Step, check, plan,
+};
+use crate::listen::Parts;
+use crate::listen::event::{Event, Line};
+use crate::report::{ActionResult, PlanReport};
+use crate::scale_set::ScaleSetId;
+use crate::services::{Place, SystemClock};
+use crate::state::AuditLog;
+use crate::warning::{Warning, WarningCode};
+
+impl<'a> Desk<'a> {
+    /// Launches what the sets' counts ask for now, in these pools.
+    pub(super) fn launch_at_once(&mut self, pools: &BTreeSet<PoolName>, carrying: &Carrying<'a>) {
+        let now = Timestamp::now();
+        let can_serve = |pool: &&PoolName| self.counts_hold(pool) && !self.cooling.contains(*pool);
+        let pools: Vec<PoolName> = pools.iter().filter(can_serve).cloned().collect();
+        let counted = |pool: &engine::Pool| {
+            // Of the others nothing is known here.
+            self.demand(&pool.name, now).map_or(ScaleSetDemand::Unknown, ScaleSetDemand::Counted)
+        };
+        let scale_sets = self.policy.pools.iter().map(|pool| (pool.name.clone(), counted(pool))).collect();
+        let Some(snapshot) = self.shared.supply.borrow().snapshot(now, scale_sets) else { return };
+        if !pools.is_empty() {
+            self.launch(&snapshot, &BTreeMap::new(), &pools, carrying);
+        }
+    }
+
+    /// Returns whether a served pool's counts are no older than the supply that they are held against.
+    pub(super) fn counts_hold(&self, pool: &PoolName) -> bool {
+        let seen_at = self.shared.supply.borrow().seen_at();
+        self.served.get(pool).is_some_and(|served| seen_at.is_some_and(|seen_at| served.counted_at >= seen_at))
+    }
+
+    /// Returns what a served pool's set counts, corrected by what is known better: jobs that were said to be assigned
+    /// beside counts of 0, jobs that are counted and not there.
+    pub(super) fn demand(&self, pool: &PoolName, now: Timestamp) -> Option<Statistics> {
+        let served = self.served.get(pool)?;
+        Some(self.phantoms.without(pool, served.told.at_least(served.found.statistics, now)))
+    }
+
+    /// Decides and begins the launches of some pools.
+    pub(super) fn launch(
+        &mut self,
+        snapshot: &Snapshot,
+        scale_sets: &BTreeMap<PoolName, ScaleSetId>,
+        pools: &[PoolName],
+        carrying: &Carrying<'a>,
+    ) {
+        let Some(seen_at) = self.shared.supply.borrow().seen_at() else { return };
+        let since = age(Timestamp::now(), seen_at);
+        if since > SUPPLY_LASTS {
+            let said =
+                format!("the supply was read {} ago: nothing is launched before it can be read again", short(since));
+            self.warn_of(Warning { code: WarningCode::Degraded, message: said, subject: None });
+            self.look_soon();
+            return;
+        }
+        let Some(mut plan) = self.decide(snapshot, pools) else { return };
+        plan.seen_at = seen_at;
+        plan.actions.retain(|action| matches!(action.step, Step::Launch { .. }));
+        let fleet = &self.policy.fleet;
+        if !plan.actions.is_empty() {
+            put_last(&mut plan, &self.shared.parts.state.without_capacity(fleet.as_str(), Timestamp::now()));
+            let mut supply = self.shared.supply.borrow_mut();
+            plan.actions.iter().for_each(|action| supply.begin(action, Timestamp::now()));
+        }
+        for sums in &plan.pools {
+            sums.target.into_iter().for_each(|target| self.shared.parts.metrics.desires(&sums.name, target));
+        }
+        self.carry_out(plan, snapshot, scale_sets, carrying);
+    }
+
+    pub(super) fn decide(&mut self, snapshot: &Snapshot, pools: &[PoolName]) -> Option<Plan> {
+        let plan = plan(snapshot, &self.policy);
+        match check(snapshot, &self.policy, &plan) {
+            Ok(()) => Some(plan.only(pools)),
+            Err(violations) => {
+                let message = format!(
+                    "a plan breaks a rule, and nothing was done: {}; this is a defect of ghascale: please report it",
+                    violations.join("; ")
+                );
+                self.warn_of(Warning { code: WarningCode::Degraded, message, subject: None });
+                None
+            }
+        }
+    }
+
+    /// Begins to carry out a plan that was checked. Runners are registered at the sets whose sessions are open, or at
+    /// those that were found.
+    pub(super) fn carry_out(
+        &mut self,
+        plan: Plan,
+        snapshot: &Snapshot,
+        scale_sets: &BTreeMap<PoolName, ScaleSetId>,
+        carrying: &Carrying<'a>,
+    ) {
+        if plan.actions.is_empty() {
+            return;
+        }
+        let report = PlanReport::of(&plan, snapshot, &self.shared.parts.config.digest);
+        let count =
+            |wanted: fn(&Step) -> bool| plan.actions.iter().filter(|action| wanted(&action.step)).count() as u64;
+        let pools: BTreeSet<&PoolName> = plan.actions.iter().map(|action| &action.pool).collect();
+        let launch = count(|step| matches!(step, Step::Launch { .. }));
+        self.say(Event::Plan {
+            pool: pools.first().filter(|_| pools.len() == 1).map(|pool| (*pool).clone()),
+            plan_id: report.plan_id.clone(),
+            launch,
+            end: count(|step| matches!(step, Step::Terminate { .. })),
+            actions: plan.actions.len() as u64,
+        });
+        let are_ends = launch == 0;
+        self.is_ending |= are_ends;
+        let settings = |pool: &Pool| {
+            let name = &pool.policy.name;
+            let group = || Place::Group { name: pool.runner_group.clone(), labels: pool.policy.labels.clone() };
+            let served = self.served.get(name).map(|served| served.found.scale_set.id);
+            let set = served.or(scale_sets.get(name).copied()).filter(|_| snapshot.source(name) == Source::ScaleSet);
+            PoolSettings { place: set.map_or_else(group, Place::ScaleSet) }
+        };
+        let pools = self.shared.parts.config.pools.iter();
+        let settings = pools.map(|pool| (pool.policy.name.clone(), settings(pool))).collect();
+        let audit = match self.shared.parts.state.audit(&report.plan_id) {
+            Ok(audit) => Some(audit),
+            Err(error) => {
+                let message = format!("the audit log could not be opened: {error}");
+                self.warn_of(Warning { code: WarningCode::StateUnwritable, message, subject: None });
+                None
+            }
+        };
+        carrying.push(self.shared.carry_out(plan, settings, audit, are_ends).boxed_local());
+    }
+
+    pub(super) fn carried(&mut self, carried: &Carried) {
+        if carried.are_ends {
+            self.is_ending = false;
+        }
+        let Parts { state, .. } = self.shared.parts;
+        let failed = carried.outcomes.iter().filter(|outcome| {
+            outcome.result == apply::Result::Failed && matches!(outcome.action.step, Step::Launch { .. })
+        });
+        self.cooling.extend(failed.map(|outcome| outcome.action.pool.clone()));
+        let kept = state.remember_shortages(self.policy.fleet.as_str(), &carried.outcomes, Timestamp::now());
+        if let Err(error) = kept {
+            tracing::warn!(%error, "what has no capacity could not be remembered");
+        }
+        self.look_soon();
+    }
+}
+
+impl Shared<'_> {
+    pub(super) async fn carry_out(
+        self,
+        plan: Plan,
+        pools: BTreeMap<PoolName, PoolSettings>,
+        audit: Option<AuditLog>,
+        are_ends: bool,
+    ) -> Carried {
+        let executor = Executor {
+            runners: self.registrar,
+            instances: self.parts.fleet,
+            clock: &SystemClock,
+            pools: &pools,
+            nonce: &|| fastrand::u64(..),
+            listener: &Log { shared: self, audit },
+            paces: self.paces,
+            is_stopping: &|| self.is_stopping.get(),
+        };
+        Carried { outcomes: executor.carry_out(&plan).await, are_ends }
+    }
+}
+
+/// Tells of each action as it ends.
+struct Log<'a> {
+    shared: Shared<'a>,
+    audit: Option<AuditLog>,
+}
+
+impl apply::Listener for Log<'_> {
+    fn refused(&self, code: &str) {
+        self.shared.parts.metrics.refused(code);
+    }
+
+    fn ended(&self, outcome: &Outcome) {
+        if let Some(audit) = &self.audit {
+            audit.ended(outcome);
+        }
+        self.shared.supply.borrow_mut().end(outcome);
+        self.shared.parts.metrics.acted(outcome);
+        (self.shared.parts.hear)(Line::now(Event::Action(Box::new(ActionResult::from(outcome)))));
+    }
+}

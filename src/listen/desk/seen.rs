@@ -1,0 +1,162 @@
+//! What a look shows, and what follows from it: launches by any, ends by a whole observation alone.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::{Carrying, Desk, Seen, Shared, Why};
+use crate::engine::{self, PoolName, ScaleSetDemand, Step, View};
+use crate::github::{Progress, Usage};
+use crate::listen::Parts;
+use crate::listen::metrics::Look;
+use crate::listen::phantoms::unlisted;
+use crate::observe::{self, Listened, Observation, Sources, observe};
+use crate::warning::{Warning, WarningCode};
+
+/// How long a scale set may be out of reach before its pool's jobs are launched for by the REST API's count: runners
+/// that are registered there get none of the jobs that the set has been given.
+const STANDS_IN_AFTER: Duration = Duration::from_mins(1);
+
+impl<'a> Desk<'a> {
+    pub(super) fn seen(&mut self, seen: Seen, carrying: &Carrying<'a>) {
+        self.shared.supply.borrow_mut().notice(Timestamp::now());
+        match seen {
+            Seen::Supply(looked) => {
+                self.looked_at = Some(Instant::now());
+                match looked {
+                    Ok(supply) => {
+                        supply.warnings.into_iter().for_each(|warning| self.warn_of(warning));
+                        if let (Some(instances), Some(runners)) = (supply.instances, supply.runners)
+                            && instances.whole
+                            && runners.whole
+                        {
+                            self.shared.supply.borrow_mut().see(supply.seen_at, instances.items, runners.items);
+                        }
+                    }
+                    Err(error) => {
+                        self.warn_of(Warning::new(WarningCode::RunnersFailed, "runners", error.to_string()));
+                    }
+                }
+                let all = self.served.keys().cloned().collect();
+                self.launch_at_once(&all, carrying);
+            }
+            Seen::All(seen) => {
+                // What failed may have been made good by now.
+                self.cooling.clear();
+                match *seen {
+                    Ok(seen) => self.pass(seen, carrying),
+                    Err(error) => {
+                        self.shared.parts.metrics.observed(None);
+                        let said = format!("nothing could be observed: {error}");
+                        self.said.clear();
+                        self.warn_of(Warning { code: WarningCode::Degraded, message: said, subject: None });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does what one `apply` does: ends by what was seen just now and by nothing else; launches beside what is known to
+    /// be on its way.
+    fn pass(&mut self, seen: Observation, carrying: &Carrying<'a>) {
+        let Observation { mut snapshot, known, mut warnings, scale_sets, .. } = seen;
+        let now = Timestamp::now();
+        for (pool, served) in &mut self.served {
+            // It was asked after the supply was looked at; a message may have come since.
+            if let Some(ScaleSetDemand::Counted(counts)) = snapshot.scale_sets.get(pool) {
+                served.count(*counts, snapshot.now);
+            }
+        }
+        let served: Vec<PoolName> = self.served.keys().cloned().collect();
+        for pool in served {
+            if let Some(counts) = self.demand(&pool, now) {
+                snapshot.scale_sets.insert(pool.clone(), ScaleSetDemand::Counted(counts));
+            }
+            snapshot.unheard.remove(&pool);
+        }
+        let is_served = |warning: &Warning| {
+            warning.code == WarningCode::SourceFallback
+                && warning
+                    .subject
+                    .as_ref()
+                    .is_some_and(|subject| self.served.keys().any(|pool| pool.as_str() == subject))
+        };
+        warnings.retain(|warning| !is_served(warning));
+        let policy = self.policy.clone();
+        let view = View::of(&snapshot, &policy);
+        warnings.extend(view.warnings());
+        for pool in &view.pools {
+            if let Some(served) = self.served.get(&pool.pool.name) {
+                self.phantoms.see(&pool.pool.name, snapshot.now, unlisted(pool, &served.found, &snapshot.demand));
+            }
+        }
+        let parts = self.shared.parts;
+        let is_partial = warnings.iter().any(|warning| warning.code.is_partial());
+        let supply_is_known = known.instances && known.runners;
+        parts.metrics.observed(Some(Look { snapshot: &snapshot, view: &view, supply_is_known, is_partial }));
+        self.warn(warnings);
+        if !known.instances || !known.runners {
+            return;
+        }
+        // A session that is being opened will say what its set counts: until then nobody knows where its jobs are.
+        let is_opening = |pool: &&PoolName| {
+            let is_listening = self.listening.iter().any(|one| one.policy.name == **pool);
+            let is_certain = self.unserved.get(*pool).is_some_and(|(why, since)| match why {
+                Why::Held => true,
+                Why::Unavailable => since.elapsed() >= STANDS_IN_AFTER,
+            });
+            is_listening && !self.served.contains_key(*pool) && !is_certain
+        };
+        let opened: Vec<PoolName> = self.chosen.iter().filter(|pool| !is_opening(pool)).cloned().collect();
+        let pools: Vec<PoolName> = self.chosen.iter().cloned().collect();
+        if !self.is_ending
+            && let Some(mut ends) = self.decide(&snapshot, &pools)
+        {
+            ends.actions.retain(|action| !matches!(action.step, Step::Launch { .. }));
+            self.carry_out(ends, &snapshot, &scale_sets, carrying);
+        }
+        let (instances, runners) = (snapshot.instances.items.clone(), snapshot.runners.items.clone());
+        self.shared.supply.borrow_mut().see(snapshot.now, instances, runners);
+        let holds = |pool: &PoolName| !self.served.contains_key(pool) || self.counts_hold(pool);
+        let to_launch: Vec<PoolName> = opened.into_iter().filter(holds).collect();
+        let filled = self.shared.supply.borrow().fill(now, &snapshot);
+        if let Some(filled) = filled.filter(|_| !to_launch.is_empty()) {
+            self.launch(&filled, &scale_sets, &to_launch, carrying);
+        }
+    }
+}
+
+impl<'a> Shared<'a> {
+    fn sources<'b>(&self, listened: &'b Listened) -> Sources<'b>
+    where
+        'a: 'b,
+    {
+        let Parts { config, client, service, fleet, state, .. } = self.parts;
+        Sources { config, client, service, fleet: Some(fleet), state, choice: None, listened }
+    }
+
+    pub(super) async fn look(self) -> Seen {
+        Seen::Supply(observe::supply(self.sources(&Listened::new())).await)
+    }
+
+    pub(super) async fn observe(self, listened: Listened) -> Seen {
+        let _budget = self.parts.client.budget();
+        let began = Instant::now();
+        let seen = observe(self.sources(&listened), &Unseen).await;
+        self.parts.metrics.ran(began.elapsed(), self.parts.client.usage());
+        if let Some(cache) = self.parts.client.cache() {
+            cache.flush();
+        }
+        Seen::All(Box::new(seen))
+    }
+}
+
+/// Nobody watches.
+struct Unseen;
+
+impl Progress for Unseen {
+    fn found(&self, _repositories: usize) {}
+
+    fn done(&self, _repository: &engine::RepositoryName, _usage: Usage) {}
+}
