@@ -1,6 +1,6 @@
 //! Real time: one process that listens to every pool's scale set, and does at once what `apply` does once a minute.
 //!
-//! - Each pool with a scale set has a [`Listener`] that holds its session and waits for nobody. What it hears comes here.
+//! - Each pool with a scale set has a [`scale_set::Listener`] that holds its session and waits for nobody. What it hears comes here.
 //! - At every message, and at every poll without one, the launches of that pool are decided: by the counts that came
 //!   with it and by the supply as it is known ([`KnownSupply`]), with no call in between. Launches run beside.
 //! - A look at instances and runner records follows whatever has changed, and comes every two minutes anyway.
