@@ -1,14 +1,16 @@
 //! Real time: one process that listens to every pool's scale set, and does at once what `apply` does once a minute.
 //!
-//! - Each pool with a scale set has a [`scale_set::Listener`] that holds its session and waits for nobody. What it hears comes here.
+//! - Each pool with a scale set has a [`scale_set::Listener`] that holds its session and waits for nobody. What it hears
+//!   comes here.
 //! - At every message, and at every poll without one, the launches of that pool are decided: by the counts that came
 //!   with it and by the supply as it is known ([`KnownSupply`]), with no call in between. Launches run beside.
 //! - A look at instances and runner records follows whatever has changed, and comes every two minutes anyway.
 //! - Once a minute everything is observed, as by `apply`: only then anything is ended, pools without a scale set are
 //!   launched for, and the counts are held against the REST API's jobs.
 //!
-//! `desk.rs` is the loop, `desk/heard.rs` what follows from a message, `desk/launches.rs` how launches are decided and begun,
-//! `desk/seen.rs` what follows from a look; `supply.rs`, `assigned.rs` and `phantoms.rs` are what is known between two of them.
+//! `desk.rs` is the loop, `desk/heard.rs` what follows from a message, `desk/launches.rs` how launches are decided and
+//! begun, `desk/seen.rs` what follows from a look; `supply.rs`, `assigned.rs` and `phantoms.rs` are what is known between
+//! two looks.
 //!
 //! The engine, its check and the executor are those of `apply`, and so are the slots and names: beside this, `apply` is
 //! another host at work. Nothing here is needed by the next process: a session that is opened begins with the full counts.
