@@ -40,7 +40,6 @@ impl Assigned {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::RunId;
     use crate::scale_set::{JobMessage, JobRunner};
 
     fn at(second: i64) -> Timestamp {
@@ -48,20 +47,7 @@ mod tests {
     }
 
     fn message(job: &str, event: JobEvent) -> Message {
-        let job = JobMessage {
-            event,
-            key: JobKey::Job(job.into()),
-            runner_request_id: 0,
-            repository: None,
-            run_id: RunId(1),
-            name: String::new(),
-            labels: Vec::new(),
-            queued_at: None,
-            assigned_at: None,
-            runner_assigned_at: None,
-            finished_at: None,
-        };
-        Message { id: 1, kind: String::new(), statistics: None, jobs: vec![job], unreadable: 0 }
+        Message::of(1, vec![JobMessage::of(JobKey::Job(job.into()), event)])
     }
 
     #[test]

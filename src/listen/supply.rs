@@ -283,20 +283,7 @@ mod tests {
     }
 
     fn message(event: JobEvent) -> Message {
-        let job = JobMessage {
-            event,
-            key: JobKey::Job("j".into()),
-            runner_request_id: 0,
-            repository: None,
-            run_id: crate::engine::RunId(1),
-            name: String::new(),
-            labels: Vec::new(),
-            queued_at: None,
-            assigned_at: None,
-            runner_assigned_at: None,
-            finished_at: None,
-        };
-        Message { id: 1, kind: String::new(), statistics: None, jobs: vec![job], unreadable: 0 }
+        Message::of(1, vec![JobMessage::of(JobKey::Job("j".into()), event)])
     }
 
     fn of(slot: u32) -> JobRunner {

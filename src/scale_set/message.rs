@@ -93,7 +93,33 @@ pub enum JobKey {
     Run(RunId, String),
 }
 
+impl JobMessage {
+    /// Returns an entry that says nothing but what happened to which job.
+    #[must_use]
+    pub fn of(key: JobKey, event: JobEvent) -> Self {
+        Self {
+            event,
+            key,
+            runner_request_id: 0,
+            repository: None,
+            run_id: RunId(0),
+            name: String::new(),
+            labels: Vec::new(),
+            queued_at: None,
+            assigned_at: None,
+            runner_assigned_at: None,
+            finished_at: None,
+        }
+    }
+}
+
 impl Message {
+    /// Returns a message of these entries, without counts.
+    #[must_use]
+    pub fn of(id: i64, jobs: Vec<JobMessage>) -> Self {
+        Self { id, kind: "RunnerScaleSetJobMessages".to_owned(), statistics: None, jobs, unreadable: 0 }
+    }
+
     /// Returns the ids of the jobs that are on offer, each once, in the service's order. An id of 0, or one that two
     /// different jobs have, names no job.
     #[must_use]

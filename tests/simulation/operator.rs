@@ -383,20 +383,7 @@ fn message((id, works): &(RunnerId, bool)) -> Message {
     let runner = JobRunner { id: Some(*id), name: None };
     let event =
         if *works { JobEvent::Started(runner) } else { JobEvent::Completed { result: "succeeded".into(), runner } };
-    let job = JobMessage {
-        event,
-        key: JobKey::Request(1),
-        runner_request_id: 1,
-        repository: None,
-        run_id: RunId(0),
-        name: String::new(),
-        labels: Vec::new(),
-        queued_at: None,
-        assigned_at: None,
-        runner_assigned_at: None,
-        finished_at: None,
-    };
-    Message { id: 1, kind: String::new(), statistics: None, jobs: vec![job], unreadable: 0 }
+    Message::of(1, vec![JobMessage::of(JobKey::Request(1), event)])
 }
 
 // --- time -----------------------------------------------------------------------------------------------------------
