@@ -472,6 +472,34 @@ fn instances_that_ended_with_their_job_or_were_taken_back_have_not_failed_to_boo
     );
 }
 
+#[test]
+fn all_pools_together_hold_no_more_than_max_total_in_fair_shares() {
+    let pools = policy([pool("linux"), pool("gpu").labels("gpu"), pool("arm").labels("arm")]);
+    let few = Policy { max_total: Some(7), ..pools.clone() };
+    // linux has two runners at work and wants six more, gpu wants two, arm wants one.
+    let mut world = snapshot();
+    for slot in 0..2 {
+        world = world
+            .instance(instance("linux", slot).marked(Mark::SeenOnline, 9))
+            .runner(runner("linux", slot).online().busy());
+    }
+    for id in 1..=6 {
+        world = world.job(job(id));
+    }
+    world = world.job(job(7).labels("gpu")).job(job(8).labels("gpu")).job(job(9).labels("arm"));
+    let plan = planned(&world, &few);
+    let launched: Vec<(&str, u32)> = plan.pools.iter().map(|sums| (sums.name.as_str(), sums.launch)).collect();
+    assert_eq!(launched, [("arm", 1), ("gpu", 2), ("linux", 2)], "7 in all, and none kept out by the largest");
+    assert_eq!(held(&plan), [ReasonCode::MaxTotal]);
+    assert!(plan.held[0].reason.message.contains("4 launches wait"), "{:?}", plan.held);
+    assert_eq!(planned(&world, &pools).pools[2].launch, 6);
+    // Where more are there already than may be, nothing is launched, and nothing ended for it.
+    let full = Policy { max_total: Some(1), ..pools.clone() };
+    assert!(planned(&world, &full).actions.is_empty());
+    let violations = ghascale::engine::check(&world, &full, &planned(&world, &pools)).unwrap_err();
+    assert_eq!(violations, ["all pools would hold 11 runners, and max_total is 1"]);
+}
+
 /// One of each kind that would be ended.
 fn doomed() -> Snapshot {
     snapshot()

@@ -20,8 +20,9 @@ fn some_labels() -> impl Strategy<Value = String> {
 
 fn some_policy() -> impl Strategy<Value = Policy> {
     let one = (some_labels(), 0..3_u32, 1..6_u32, 0..3_i64, any::<bool>(), any::<bool>());
-    proptest::collection::vec(one, 1..4).prop_map(|pools| {
-        policy(pools.into_iter().enumerate().map(
+    let max_total = proptest::option::of(0..8_u32);
+    (proptest::collection::vec(one, 1..4), max_total).prop_map(|(pools, max_total)| {
+        let all = policy(pools.into_iter().enumerate().map(
             |(nth, (labels, min_idle, max, priority, can_launch, has_scale_set))| {
                 let mut pool =
                     pool(&format!("p{nth}")).labels(&labels).sized(min_idle.min(max), max).priority(priority);
@@ -31,7 +32,8 @@ fn some_policy() -> impl Strategy<Value = Policy> {
                 }
                 pool
             },
-        ))
+        ));
+        Policy { max_total, ..all }
     })
 }
 

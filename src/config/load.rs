@@ -428,6 +428,7 @@ fn every_repository() -> Option<GlobSet> {
 fn ec2(table: &Table<'_>) -> Option<Ec2> {
     let region = table.text("region").map(|region| region.value);
     let fleet = table.text("fleet");
+    let max_total = table.integer("max_total", 1..=i64::from(u32::MAX));
     if !table.has("fleet") {
         table.missing("fleet", "name the tag value that marks your instances, `fleet = \"acme-prod\"`");
     }
@@ -443,7 +444,8 @@ fn ec2(table: &Table<'_>) -> Option<Ec2> {
         );
         return None;
     }
-    Some(Ec2 { region, fleet: FleetName::new(fleet.value) })
+    let max_total = max_total.and_then(|number| u32::try_from(number.value).ok());
+    Some(Ec2 { region, fleet: FleetName::new(fleet.value), max_total })
 }
 
 /// Says what is allowed, but will surprise.

@@ -116,6 +116,8 @@ pub struct Ec2 {
     pub region: Option<String>,
     /// The tag value that marks our instances.
     pub fleet: FleetName,
+    /// The most runners of all pools together, from 1.
+    pub max_total: Option<u32>,
 }
 
 /// `[[pool]]`: what the engine decides by, and what a launch needs.
@@ -175,6 +177,7 @@ impl Config {
         Policy {
             fleet: self.ec2.as_ref().map_or_else(|| FleetName::new(""), |ec2| ec2.fleet.clone()),
             pools: self.pools.iter().map(|pool| pool.policy.clone()).collect(),
+            max_total: self.ec2.as_ref().and_then(|ec2| ec2.max_total),
         }
     }
 

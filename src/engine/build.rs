@@ -91,7 +91,7 @@ impl Pool {
 /// Returns a policy for the fleet [`fleet`].
 #[must_use]
 pub fn policy(pools: impl IntoIterator<Item = Pool>) -> Policy {
-    Policy { fleet: fleet(), pools: pools.into_iter().collect() }
+    Policy { fleet: fleet(), pools: pools.into_iter().collect(), max_total: None }
 }
 
 /// Returns a pending job with the label `linux`, queued a minute before [`noon`].

@@ -144,9 +144,10 @@ impl Checker<'_> {
         }
     }
 
-    /// Live instances and records, launches added, never exceed `max`.
+    /// Live instances and records, launches added, never exceed `max`, nor those of all pools `max_total`.
     fn room(&self) -> Vec<String> {
         let mut violations = Vec::new();
+        let mut total = 0;
         for pool in &self.policy.pools {
             let mine: Vec<&Instance> =
                 self.live().filter(|instance| instance.pool.as_ref() == Some(&pool.name)).collect();
@@ -167,10 +168,16 @@ impl Checker<'_> {
             });
             let launches = self.launches().filter(|(name, _)| **name == pool.name).count();
             let after = mine.len() + alone.count() + launches;
+            total += after;
             if launches > 0 && after > pool.max as usize {
                 violations
                     .push(format!("pool `{}` would hold {after} runners, and its max is {}", pool.name, pool.max));
             }
+        }
+        if let Some(max_total) = self.policy.max_total.filter(|max_total| total > *max_total as usize)
+            && self.launches().next().is_some()
+        {
+            violations.push(format!("all pools would hold {total} runners, and max_total is {max_total}"));
         }
         violations
     }

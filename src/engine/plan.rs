@@ -176,6 +176,8 @@ pub enum ReasonCode {
     Confirming,
     /// Held: launches, all but one, since the pool's latest instances never came online.
     BootsFail,
+    /// Held: launches, since all pools together hold as many runners as they may.
+    MaxTotal,
     /// Unschedulable: no pool has all of the job's labels.
     NoPool,
     /// Unschedulable now: the pools that could take it are full.

@@ -24,9 +24,10 @@ pub fn plan(snapshot: &Snapshot, policy: &Policy) -> Plan {
 
     let mut plan =
         Plan { seen_at: snapshot.now, unschedulable: view.assignment.unschedulable.clone(), ..Plan::default() };
+    let mut parts: Vec<Part<'_>> = Vec::new();
     for pool in &view.pools {
         let demand = pool_demand(pool, &view);
-        let mut actions = Vec::new();
+        let (mut actions, mut to_launch) = (Vec::new(), Vec::new());
         if supply_is_whole {
             let surplus = demand.map_or(0, |demand| surplus(pool, demand));
             let trimmed = trimmed(pool, surplus, &guards, snapshot.now);
@@ -38,19 +39,33 @@ pub fn plan(snapshot: &Snapshot, policy: &Policy) -> Plan {
                     Ending::Held(reason) => plan.held.push(held(unit, reason)),
                 }
             }
-            let mut launches: Vec<Action> =
-                demand.into_iter().flat_map(|demand| launches(pool, demand, policy)).collect();
-            if let Some(doubt) = boots_in_doubt(pool).filter(|_| launches.len() > 1) {
-                launches.truncate(1);
+            to_launch = demand.into_iter().flat_map(|demand| launches(pool, demand, policy)).collect();
+            if let Some(doubt) = boots_in_doubt(pool).filter(|_| to_launch.len() > 1) {
+                to_launch.truncate(1);
                 plan.held.push(Held { pool: pool.pool.name.clone(), runner: None, instance_id: None, reason: doubt });
             }
-            actions.extend(launches);
         }
+        parts.push(Part { pool, demand, actions, to_launch });
+    }
+    if let Some(max_total) = policy.max_total {
+        plan.held.extend(fit(&mut parts, max_total));
+    }
+    for Part { pool, demand, mut actions, to_launch } in parts {
+        actions.extend(to_launch);
         drop_repeated_deregistrations(&mut actions);
         plan.pools.push(sums(pool, demand, &actions));
         plan.actions.extend(actions);
     }
     plan
+}
+
+/// A pool's part of a plan.
+struct Part<'a> {
+    pool: &'a PoolView<'a>,
+    demand: Option<PoolDemand>,
+    /// Marks and ends.
+    actions: Vec<Action>,
+    to_launch: Vec<Action>,
 }
 
 /// What a pool is asked for.
@@ -133,6 +148,29 @@ fn launches(view: &PoolView<'_>, demand: PoolDemand, policy: &Policy) -> Vec<Act
             },
         })
         .collect()
+}
+
+/// Leaves of all pools' launches what they may hold together; returns what is held back.
+///
+/// One after the other is let through, always of the pool that has the fewest runners: so none is kept out by a larger one.
+fn fit(parts: &mut [Part<'_>], max_total: u32) -> Vec<Held> {
+    let held: Vec<u64> = parts.iter().map(|part| part.pool.supply().held.into()).collect();
+    let mut granted = vec![0; parts.len()];
+    for _ in held.iter().sum()..u64::from(max_total) {
+        let wants_more = |part: &usize| granted[*part] < parts[*part].to_launch.len();
+        let has = |part: &usize| held[*part] + granted[*part] as u64;
+        let Some(next) = (0..parts.len()).filter(wants_more).min_by_key(has) else { break };
+        granted[next] += 1;
+    }
+    let mut held_back = Vec::new();
+    for (part, granted) in parts.iter_mut().zip(granted).filter(|(part, granted)| *granted < part.to_launch.len()) {
+        let waiting = part.to_launch.len() - granted;
+        part.to_launch.truncate(granted);
+        let message = format!("max_total is {max_total}: {waiting} launches wait for a runner to end");
+        let (pool, reason) = (part.pool.pool.name.clone(), Reason::new(ReasonCode::MaxTotal, message));
+        held_back.push(Held { pool, runner: None, instance_id: None, reason });
+    }
+    held_back
 }
 
 /// Returns why a pool must not launch many at once: its latest instances never came online.

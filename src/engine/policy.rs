@@ -30,6 +30,8 @@ pub struct Policy {
     pub fleet: FleetName,
     /// The pools, in any order.
     pub pools: Vec<Pool>,
+    /// The most runners that all of them together may have; `None`: as many as their own `max` allow.
+    pub max_total: Option<u32>,
 }
 
 /// Interchangeable runners.

@@ -34,6 +34,7 @@ fn every_setting_that_decides_changes_it() {
         scan("max_job_age = \"1h\""),
         changed("fleet", "fleet = \"other\""),
         changed("fleet", "fleet = \"acme-prod\"\nregion = \"eu-north-1\""),
+        changed("fleet", "fleet = \"acme-prod\"\nmax_total = 9"),
         changed("name", "name = \"other\""),
         changed("labels", "labels = [\"linux\", \"x64\"]"),
         changed("runner_group", "runner_group = \"other\""),

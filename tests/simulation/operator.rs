@@ -365,7 +365,7 @@ pub(crate) fn policy(world: &World, setups: &[PoolSetup]) -> Policy {
         has_scale_set: setup.has_set,
         ..pool(setup.name).labels(setup.labels).sized(setup.min_idle, setup.max)
     });
-    Policy { fleet: fleet(), pools: pools.collect() }
+    Policy { fleet: fleet(), pools: pools.collect(), max_total: None }
 }
 
 /// Returns what launches need beside the plan.
