@@ -43,7 +43,8 @@ pub(super) struct Pace {
     interval: Duration,
     /// When the bucket will be full again.
     full_at: Timestamp,
-    /// When the interval was last made longer or shorter.
+    /// When the interval was last made longer, and when longer or shorter.
+    throttled_at: Timestamp,
     changed_at: Timestamp,
     /// When a call was last taken.
     taken_at: Timestamp,
@@ -61,8 +62,8 @@ impl Pace {
     }
 
     fn new(burst: u32, usual: Duration) -> Self {
-        let (full_at, changed_at) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
-        Self { burst, usual, interval: usual, full_at, changed_at, taken_at: Timestamp::UNIX_EPOCH }
+        let never = Timestamp::UNIX_EPOCH;
+        Self { burst, usual, interval: usual, full_at: never, throttled_at: never, changed_at: never, taken_at: never }
     }
 
     /// Returns EC2's pace of terminations, by instances.
@@ -74,7 +75,7 @@ impl Pace {
     pub(super) fn take(&mut self, count: u32, now: Timestamp) -> Duration {
         if age(self.taken_at, now) >= SET_BACK {
             // What was written down by a clock that has been set back since would be waited for.
-            (self.full_at, self.changed_at) = (now, now);
+            (self.full_at, self.throttled_at, self.changed_at) = (now, Timestamp::UNIX_EPOCH, now);
         }
         self.taken_at = now;
         if self.interval > self.usual && age(now, self.changed_at) >= RECOVERS_AFTER {
@@ -87,11 +88,11 @@ impl Pace {
 
     /// EC2 found it too fast all the same.
     pub(super) fn throttled(&mut self, now: Timestamp) {
-        if self.interval > self.usual && age(now, self.changed_at) < ONE_THROTTLE {
+        if age(now, self.throttled_at) < ONE_THROTTLE {
             return;
         }
         self.interval = (self.interval * 2).min(Duration::from_secs(8));
-        self.changed_at = now;
+        (self.throttled_at, self.changed_at) = (now, now);
     }
 }
 

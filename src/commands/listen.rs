@@ -41,19 +41,21 @@ pub(super) async fn run(cli: &Cli, args: &ListenArgs, ui: &Ui) -> Result<u8, Fai
     };
     let voice = Voice::new(ui.is_json());
     let hear = |line: Line| voice.say(&line);
+    let mut file = Stamp::of(&session.config);
+    let mut is_asked = false;
     let reason = loop {
-        let file = Stamp::of(&session.config);
         let end = one_configuration(
             &session,
             &Setting { cli, args, pools: &pools, ui, metrics: &metrics, hear: &hear },
             &mut signals,
             file,
+            is_asked,
         )
         .await;
         match end {
             End::Signal(name) => break name,
             End::SecondSignal => return Ok(exit::FAILED),
-            End::Reload(next) => session = *next,
+            End::Reload { next, stamp, is_asked: again } => (session, file, is_asked) = (*next, stamp, again),
         }
     };
     hear(Line::now(Event::Stopped { pool: None, reason: reason.to_owned() }));
@@ -75,11 +77,23 @@ struct Setting<'a> {
 enum End {
     Signal(&'static str),
     SecondSignal,
-    Reload(Box<Session>),
+    Reload {
+        next: Box<Session>,
+        /// What the files looked like before they were read.
+        stamp: Stamp,
+        /// Another reload was asked for since.
+        is_asked: bool,
+    },
 }
 
 /// Listens by one configuration, until a signal or a good new configuration.
-async fn one_configuration(session: &Session, setting: &Setting<'_>, signals: &mut Signals, mut file: Stamp) -> End {
+async fn one_configuration(
+    session: &Session,
+    setting: &Setting<'_>,
+    signals: &mut Signals,
+    mut file: Stamp,
+    mut is_asked: bool,
+) -> End {
     let Some(fleet) = &session.fleet else { return End::Signal("no EC2 client") };
     let (stop, stopping) = watch::channel(false);
     let watchdog = sd_notify::watchdog_enabled(false, &mut 0);
@@ -107,21 +121,22 @@ async fn one_configuration(session: &Session, setting: &Setting<'_>, signals: &m
     notify(&[NotifyState::Ready]);
     let mut looks = tokio::time::interval(FILE_LOOKS);
     let end = loop {
-        let asked = tokio::select! {
-            () = &mut serving => return End::Signal("the listener ended by itself"),
-            got = signals.next() => match got {
-                Got::Stop(name) => break End::Signal(name),
-                Got::HangUp => true,
-            },
-            _ = looks.tick() => false,
-        };
+        let asked = std::mem::take(&mut is_asked)
+            || tokio::select! {
+                () = &mut serving => return End::Signal("the listener ended by itself"),
+                got = signals.next() => match got {
+                    Got::Stop(name) => break End::Signal(name),
+                    Got::HangUp => true,
+                },
+                _ = looks.tick() => false,
+            };
         let now = Stamp::of(&session.config);
         if !asked && now == file {
             continue;
         }
         file = now;
         match prepare(setting.cli, setting.pools, setting.ui).await {
-            Ok(next) => break End::Reload(Box::new(next)),
+            Ok(next) => break End::Reload { next: Box::new(next), stamp: file, is_asked: false },
             Err(failure) => refused(setting, &failure),
         }
     };
@@ -134,9 +149,14 @@ async fn one_configuration(session: &Session, setting: &Setting<'_>, signals: &m
         tokio::select! {
             () = &mut serving => return end,
             got = signals.next() => match (got, &end) {
+                (Got::HangUp, End::Reload { .. }) => {
+                    if let End::Reload { is_asked, .. } = &mut end {
+                        *is_asked = true;
+                    }
+                }
                 (Got::HangUp, _) => {}
                 // The first, while an old configuration is being left.
-                (Got::Stop(name), End::Reload(_)) => end = End::Signal(name),
+                (Got::Stop(name), End::Reload { .. }) => end = End::Signal(name),
                 (Got::Stop(_), End::Signal(_) | End::SecondSignal) => return End::SecondSignal,
             },
         }

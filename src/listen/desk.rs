@@ -5,6 +5,7 @@ mod launches;
 mod seen;
 
 use std::cell::{Cell, RefCell};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::time::Duration;
@@ -39,6 +40,8 @@ const LOOKS_APART: Duration = Duration::from_secs(15);
 const LOOKS_AT_LEAST: Duration = Duration::from_mins(2);
 /// How long an ending process gives to calls that are under way, and to the ends of its sessions.
 const GRACE: Duration = Duration::from_secs(18);
+/// A warning that stands is said again after so long.
+const SAID_AGAIN: Duration = Duration::from_mins(10);
 /// How often the loop shows that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
@@ -68,8 +71,10 @@ pub(super) struct Desk<'a> {
     phantoms: Phantoms,
     /// Pools in which a launch failed: nothing more is launched at messages before the next whole observation.
     cooling: BTreeSet<PoolName>,
-    /// Warnings that were said and still hold, without what differs each time.
-    said: BTreeSet<(WarningCode, Option<String>, String)>,
+    /// The warnings of the last whole observation, without what differs each time.
+    said: BTreeSet<Essence>,
+    /// Others that were said, and when.
+    said_at: BTreeMap<Essence, Instant>,
     /// When the supply is to be looked at; `None`: when something changes.
     look_at: Option<Instant>,
     /// When it was looked at last.
@@ -103,6 +108,9 @@ impl Served {
     }
 }
 
+/// What of a warning tells it from others.
+type Essence = (WarningCode, Option<String>, String);
+
 /// Why a session is not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Why {
@@ -114,7 +122,8 @@ enum Why {
 
 /// What came of a look at something.
 enum Seen {
-    Supply(Result<Supply, github::Error>),
+    /// Instances and runner records; then the counts of the sets whose sessions are open.
+    Supply(Result<Supply, github::Error>, BTreeMap<PoolName, Result<Statistics, String>>),
     All(Box<Result<Observation, github::Error>>),
 }
 
@@ -145,12 +154,12 @@ impl<'a> Desk<'a> {
             phantoms: Phantoms::default(),
             cooling: BTreeSet::new(),
             said: BTreeSet::new(),
+            said_at: BTreeMap::new(),
             look_at: Some(Instant::now()),
             looked_at: None,
             is_ending: false,
         };
-        shared.parts.metrics.forget();
-        desk.listening.iter().for_each(|pool| shared.parts.metrics.listens(&pool.policy.name));
+        shared.parts.metrics.begin(desk.listening.iter().map(|pool| &pool.policy.name));
         let (listening, polling) = (desk.listening.iter().map(name).collect(), polling.iter().map(name).collect());
         desk.say(Event::Ready { pool: None, listening, polling, scope: config.github.scope.to_string() });
         desk
@@ -193,7 +202,8 @@ impl<'a> Desk<'a> {
                 }
                 () = until(self.look_at), if looking.is_none() => {
                     self.look_at = None;
-                    looking = Some(self.shared.look().boxed_local());
+                    let sets = self.served.iter().map(|(pool, served)| (pool.clone(), served.found.scale_set.id));
+                    looking = Some(self.shared.look(sets.collect()).boxed_local());
                 }
                 _ = tick.tick(), if observing.is_none() => {
                     observing = Some(self.shared.observe(self.listened()).boxed_local());
@@ -244,7 +254,13 @@ impl<'a> Desk<'a> {
     /// organization can take longer than a look lasts.
     fn notice_the_clock(&mut self) {
         let now = Timestamp::now();
-        self.shared.supply.borrow_mut().notice(now);
+        if self.shared.supply.borrow_mut().notice(now) {
+            // Nor has anything else an age.
+            self.phantoms = Phantoms::default();
+            for served in self.served.values_mut() {
+                (served.counted_at, served.told) = (Timestamp::UNIX_EPOCH, Assigned::default());
+            }
+        }
         let seen_at = self.shared.supply.borrow().seen_at();
         if seen_at.is_none_or(|seen_at| age(now, seen_at) >= LOOKS_AT_LEAST) {
             self.look_soon();
@@ -278,9 +294,11 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Says one warning, unless it was said since the last whole observation.
+    /// Says one warning, unless it was said a short while ago.
     fn warn_of(&mut self, warning: Warning) {
-        if self.said.insert(essence(&warning)) {
+        self.said_at.retain(|_, at| at.elapsed() < SAID_AGAIN);
+        if let Entry::Vacant(unsaid) = self.said_at.entry(essence(&warning)) {
+            unsaid.insert(Instant::now());
             self.tell_warning(warning);
         }
     }
@@ -294,7 +312,7 @@ impl<'a> Desk<'a> {
 }
 
 /// Returns a warning without numbers and the ids of requests, which differ each time that it is said.
-fn essence(warning: &Warning) -> (WarningCode, Option<String>, String) {
+fn essence(warning: &Warning) -> Essence {
     let message = warning.message.split(" (activity").next().unwrap_or_default();
     let message = message.chars().filter(|c| !c.is_ascii_digit()).collect();
     (warning.code, warning.subject.clone(), message)

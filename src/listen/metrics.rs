@@ -75,9 +75,15 @@ pub struct Metrics {
     last_run: Gauge<f64, AtomicU64>,
     last_success: Gauge<f64, AtomicU64>,
     run_seconds: Gauge<f64, AtomicU64>,
-    /// When each listened pool was polled last with success; `None`: not yet, or its session is not open.
-    polled: Mutex<BTreeMap<PoolName, Option<Timestamp>>>,
-    began: Timestamp,
+    polled: Mutex<BTreeMap<PoolName, Polled>>,
+}
+
+/// When a listened pool was polled last with success.
+#[derive(Clone, Copy, Debug)]
+struct Polled {
+    at: Timestamp,
+    /// Not yet: then it is since when it is listened to.
+    is_first: bool,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -170,44 +176,38 @@ impl Metrics {
             last_success: kept(all, "last_success_timestamp_seconds", "When everything was observed last with success"),
             run_seconds: kept(all, "run_duration_seconds", "How long that took"),
             polled: Mutex::default(),
-            began: Timestamp::now(),
             registry,
         }
     }
 
-    fn polled_at(&self) -> std::sync::MutexGuard<'_, BTreeMap<PoolName, Option<Timestamp>>> {
+    fn polled_at(&self) -> std::sync::MutexGuard<'_, BTreeMap<PoolName, Polled>> {
         self.polled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A pool is listened to from now on.
-    pub(super) fn listens(&self, pool: &PoolName) {
-        self.sessions.get_or_create(&of(pool)).set(0);
-        self.polled_at().insert(pool.clone(), None);
-    }
-
-    /// Forgets all pools: another configuration begins.
-    pub(super) fn forget(&self) {
-        self.polled_at().clear();
+    /// A configuration is begun with, by which these pools are listened to: others are forgotten.
+    pub(super) fn begin<'a>(&self, listening: impl Iterator<Item = &'a PoolName>) {
         for gauge in [&self.desired, &self.min_idle, &self.max, &self.queued, &self.oldest, &self.sessions] {
             gauge.clear();
         }
         self.runners.clear();
         self.last_poll.clear();
+        let mut polled = self.polled_at();
+        let before = std::mem::take(&mut *polled);
+        let since = Polled { at: Timestamp::now(), is_first: true };
+        for pool in listening {
+            self.sessions.get_or_create(&of(pool)).set(0);
+            polled.insert(pool.clone(), before.get(pool).copied().unwrap_or(since));
+        }
     }
 
     pub(super) fn session(&self, pool: &PoolName, is_open: bool) {
         self.sessions.get_or_create(&of(pool)).set(i64::from(is_open));
-        if is_open {
-            self.polled(pool);
-        } else {
-            self.polled_at().insert(pool.clone(), None);
-        }
     }
 
     pub(super) fn polled(&self, pool: &PoolName) {
         let now = Timestamp::now();
         self.last_poll.get_or_create(&of(pool)).set(seconds(now));
-        self.polled_at().insert(pool.clone(), Some(now));
+        self.polled_at().insert(pool.clone(), Polled { at: now, is_first: false });
     }
 
     pub(super) fn message(&self, pool: &PoolName, message: &Message) {
@@ -343,14 +343,12 @@ impl Metrics {
     #[must_use]
     pub fn health(&self) -> (bool, String) {
         let now = Timestamp::now();
-        let is_new = age(now, self.began) < POLLS_WITHIN;
         let (mut healthy, mut said) = (true, String::new());
-        for (pool, at) in &*self.polled_at() {
-            let is_good = at.map_or(is_new, |at| age(now, at) < POLLS_WITHIN);
-            healthy &= is_good;
-            let ago =
-                at.map_or_else(|| "not polled".to_owned(), |at| format!("polled {} s ago", age(now, at).as_secs()));
-            let _ = writeln!(said, "{pool}: {ago}");
+        for (pool, polled) in &*self.polled_at() {
+            let ago = age(now, polled.at);
+            healthy &= ago < POLLS_WITHIN;
+            let word = if polled.is_first { "not polled, begun" } else { "polled" };
+            let _ = writeln!(said, "{pool}: {word} {} s ago", ago.as_secs());
         }
         (healthy, format!("{}\n{said}", if healthy { "healthy" } else { "unhealthy" }))
     }

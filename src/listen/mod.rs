@@ -2,9 +2,10 @@
 //!
 //! - Each pool with a scale set has a [`scale_set::Listener`] that holds its session and waits for nobody. What it hears
 //!   comes here.
-//! - At every message, and at every poll without one, the launches of that pool are decided: by the counts that came
-//!   with it and by the supply as it is known ([`KnownSupply`]), with no call in between. Launches run beside.
-//! - A look at instances and runner records follows whatever has changed, and comes every two minutes anyway.
+//! - At every message the launches of its pool are decided: by the counts that came with it and by the supply as it is
+//!   known ([`KnownSupply`]), with no call in between. Launches run beside.
+//! - A look at instances, runner records and the sets' counts follows whatever has changed, and comes every two minutes
+//!   anyway; launches are decided by it as at a message.
 //! - Once a minute everything is observed, as by `apply`: only then anything is ended, pools without a scale set are
 //!   launched for, and the counts are held against the REST API's jobs.
 //!

@@ -21,6 +21,8 @@ use crate::scale_set::{JobEvent, Message};
 const VISIBLE_AFTER: Duration = Duration::from_secs(90);
 /// GitHub's `busy` lags behind a job's beginning and end by no more.
 const BUSY_LAGS: Duration = Duration::from_mins(1);
+/// What has taken no job after so long will not, or not for the launch's sake.
+const BOOTS_WITHIN: Duration = Duration::from_hours(1);
 /// A clock that goes back by less is only being trimmed.
 const SET_BACK: Duration = Duration::from_secs(30);
 
@@ -33,6 +35,8 @@ pub struct KnownSupply {
     launches: BTreeMap<RunnerName, Launch>,
     /// Runners that have taken a job, and when that was said.
     took: BTreeMap<RunnerId, Timestamp>,
+    /// Runners that were launched here and have taken no job yet, and when.
+    launched: BTreeMap<RunnerId, (PoolName, Timestamp)>,
     /// The latest that the clock has shown.
     latest: Timestamp,
 }
@@ -54,12 +58,6 @@ struct Launch {
     stage: Stage,
 }
 
-impl Launch {
-    fn is_of(&self, id: RunnerId) -> bool {
-        matches!(&self.stage, Stage::Launched { runner, .. } if *runner == id)
-    }
-}
-
 #[derive(Debug)]
 enum Stage {
     /// Being carried out.
@@ -74,18 +72,28 @@ impl KnownSupply {
     /// Returns one that knows of nothing yet.
     #[must_use]
     pub fn of(fleet: FleetName) -> Self {
-        Self { fleet, look: None, launches: BTreeMap::new(), took: BTreeMap::new(), latest: Timestamp::UNIX_EPOCH }
+        Self {
+            fleet,
+            look: None,
+            launches: BTreeMap::new(),
+            took: BTreeMap::new(),
+            launched: BTreeMap::new(),
+            latest: Timestamp::UNIX_EPOCH,
+        }
     }
 
     /// Notices what the clock shows. Where it was set back, nothing that is known has an age any more: all of it is
-    /// forgotten, and the next look begins anew.
-    pub fn notice(&mut self, now: Timestamp) {
-        if age(self.latest, now) > SET_BACK {
+    /// forgotten, and the next look begins anew. Returns whether it was.
+    pub fn notice(&mut self, now: Timestamp) -> bool {
+        let was_set_back = age(self.latest, now) > SET_BACK;
+        if was_set_back {
             (self.look, self.latest) = (None, now);
             self.launches.clear();
             self.took.clear();
+            self.launched.clear();
         }
         self.latest = self.latest.max(now);
+        was_set_back
     }
 
     /// Takes in a look that gave all of the supply; an older one than is known already is no news.
@@ -95,12 +103,16 @@ impl KnownSupply {
         if is_older || is_of_the_old_clock {
             return;
         }
-        self.launches.retain(|_, launch| match launch.stage {
+        self.launches.retain(|_, launch| match &launch.stage {
             Stage::Underway => true,
-            Stage::Launched { .. } => age(seen_at, launch.since) < VISIBLE_AFTER,
+            // Shown once, it is what looks say of it from then on.
+            Stage::Launched { instance, .. } => {
+                age(seen_at, launch.since) < VISIBLE_AFTER && !instances.iter().any(|one| one.id == *instance)
+            }
             Stage::Taken => launch.since > seen_at,
         });
         self.took.retain(|_, at| age(seen_at, *at) < BUSY_LAGS);
+        self.launched.retain(|_, (_, at)| age(seen_at, *at) < BOOTS_WITHIN);
         self.look = Some(Look { seen_at, instances, runners });
     }
 
@@ -125,6 +137,7 @@ impl KnownSupply {
         launch.since = outcome.at;
         match (outcome.result, outcome.runner_id, &outcome.instance_id, &outcome.offering) {
             (Result::Done, Some(runner), Some(instance), Some(offering)) => {
+                self.launched.insert(runner, (launch.pool.clone(), outcome.at));
                 launch.stage = Stage::Launched {
                     runner,
                     instance: instance.clone(),
@@ -148,10 +161,9 @@ impl KnownSupply {
         for job in &message.jobs {
             if let JobEvent::Started(runner) | JobEvent::Completed { runner, .. } = &job.event
                 && let Some(id) = runner.id
-                && self.took.insert(id, now).is_none()
-                && let Some(launch) = self.launches.values().find(|launch| launch.is_of(id))
             {
-                booted.push((launch.pool.clone(), age(now, launch.since)));
+                self.took.insert(id, now);
+                booted.extend(self.launched.remove(&id).map(|(pool, at)| (pool, age(now, at))));
             }
         }
         booted
@@ -162,7 +174,8 @@ impl KnownSupply {
     /// No job is in it, and it says so: nothing can be ended by it, and no scale set's count is doubted by it.
     #[must_use]
     pub fn snapshot(&self, now: Timestamp, scale_sets: BTreeMap<PoolName, ScaleSetDemand>) -> Option<Snapshot> {
-        let (instances, runners) = self.merged()?;
+        let look = self.look.as_ref()?;
+        let (instances, runners) = self.merged(look.instances.clone(), look.runners.clone());
         Some(Snapshot {
             now,
             instances: Listing::whole(instances),
@@ -173,17 +186,16 @@ impl KnownSupply {
         })
     }
 
-    /// Puts this supply into an observation, for the launches of a whole pass.
+    /// Adds what is on its way to an observation, for the launches of a whole pass: its jobs were read after its own
+    /// instances and records, and only those are held against them.
     #[must_use]
-    pub fn fill(&self, now: Timestamp, observed: &Snapshot) -> Option<Snapshot> {
-        let (instances, runners) = self.merged()?;
+    pub fn fill(&self, now: Timestamp, observed: &Snapshot) -> Snapshot {
+        let (instances, runners) = self.merged(observed.instances.items.clone(), observed.runners.items.clone());
         let (instances, runners) = (Listing::whole(instances), Listing::whole(runners));
-        Some(Snapshot { now, instances, runners, ..observed.clone() })
+        Snapshot { now, instances, runners, ..observed.clone() }
     }
 
-    fn merged(&self) -> Option<(Vec<Instance>, Vec<Runner>)> {
-        let look = self.look.as_ref()?;
-        let (mut instances, mut runners) = (look.instances.clone(), look.runners.clone());
+    fn merged(&self, mut instances: Vec<Instance>, mut runners: Vec<Runner>) -> (Vec<Instance>, Vec<Runner>) {
         for (nth, (name, launch)) in (0_u64..).zip(&self.launches) {
             if !runners.iter().any(|runner| runner.name == *name) {
                 runners.push(record(nth, name, launch));
@@ -198,7 +210,7 @@ impl KnownSupply {
             runner.connection = Connection::Online;
             runner.busy = true;
         }
-        Some((instances, runners))
+        (instances, runners)
     }
 }
 

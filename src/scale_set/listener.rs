@@ -250,6 +250,8 @@ impl Listener {
         let mut told = None;
         let mut renewals = session.renewals();
         let mut unread = (None, 0);
+        // After trouble messages may have waited, and what they count was so then.
+        let mut is_late = trouble.failures > 0;
         loop {
             let asked = Instant::now();
             // A poll that is given up loses nothing: what it would have brought is not acknowledged.
@@ -265,24 +267,36 @@ impl Listener {
             let result = match polled {
                 Ok(Polled::Nothing) => {
                     *trouble = Trouble::default();
+                    is_late = false;
                     hear(Heard::Idle);
                     // Whoever answers at once, time and again, is not asked time and again.
                     wait(self.pauses.first.saturating_sub(asked.elapsed()), stop).await;
                     continue;
                 }
                 Ok(Polled::Empty) => {
+                    is_late = true;
                     trouble.silences += 1;
                     hear(Heard::Silence(trouble.silences));
                     wait(self.pauses.first, stop).await;
                     continue;
                 }
-                Ok(Polled::Message(message)) => {
+                Ok(Polled::Message(mut message)) => {
                     unread = (None, 0);
                     let is_news = told != Some(message.id);
                     told = Some(message.id);
-                    let received = self.receive(session, *message, is_news, hear).await;
+                    // One that was waited for has just been written.
+                    is_late &= asked.elapsed() < self.pauses.first;
+                    if is_late {
+                        message.statistics = None;
+                    }
+                    let gives_up = trouble.failures >= READS;
+                    let received = self.receive(session, *message, is_news, gives_up, hear).await;
                     if received.is_ok() {
                         *trouble = Trouble::default();
+                    }
+                    if received.is_ok() && !is_news {
+                        // It was acknowledged before, and comes all the same.
+                        wait(self.pauses.first, stop).await;
                     }
                     received.map(|id| cursor = id)
                 }
@@ -310,6 +324,7 @@ impl Listener {
                     return End::Lost;
                 }
                 trouble.failures += 1;
+                is_late = true;
                 let pause = self.pauses.after(trouble.failures, why.kind);
                 hear(Heard::Trouble(why));
                 wait(pause, stop).await;
@@ -324,6 +339,7 @@ impl Listener {
         session: &Session,
         message: Message,
         is_news: bool,
+        gives_up: bool,
         hear: &impl Fn(Heard),
     ) -> Result<i64, Error> {
         let (id, offers) = (message.id, message.offers());
@@ -337,7 +353,7 @@ impl Listener {
             match session.acquire(asked).await {
                 Ok(granted) => hear(Heard::Acquired { asked: asked.len(), granted: granted.len() }),
                 // Jobs that are not to be had must not keep others from being heard of: they are offered again.
-                Err(why) if is_final(why.kind) => hear(Heard::Trouble(why)),
+                Err(why) if is_final(why.kind) || gives_up => hear(Heard::Trouble(why)),
                 Err(why) => return Err(why),
             }
         }

@@ -90,8 +90,8 @@ impl Hand {
             };
             world.pools.iter().enumerate().map(|(nth, pool)| (PoolName::new(pool.name), demand(nth, pool))).collect()
         };
-        let Some(snapshot) = known.snapshot(self.now(), sets) else { return };
-        self.launch(snapshot, policy, known).await;
+        let (Some(snapshot), Some(seen_at)) = (known.snapshot(self.now(), sets), known.seen_at()) else { return };
+        self.launch(snapshot, seen_at, policy, known).await;
     }
 
     /// What `listen` does now and then: ends by what was just seen, launches beside what is on its way.
@@ -104,13 +104,14 @@ impl Hand {
         ends.actions.retain(|action| !matches!(action.step, Step::Launch { .. }));
         self.carry_out(&ends, &seen).await;
         known.see(seen.now, seen.instances.items.clone(), seen.runners.items.clone());
-        if let Some(filled) = known.fill(self.now(), &seen) {
-            self.launch(filled, policy, known).await;
-        }
+        let filled = known.fill(self.now(), &seen);
+        self.launch(filled, seen.now, policy, known).await;
     }
 
-    async fn launch(&self, snapshot: Snapshot, policy: &Policy, known: &mut KnownSupply) {
-        let Some(seen_at) = known.seen_at().filter(|at| age(self.now(), *at) <= SUPPLY_LASTS) else { return };
+    async fn launch(&self, snapshot: Snapshot, seen_at: Timestamp, policy: &Policy, known: &mut KnownSupply) {
+        if age(self.now(), seen_at) > SUPPLY_LASTS {
+            return;
+        }
         let Some((mut plan, snapshot)) = self.decide(snapshot, policy) else { return };
         plan.seen_at = seen_at;
         plan.actions.retain(|action| matches!(action.step, Step::Launch { .. }));

@@ -24,7 +24,6 @@ impl Desk<'_> {
             Heard::Opened { scale_set, statistics } => {
                 metrics.session(&pool, true);
                 self.say(session(SessionState::Opened, Some(scale_set.id), None));
-                self.unserved.remove(&pool);
                 self.served.insert(pool.clone(), Served::new(scale_set, statistics));
             }
             Heard::Refreshed => {
@@ -33,8 +32,11 @@ impl Desk<'_> {
             }
             Heard::Lost(why) => {
                 metrics.session(&pool, false);
+                metrics.trouble(&pool);
                 self.say(session(SessionState::Lost, None, Some(why.to_string())));
                 self.served.remove(&pool);
+                // Since the first loss without a good poll after it.
+                self.is_unserved(pool, Why::Unavailable);
                 return None;
             }
             Heard::Held { why, since } => {
@@ -72,7 +74,10 @@ impl Desk<'_> {
                 self.say(session(SessionState::Lost, None, Some(said)));
                 return None;
             }
-            Heard::Idle => metrics.polled(&pool),
+            Heard::Idle => {
+                metrics.polled(&pool);
+                self.unserved.remove(&pool);
+            }
             Heard::Silence(times) => {
                 metrics.trouble(&pool);
                 if times >= SILENCES {
@@ -82,6 +87,7 @@ impl Desk<'_> {
                 return None;
             }
             Heard::Message(message) => {
+                self.unserved.remove(&pool);
                 metrics.message(&pool, &message);
                 self.say(Event::of_message(&pool, &message));
                 let booted = self.shared.supply.borrow_mut().hear(&message, Timestamp::now());

@@ -31,10 +31,13 @@ impl<'a> Desk<'a> {
             self.demand(&pool.name, now).map_or(ScaleSetDemand::Unknown, ScaleSetDemand::Counted)
         };
         let scale_sets = self.policy.pools.iter().map(|pool| (pool.name.clone(), counted(pool))).collect();
-        let Some(snapshot) = self.shared.supply.borrow().snapshot(now, scale_sets) else { return };
-        if !pools.is_empty() {
-            self.launch(&snapshot, &BTreeMap::new(), &pools, carrying);
+        if pools.is_empty() {
+            return;
         }
+        let supply = self.shared.supply.borrow();
+        let (Some(snapshot), Some(seen_at)) = (supply.snapshot(now, scale_sets), supply.seen_at()) else { return };
+        drop(supply);
+        self.launch(&snapshot, seen_at, &BTreeMap::new(), &pools, carrying);
     }
 
     /// Returns whether a served pool's counts are no older than the supply that they are held against.
@@ -54,11 +57,11 @@ impl<'a> Desk<'a> {
     pub(super) fn launch(
         &mut self,
         snapshot: &Snapshot,
+        seen_at: Timestamp,
         scale_sets: &BTreeMap<PoolName, ScaleSetId>,
         pools: &[PoolName],
         carrying: &Carrying<'a>,
     ) {
-        let Some(seen_at) = self.shared.supply.borrow().seen_at() else { return };
         let since = age(Timestamp::now(), seen_at);
         if since > SUPPLY_LASTS {
             let said =

@@ -1,7 +1,9 @@
 //! What a look shows, and what follows from it: launches by any, ends by a whole observation alone.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -12,17 +14,20 @@ use crate::listen::Parts;
 use crate::listen::metrics::Look;
 use crate::listen::phantoms::unlisted;
 use crate::observe::{self, Listened, Observation, Sources, observe};
+use crate::scale_set::ScaleSetId;
 use crate::warning::{Warning, WarningCode};
 
+/// Scale sets that are asked at once.
+const AT_ONCE: usize = 8;
 /// How long a scale set may be out of reach before its pool's jobs are launched for by the REST API's count: runners
 /// that are registered there get none of the jobs that the set has been given.
 const STANDS_IN_AFTER: Duration = Duration::from_mins(1);
 
 impl<'a> Desk<'a> {
     pub(super) fn seen(&mut self, seen: Seen, carrying: &Carrying<'a>) {
-        self.shared.supply.borrow_mut().notice(Timestamp::now());
+        self.notice_the_clock();
         match seen {
-            Seen::Supply(looked) => {
+            Seen::Supply(looked, counts) => {
                 self.looked_at = Some(Instant::now());
                 match looked {
                     Ok(supply) => {
@@ -32,6 +37,15 @@ impl<'a> Desk<'a> {
                             && runners.whole
                         {
                             self.shared.supply.borrow_mut().see(supply.seen_at, instances.items, runners.items);
+                        }
+                        for (pool, counts) in counts {
+                            match (counts, self.served.get_mut(&pool)) {
+                                (Ok(counts), Some(served)) => served.count(counts, supply.seen_at),
+                                (Ok(_), None) => {}
+                                (Err(why), _) => {
+                                    self.warn_of(Warning::new(WarningCode::ScaleSetFailed, pool.as_str(), why));
+                                }
+                            }
                         }
                     }
                     Err(error) => {
@@ -49,7 +63,6 @@ impl<'a> Desk<'a> {
                     Err(error) => {
                         self.shared.parts.metrics.observed(None);
                         let said = format!("nothing could be observed: {error}");
-                        self.said.clear();
                         self.warn_of(Warning { code: WarningCode::Degraded, message: said, subject: None });
                     }
                 }
@@ -118,11 +131,11 @@ impl<'a> Desk<'a> {
         }
         let (instances, runners) = (snapshot.instances.items.clone(), snapshot.runners.items.clone());
         self.shared.supply.borrow_mut().see(snapshot.now, instances, runners);
-        let holds = |pool: &PoolName| !self.served.contains_key(pool) || self.counts_hold(pool);
+        let holds = |pool: &PoolName| self.served.get(pool).is_none_or(|served| served.counted_at >= snapshot.now);
         let to_launch: Vec<PoolName> = opened.into_iter().filter(holds).collect();
         let filled = self.shared.supply.borrow().fill(now, &snapshot);
-        if let Some(filled) = filled.filter(|_| !to_launch.is_empty()) {
-            self.launch(&filled, &scale_sets, &to_launch, carrying);
+        if !to_launch.is_empty() {
+            self.launch(&filled, snapshot.now, &scale_sets, &to_launch, carrying);
         }
     }
 }
@@ -136,8 +149,18 @@ impl<'a> Shared<'a> {
         Sources { config, client, service, fleet: Some(fleet), state, choice: None, listened }
     }
 
-    pub(super) async fn look(self) -> Seen {
-        Seen::Supply(observe::supply(self.sources(&Listened::new())).await)
+    pub(super) async fn look(self, sets: BTreeMap<PoolName, ScaleSetId>) -> Seen {
+        let supply = observe::supply(self.sources(&Listened::new())).await;
+        let counts = stream::iter(sets)
+            .map(async |(pool, id)| {
+                let set = self.parts.service.scale_set(id).await;
+                let counts = set.map_err(|error| error.to_string());
+                (pool, counts.and_then(|set| set.statistics.ok_or_else(|| "it shows no counts".to_owned())))
+            })
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        Seen::Supply(supply, counts)
     }
 
     pub(super) async fn observe(self, listened: Listened) -> Seen {
