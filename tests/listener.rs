@@ -405,6 +405,20 @@ async fn an_acquisition_that_fails_is_asked_for_again_with_the_message() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stop_does_not_wait_for_what_the_service_puts_off() {
+    let sandbox = world().await;
+    sandbox.world().settings.scale_sets.dispatch = Dispatch::Acquire;
+    let mut ear = listen(sandbox, 9);
+    ear.opened().await;
+    // The client would wait for so long, and ask again.
+    ear.sandbox.fault(Fault::actions("acquirejobs").status(503).header("retry-after", "2").times(1000));
+    ear.job();
+    ear.message().await;
+    let sandbox = ear.stop().await;
+    assert_eq!(sandbox.world().session_owner("linux"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stop_interrupts_a_poll_and_a_wait() {
     let mut ear = Ear::with(|settings| settings.poll_hold = Duration::from_secs(50)).await;
     ear.opened().await;

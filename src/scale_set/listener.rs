@@ -21,6 +21,8 @@ use crate::github;
 
 /// A message that could not be read so often in a row is acknowledged unread: what it said, the next counts say too.
 const READS: u32 = 5;
+/// How long the message in hand may take when it is to stop: what isn't acknowledged comes again to the next listener.
+const FINISHES_WITHIN: Duration = Duration::from_secs(8);
 /// A session that somebody else holds for so long is no left-over of a process that died.
 const HELD_FOR_LONG: Duration = Duration::from_mins(5);
 /// How often it is said again that somebody else holds the session.
@@ -290,7 +292,8 @@ impl Listener {
                         message.statistics = None;
                     }
                     let gives_up = trouble.failures >= READS;
-                    let received = self.receive(session, *message, is_news, gives_up, hear).await;
+                    let receiving = self.receive(session, *message, is_news, gives_up, hear);
+                    let Some(received) = finished(receiving, stop).await else { return End::Stopped };
                     if received.is_ok() {
                         *trouble = Trouble::default();
                     }
@@ -382,6 +385,17 @@ impl From<Error> for NotOpened {
     fn from(error: Error) -> Self {
         Self::Refused(error)
     }
+}
+
+/// Returns what comes of a message in hand; `None` where it is to stop, and the service has its time for it.
+async fn finished<T>(work: impl Future<Output = T>, stop: &mut watch::Receiver<bool>) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    tokio::select! {
+        biased;
+        done = &mut work => return Some(done),
+        () = stopped(stop) => {}
+    }
+    tokio::time::timeout(FINISHES_WITHIN, work).await.ok()
 }
 
 /// Waits, but no longer than until it is to stop.
