@@ -110,6 +110,7 @@ async fn the_listener_says_what_it_is_shown_to_say() {
     while printed.len() < shown.len() {
         let line = tokio::time::timeout(Duration::from_secs(30), lines.next_line()).await.unwrap().unwrap().unwrap();
         if line.contains(" session ") {
+            desk.has_looked().await;
             desk.sandbox.world().repository("api").run().job(X64);
         }
         printed.push(line);

@@ -28,6 +28,18 @@ pub(crate) async fn desk() -> Desk {
 }
 
 impl Desk {
+    /// Waits until a listener has had the looks that it begins with: what follows is by messages alone.
+    pub(crate) async fn has_looked(&self) {
+        let is_looking = || {
+            let looks = self.calls(Service::Ec2, "DescribeInstances").len();
+            looks < 2 || self.calls(Service::Github, "/actions/runs").is_empty()
+        };
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while is_looking() && std::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Waits until the runners are looked at once more.
     async fn looked_at(&self) {
         self.sandbox.forget_calls();
@@ -118,6 +130,7 @@ async fn a_job_is_launched_for_at_its_message_and_the_end_is_clean() {
     assert_eq!((&ready["event"], &ready["listening"]), (&json!("ready"), &json!(["linux-x64"])));
     assert_eq!(ready["polling"], json!(["linux-arm64", "gpu"]));
     listening.opened().await;
+    desk.has_looked().await;
     desk.sandbox.forget_calls();
     desk.jobs(1, X64);
     let message = listening.until(|event| event["event"] == "message").await;
@@ -142,6 +155,7 @@ async fn between_a_message_and_its_launch_only_the_registration_is_asked_for() {
     let desk = desk().await;
     let mut listening = Listening::on(&desk, "");
     listening.opened().await;
+    desk.has_looked().await;
     // The first whole observation is over when a second message finds nothing under way.
     desk.jobs(1, X64);
     listening.launches(1).await;
