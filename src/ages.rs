@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+/// A clock that goes back by less is only being trimmed.
+pub(crate) const SET_BACK: Duration = Duration::from_secs(30);
+
 /// Returns how long before `now` something was; zero for the future, so that a clock set back makes nothing old.
 #[must_use]
 pub fn age(now: Timestamp, then: Timestamp) -> Duration {

@@ -15,6 +15,7 @@ use crate::ages::age;
 use crate::apply::{Listener, Outcome};
 use crate::engine::Offering;
 use crate::report::ActionResult;
+use crate::warning::{Warning, WarningCode};
 
 /// How long a lack of capacity is remembered: as long as Karpenter does.
 const CAPACITY_FORGOTTEN: Duration = Duration::from_mins(3);
@@ -69,11 +70,16 @@ impl StateDirectory {
     /// Opens the audit log, `audit.jsonl`: one line an action, appended whole.
     ///
     /// # Errors
-    /// The directory or the file can't be written.
-    pub fn audit(&self, plan_id: &str) -> io::Result<AuditLog> {
+    /// The directory or the file can't be written: what is to be said of it.
+    pub fn audit(&self, plan_id: &str) -> Result<AuditLog, Warning> {
         let path = self.path.join("audit.jsonl");
-        let file = self.open(&path, OpenOptions::new().append(true).create(true))?;
-        Ok(AuditLog { file, plan_id: plan_id.to_owned() })
+        match self.open(&path, OpenOptions::new().append(true).create(true)) {
+            Ok(file) => Ok(AuditLog { file, plan_id: plan_id.to_owned() }),
+            Err(error) => {
+                let message = format!("the audit log could not be opened: {error}");
+                Err(Warning { code: WarningCode::StateUnwritable, message, subject: None })
+            }
+        }
     }
 
     /// Returns when this host first saw records that carry no age of their own, or `None` where it has kept nothing of the
@@ -102,11 +108,7 @@ impl StateDirectory {
         if known.as_ref() == Some(&kept) {
             return Ok(());
         }
-        let path = self.path.join(format!("{fleet}.sightings.json"));
-        let beside = self.path.join(format!("{fleet}.sightings.{}.tmp", std::process::id()));
-        let mut file = self.open(&beside, OpenOptions::new().write(true).create(true).truncate(true))?;
-        file.write_all(&serde_json::to_vec(&kept)?)?;
-        std::fs::rename(&beside, &path)
+        self.replace(&format!("{fleet}.sightings"), &kept)
     }
 
     /// Returns the offerings that had no capacity within the last three minutes.
@@ -132,16 +134,20 @@ impl StateDirectory {
             .into_iter()
             .filter(|(offering, at)| !seen.contains(offering) && *at <= now && age(now, *at) < CAPACITY_FORGOTTEN);
         let kept: Vec<(Offering, Timestamp)> = old.chain(seen.iter().map(|offering| (offering.clone(), now))).collect();
-        let path = self.path.join(format!("{fleet}.shortages.json"));
-        let beside = self.path.join(format!("{fleet}.shortages.{}.tmp", std::process::id()));
-        let mut file = self.open(&beside, OpenOptions::new().write(true).create(true).truncate(true))?;
-        file.write_all(&serde_json::to_vec(&kept)?)?;
-        std::fs::rename(&beside, &path)
+        self.replace(&format!("{fleet}.shortages"), &kept)
     }
 
     fn shortages(&self, fleet: &str) -> Vec<(Offering, Timestamp)> {
         let text = std::fs::read(self.path.join(format!("{fleet}.shortages.json"))).ok();
         text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+    }
+
+    /// Writes a JSON file whole or not at all: beside its place first, then renamed into it.
+    fn replace(&self, name: &str, content: &impl Serialize) -> io::Result<()> {
+        let beside = self.path.join(format!("{name}.{}.tmp", std::process::id()));
+        let mut file = self.open(&beside, OpenOptions::new().write(true).create(true).truncate(true))?;
+        file.write_all(&serde_json::to_vec(content)?)?;
+        std::fs::rename(&beside, self.path.join(format!("{name}.json")))
     }
 
     fn open(&self, path: &PathBuf, options: &mut OpenOptions) -> io::Result<File> {

@@ -27,6 +27,15 @@ use tokio::process::Command;
 /// The labels of the pool `linux-x64`.
 pub(crate) const X64: [&str; 3] = ["self-hosted", "linux", "x64"];
 
+/// Waits until something is so, and fails where that takes too long.
+pub(crate) async fn until(is_so: impl Fn() -> bool) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(std::time::Instant::now() < deadline, "it is not so after 20 s");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// A world, and a desk before it with a configuration and a home of its own.
 pub(crate) struct Desk {
     pub(crate) sandbox: Sandbox,

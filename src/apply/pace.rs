@@ -8,14 +8,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::ages::age;
+use crate::ages::{SET_BACK, age};
 
 /// A pace that was halved is doubled again after so long without a throttle.
 const RECOVERS_AFTER: Duration = Duration::from_secs(15);
 /// Throttles that come closer together are one: they are of calls that were sent at the same pace.
 const ONE_THROTTLE: Duration = Duration::from_secs(2);
-/// A clock that goes back by less is only being trimmed.
-const SET_BACK: Duration = Duration::from_secs(30);
 
 /// The paces of one account and region.
 #[derive(Debug)]

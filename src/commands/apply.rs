@@ -15,15 +15,15 @@ use super::session::{Session, about, configuration, pool_names, show, state_dire
 use crate::ages::age;
 use crate::apply::{Executor, Listener, Outcome, PoolSettings, put_last};
 use crate::cli::{ApplyArgs, Cli, SourceChoice};
-use crate::config::{Config, Needs};
+use crate::config::{Config, Needs, Pool};
 use crate::engine::{Plan, PoolName, View};
 use crate::exit;
 use crate::files;
 use crate::registrar::Registrar;
 use crate::report::{ActionKind, ActionResult, ActionRow, ApplyReport, PlanFileError, PlanReport, Report, Summary};
 use crate::scale_set::ScaleSetId;
-use crate::services::{Place, SystemClock};
-use crate::state::{AuditLog, LockError, StateDirectory};
+use crate::services::SystemClock;
+use crate::state::{AuditLog, LockError};
 use crate::ui::{Bar, Ui};
 use crate::warning::{Warning, WarningCode};
 
@@ -63,7 +63,7 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
     }
     warnings.append(&mut decision.warnings);
 
-    let audit = audit(&state, &decision.report.plan_id, &mut warnings);
+    let audit = state.audit(&decision.report.plan_id).map_err(|warning| warnings.push(warning)).ok();
     let fleet = session.config.policy().fleet;
     put_last(&mut decision.plan, &state.without_capacity(fleet.as_str(), Timestamp::now()));
     let outcomes = carry_out(&session, &decision, audit.as_ref(), ui).await;
@@ -127,18 +127,9 @@ fn skipped(action: &ActionRow, why: &str) -> Warning {
 
 async fn carry_out(session: &Session, decision: &Decision, audit: Option<&AuditLog>, ui: &Ui) -> Vec<Outcome> {
     let Some(fleet) = &session.fleet else { return Vec::new() };
-    let pools: BTreeMap<PoolName, PoolSettings> = session
-        .config
-        .pools
-        .iter()
-        .map(|pool| {
-            let place = match decision.scale_sets.get(&pool.policy.name) {
-                Some(scale_set) => Place::ScaleSet(*scale_set),
-                None => Place::Group { name: pool.runner_group.clone(), labels: pool.policy.labels.clone() },
-            };
-            (pool.policy.name.clone(), PoolSettings { place })
-        })
-        .collect();
+    let settings =
+        |pool: &Pool| PoolSettings { place: pool.place(decision.scale_sets.get(&pool.policy.name).copied()) };
+    let pools = session.config.pools.iter().map(|pool| (pool.policy.name.clone(), settings(pool))).collect();
     let runners = Registrar::new(&session.client, &session.config.github.scope, &session.service);
     let nonce = || fastrand::u64(..);
     let executor = Executor {
@@ -168,17 +159,6 @@ impl Listener for Log<'_> {
             audit.ended(outcome);
         }
         self.progress.step(pool);
-    }
-}
-
-fn audit(state: &StateDirectory, plan_id: &str, warnings: &mut Vec<Warning>) -> Option<AuditLog> {
-    match state.audit(plan_id) {
-        Ok(audit) => Some(audit),
-        Err(error) => {
-            let message = format!("the audit log could not be opened: {error}");
-            warnings.push(Warning { code: WarningCode::StateUnwritable, message, subject: None });
-            None
-        }
     }
 }
 

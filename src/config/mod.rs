@@ -22,6 +22,8 @@ pub use problem::Problems;
 pub(crate) use problem::nearest;
 
 use crate::engine::{FleetName, Label, Policy, PoolName, Scope, Source};
+use crate::scale_set::ScaleSetId;
+use crate::services::Place;
 use crate::warning::Warning;
 
 /// The whole configuration, validated.
@@ -168,6 +170,15 @@ pub enum UserData {
     BuiltIn,
     /// The text of `user_data_file`.
     File(String),
+}
+
+impl Pool {
+    /// Returns where the pool's runners are registered: in a scale set, or without one in its runner group.
+    #[must_use]
+    pub fn place(&self, scale_set: Option<ScaleSetId>) -> Place {
+        let group = || Place::Group { name: self.runner_group.clone(), labels: self.policy.labels.clone() };
+        scale_set.map_or_else(group, Place::ScaleSet)
+    }
 }
 
 impl Config {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::ages::age;
+use crate::ages::{SET_BACK, age};
 use crate::apply::{Outcome, Result};
 use crate::engine::{
     Action, Connection, CountKind, Demand, FleetName, Instance, InstanceId, InstanceState, Listing, Market, Marks,
@@ -23,8 +23,6 @@ const VISIBLE_AFTER: Duration = Duration::from_secs(90);
 const BUSY_LAGS: Duration = Duration::from_mins(1);
 /// What has taken no job after so long will not, or not for the launch's sake.
 const BOOTS_WITHIN: Duration = Duration::from_hours(1);
-/// A clock that goes back by less is only being trimmed.
-const SET_BACK: Duration = Duration::from_secs(30);
 
 /// What is known of the supply.
 #[derive(Debug)]

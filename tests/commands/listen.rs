@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use super::{Desk, X64};
+use super::{Desk, X64, until};
 
 const SET: &str = "scale_set = \"linux-x64\"\n";
 const GPU: [&str; 3] = ["self-hosted", "linux", "gpu"];
@@ -30,23 +30,17 @@ pub(crate) async fn desk() -> Desk {
 impl Desk {
     /// Waits until a listener has had the looks that it begins with: what follows is by messages alone.
     pub(crate) async fn has_looked(&self) {
-        let is_looking = || {
+        until(|| {
             let looks = self.calls(Service::Ec2, "DescribeInstances").len();
-            looks < 2 || self.calls(Service::Github, "/actions/runs").is_empty()
-        };
-        let deadline = std::time::Instant::now() + Duration::from_secs(20);
-        while is_looking() && std::time::Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+            looks >= 2 && !self.calls(Service::Github, "/actions/runs").is_empty()
+        })
+        .await;
     }
 
     /// Waits until the runners are looked at once more.
     async fn looked_at(&self) {
         self.sandbox.forget_calls();
-        let deadline = std::time::Instant::now() + Duration::from_secs(20);
-        while self.calls(Service::Github, "/actions/runs").is_empty() && std::time::Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until(|| !self.calls(Service::Github, "/actions/runs").is_empty()).await;
     }
 }
 
@@ -267,10 +261,7 @@ async fn an_apply_beside_it_launches_nothing_twice() {
         by_apply += ran.json()["summary"]["done"].as_u64().unwrap();
     }
     // Between the two of them each job has its one machine.
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
-    while desk.sandbox.world().instance_states().len() < 6 && std::time::Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until(|| desk.sandbox.world().instance_states().len() >= 6).await;
     let plan = desk.run("plan --pool linux-x64 -o json").await;
     assert_eq!(plan.json()["actions"], json!([]), "{plan:#?}");
     let (_, said) = listening.end().await;

@@ -16,7 +16,7 @@ use crate::listen::Parts;
 use crate::listen::event::{Event, Line};
 use crate::report::{ActionResult, PlanReport};
 use crate::scale_set::ScaleSetId;
-use crate::services::{Place, SystemClock};
+use crate::services::SystemClock;
 use crate::state::AuditLog;
 use crate::warning::{Warning, WarningCode};
 
@@ -26,14 +26,14 @@ impl<'a> Desk<'a> {
         let now = Timestamp::now();
         let can_serve = |pool: &&PoolName| self.counts_hold(pool) && !self.cooling.contains(*pool);
         let pools: Vec<PoolName> = pools.iter().filter(can_serve).cloned().collect();
+        if pools.is_empty() {
+            return;
+        }
         let counted = |pool: &engine::Pool| {
             // Of the others nothing is known here.
             self.demand(&pool.name, now).map_or(ScaleSetDemand::Unknown, ScaleSetDemand::Counted)
         };
         let scale_sets = self.policy.pools.iter().map(|pool| (pool.name.clone(), counted(pool))).collect();
-        if pools.is_empty() {
-            return;
-        }
         let supply = self.shared.supply.borrow();
         let (Some(snapshot), Some(seen_at)) = (supply.snapshot(now, scale_sets), supply.seen_at()) else { return };
         drop(supply);
@@ -41,7 +41,7 @@ impl<'a> Desk<'a> {
     }
 
     /// Returns whether a served pool's counts are no older than the supply that they are held against.
-    pub(super) fn counts_hold(&self, pool: &PoolName) -> bool {
+    fn counts_hold(&self, pool: &PoolName) -> bool {
         let seen_at = self.shared.supply.borrow().seen_at();
         self.served.get(pool).is_some_and(|served| seen_at.is_some_and(|seen_at| served.counted_at >= seen_at))
     }
@@ -128,21 +128,13 @@ impl<'a> Desk<'a> {
         self.is_ending |= are_ends;
         let settings = |pool: &Pool| {
             let name = &pool.policy.name;
-            let group = || Place::Group { name: pool.runner_group.clone(), labels: pool.policy.labels.clone() };
             let served = self.served.get(name).map(|served| served.found.scale_set.id);
             let set = served.or(scale_sets.get(name).copied()).filter(|_| snapshot.source(name) == Source::ScaleSet);
-            PoolSettings { place: set.map_or_else(group, Place::ScaleSet) }
+            PoolSettings { place: pool.place(set) }
         };
         let pools = self.shared.parts.config.pools.iter();
         let settings = pools.map(|pool| (pool.policy.name.clone(), settings(pool))).collect();
-        let audit = match self.shared.parts.state.audit(&report.plan_id) {
-            Ok(audit) => Some(audit),
-            Err(error) => {
-                let message = format!("the audit log could not be opened: {error}");
-                self.warn_of(Warning { code: WarningCode::StateUnwritable, message, subject: None });
-                None
-            }
-        };
+        let audit = self.shared.parts.state.audit(&report.plan_id).map_err(|warning| self.warn_of(warning)).ok();
         carrying.push(self.shared.carry_out(plan, settings, audit, are_ends).boxed_local());
     }
 

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{Carrying, Desk, Seen, Shared, Why};
-use crate::engine::{self, PoolName, ScaleSetDemand, Step, View};
-use crate::github::{Progress, Usage};
+use crate::engine::{PoolName, ScaleSetDemand, Step, View};
+use crate::github::NoProgress;
 use crate::listen::Parts;
 use crate::listen::metrics::Look;
 use crate::listen::phantoms::unlisted;
@@ -109,7 +109,7 @@ impl<'a> Desk<'a> {
         let supply_is_known = known.instances && known.runners;
         parts.metrics.observed(Some(Look { snapshot: &snapshot, view: &view, supply_is_known, is_partial }));
         self.warn(warnings);
-        if !known.instances || !known.runners {
+        if !supply_is_known {
             return;
         }
         // A session that is being opened will say what its set counts: until then nobody knows where its jobs are.
@@ -166,20 +166,11 @@ impl<'a> Shared<'a> {
     pub(super) async fn observe(self, listened: Listened) -> Seen {
         let _budget = self.parts.client.budget();
         let began = Instant::now();
-        let seen = observe(self.sources(&listened), &Unseen).await;
+        let seen = observe(self.sources(&listened), &NoProgress).await;
         self.parts.metrics.ran(began.elapsed(), self.parts.client.usage());
         if let Some(cache) = self.parts.client.cache() {
             cache.flush();
         }
         Seen::All(Box::new(seen))
     }
-}
-
-/// Nobody watches.
-struct Unseen;
-
-impl Progress for Unseen {
-    fn found(&self, _repositories: usize) {}
-
-    fn done(&self, _repository: &engine::RepositoryName, _usage: Usage) {}
 }

@@ -101,10 +101,7 @@ async fn an_end_lets_a_launch_that_is_under_way_finish() {
     // Every answer takes its time, so that the end falls between a registration and its launch.
     desk.sandbox.world().settings.round_trip = Duration::from_millis(400);
     desk.jobs(1, X64);
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
-    while desk.calls(Service::Actions, "generatejitconfig").is_empty() && std::time::Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(|| !desk.calls(Service::Actions, "generatejitconfig").is_empty()).await;
     let (status, said) = listening.end().await;
     assert_eq!((status.code(), launches(&said)), (Some(0), 1), "{said:#?}");
     let world = desk.sandbox.world();
@@ -176,11 +173,8 @@ async fn counts_from_before_the_runners_took_their_jobs_launch_nothing_again() {
     listening.launches(3).await;
     // A look at the supply follows by itself, and finds the three at work.
     let calls = || desk.calls(Service::Github, "/actions/runners").len();
-    let (before, deadline) = (calls(), std::time::Instant::now() + Duration::from_secs(20));
-    while calls() == before && std::time::Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert!(calls() > before);
+    let before = calls();
+    until(|| calls() > before).await;
     assert_eq!(desk.sandbox.world().count_jobs(JobStatus::InProgress), 3);
     let (_, said) = listening.end().await;
     assert_eq!(launches(&said), 3, "{said:#?}");
@@ -230,10 +224,7 @@ async fn a_reader_that_stands_still_stops_nothing() {
     // Nobody reads, and every launch is some hundred bytes: the pipe is full soon.
     desk.sandbox.fault(Fault::ec2("RunInstances").code("InvalidAMIID.NotFound").times(100_000));
     desk.jobs(8, X64);
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
-    while desk.calls(Service::Ec2, "RunInstances").len() < 3 && std::time::Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until(|| desk.calls(Service::Ec2, "RunInstances").len() >= 3).await;
     let id = child.id().unwrap().to_string();
     assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     let status = tokio::time::timeout(Duration::from_secs(20), child.wait()).await.unwrap().unwrap();
@@ -249,10 +240,7 @@ async fn an_end_during_a_reload_is_a_good_end() {
     // The old session takes its time to close.
     desk.sandbox.world().settings.round_trip = Duration::from_millis(700);
     listening.signal("-HUP");
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
-    while desk.calls(Service::Actions, "DELETE").is_empty() && std::time::Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(|| !desk.calls(Service::Actions, "DELETE").is_empty()).await;
     let (status, said) = listening.end().await;
     assert_eq!((status.code(), &said.last().unwrap()["event"]), (Some(0), &json!("stopped")), "{said:#?}");
 }
