@@ -25,5 +25,6 @@ pub mod sandbox;
 pub mod scale_set;
 pub mod services;
 pub mod state;
+pub mod tally;
 pub mod ui;
 pub mod warning;

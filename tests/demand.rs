@@ -55,7 +55,8 @@ fn client(sandbox: &Sandbox, credentials: Credentials) -> Client {
         credentials,
         ca_pem: None,
     };
-    let patience = Patience { rate_limit: Duration::from_secs(2), pause: Duration::from_millis(1) };
+    let patience =
+        Patience { rate_limit: Duration::from_secs(2), pause: Duration::from_millis(1), ..Patience::default() };
     // The pace has tests of its own (src/github/gate.rs).
     let limits = Limits { at_once: 64, per_minute: Some(1_000_000), ..Limits::default() };
     Client::with_patience(&github, patience).unwrap().with_limits(limits)

@@ -29,7 +29,8 @@ fn client(sandbox: &Sandbox) -> Arc<Client> {
         credentials: Credentials::Token(sandbox.token().to_owned().into()),
         ca_pem: None,
     };
-    let patience = github::Patience { rate_limit: Duration::from_secs(2), pause: Duration::from_millis(1) };
+    let (rate_limit, pause) = (Duration::from_secs(2), Duration::from_millis(1));
+    let patience = github::Patience { rate_limit, pause, ..github::Patience::default() };
     let rest = github::Client::with_patience(&settings, patience).unwrap();
     Arc::new(Client::with_patience(Arc::new(rest), &settings, patience).unwrap())
 }

@@ -51,6 +51,31 @@ pub struct Outcome {
     pub at: Timestamp,
 }
 
+impl Outcome {
+    /// Returns that of an action that ended in this way, with nothing to add.
+    #[must_use]
+    pub fn of(action: &Action, result: Result, at: Timestamp) -> Self {
+        Self {
+            action: action.clone(),
+            result,
+            error: None,
+            instance_id: action.instance_id().cloned(),
+            runner_id: None,
+            offering: None,
+            no_capacity: Vec::new(),
+            client_token: None,
+            request_id: None,
+            at,
+        }
+    }
+
+    /// Returns it with what stood against it.
+    #[must_use]
+    pub fn because(self, why: impl Into<String>) -> Self {
+        Self { error: Some(why.into()), ..self }
+    }
+}
+
 /// The three ways an action ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Result {
@@ -202,25 +227,14 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
     }
 
     fn outcome(&self, action: &Action, result: Result) -> Outcome {
-        Outcome {
-            action: action.clone(),
-            result,
-            error: None,
-            instance_id: action.instance_id().cloned(),
-            runner_id: None,
-            offering: None,
-            no_capacity: Vec::new(),
-            client_token: None,
-            request_id: None,
-            at: self.clock.now(),
-        }
+        Outcome::of(action, result, self.clock.now())
     }
 
     fn skipped(&self, action: &Action, why: impl Into<String>) -> Outcome {
-        Outcome { error: Some(why.into()), ..self.outcome(action, Result::Skipped) }
+        self.outcome(action, Result::Skipped).because(why)
     }
 
     fn failed(&self, action: &Action, why: impl Into<String>) -> Outcome {
-        Outcome { error: Some(why.into()), ..self.outcome(action, Result::Failed) }
+        self.outcome(action, Result::Failed).because(why)
     }
 }

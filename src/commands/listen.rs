@@ -9,6 +9,8 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use futures::FutureExt as _;
+use futures::future::{LocalBoxFuture, OptionFuture};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -43,7 +45,7 @@ pub(super) async fn run(cli: &Cli, args: &ListenArgs, ui: &Ui) -> Result<u8, Fai
     let hear = |line: Line| voice.say(&line);
     let mut file = Stamp::of(&session.config);
     let mut is_asked = false;
-    let reason = loop {
+    let (reason, code) = loop {
         let end = one_configuration(
             &session,
             &Setting { cli, args, pools: &pools, ui, metrics: &metrics, hear: &hear },
@@ -53,14 +55,14 @@ pub(super) async fn run(cli: &Cli, args: &ListenArgs, ui: &Ui) -> Result<u8, Fai
         )
         .await;
         match end {
-            End::Signal(name) => break name,
-            End::SecondSignal => return Ok(exit::FAILED),
+            End::Signal(name) => break (name, exit::DONE),
+            End::SecondSignal => break ("a second signal", exit::FAILED),
             End::Reload { next, stamp, is_asked: again } => (session, file, is_asked) = (*next, stamp, again),
         }
     };
     hear(Line::now(Event::Stopped { pool: None, reason: reason.to_owned() }));
     voice.end();
-    Ok(exit::DONE)
+    Ok(code)
 }
 
 /// What stays the same over reloads.
@@ -120,24 +122,28 @@ async fn one_configuration(
     let mut serving = std::pin::pin!(serve(parts, stopping));
     notify(&[NotifyState::Ready]);
     let mut looks = tokio::time::interval(FILE_LOOKS);
+    let mut preparing: Option<LocalBoxFuture<'_, Result<Session, Failure>>> = None;
     let end = loop {
-        let asked = std::mem::take(&mut is_asked)
-            || tokio::select! {
-                () = &mut serving => return End::Signal("the listener ended by itself"),
-                got = signals.next() => match got {
-                    Got::Stop(name) => break End::Signal(name),
-                    Got::HangUp => true,
-                },
-                _ = looks.tick() => false,
-            };
-        let now = Stamp::of(&session.config);
-        if !asked && now == file {
-            continue;
+        if preparing.is_none() && std::mem::take(&mut is_asked) {
+            file = Stamp::of(&session.config);
+            preparing = Some(prepare(setting.cli, setting.pools, setting.ui).boxed_local());
         }
-        file = now;
-        match prepare(setting.cli, setting.pools, setting.ui).await {
-            Ok(next) => break End::Reload { next: Box::new(next), stamp: file, is_asked: false },
-            Err(failure) => refused(setting, &failure),
+        tokio::select! {
+            () = &mut serving => return End::Signal("the listener ended by itself"),
+            got = signals.next() => match got {
+                Got::Stop(name) => break End::Signal(name),
+                Got::HangUp => is_asked = true,
+            },
+            // The SDK may look for a region for a while: the old configuration is served until then.
+            prepared = OptionFuture::from(preparing.as_mut()), if preparing.is_some() => {
+                preparing = None;
+                match prepared {
+                    Some(Ok(next)) => break End::Reload { next: Box::new(next), stamp: file, is_asked },
+                    Some(Err(failure)) => refused(setting, &failure),
+                    None => {}
+                }
+            }
+            _ = looks.tick() => is_asked |= Stamp::of(&session.config) != file,
         }
     };
     if let End::Signal(_) = end {

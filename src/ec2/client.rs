@@ -1,7 +1,7 @@
 //! The way to EC2: region, credentials, proxy, timeouts, and what every request carries.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aws_config::{BehaviorVersion, SdkConfig};
@@ -9,7 +9,7 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::http::HttpResponse;
 use aws_sdk_ec2::config::interceptors::{
     AfterDeserializationInterceptorContextRef, BeforeDeserializationInterceptorContextMut,
-    BeforeTransmitInterceptorContextMut, BeforeTransmitInterceptorContextRef,
+    BeforeTransmitInterceptorContextMut, BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef,
 };
 use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::config::timeout::TimeoutConfig;
@@ -27,6 +27,7 @@ use http_body_util::Limited;
 use super::error::{Error, ErrorClass};
 use crate::config;
 use crate::engine::{FleetName, InstanceId, PoolName};
+use crate::tally::Tally;
 
 /// What every request says we are, before the SDK's own words: AWS's audit trail shows it.
 const USER_AGENT: &str = concat!("ghascale/", env!("CARGO_PKG_VERSION"));
@@ -51,6 +52,7 @@ pub struct Fleet {
     pub(super) seen: Mutex<BTreeSet<InstanceId>>,
     /// By AMI, what a launch must say of the EBS devices that would outlive their instance.
     pub(super) lasting_devices: Mutex<BTreeMap<String, Vec<BlockDeviceMapping>>>,
+    tally: Arc<Tally>,
 }
 
 impl Fleet {
@@ -69,13 +71,21 @@ impl Fleet {
     /// Returns a fleet on an SDK configuration that is complete already.
     #[must_use]
     pub fn new(sdk: &SdkConfig, name: FleetName, pools: &[config::Pool]) -> Self {
-        let client = Client::from_conf(aws_sdk_ec2::config::Builder::from(sdk).interceptor(Wire).build());
+        let tally = Arc::new(Tally::default());
+        let wire = Wire { tally: tally.clone() };
+        let client = Client::from_conf(aws_sdk_ec2::config::Builder::from(sdk).interceptor(wire).build());
         let pools = pools
             .iter()
             .filter(|pool| pool.launch.is_some())
             .map(|pool| (pool.policy.name.clone(), pool.clone()))
             .collect();
-        Self { client, name, pools, seen: Mutex::new(BTreeSet::new()), lasting_devices: Mutex::new(BTreeMap::new()) }
+        Self { client, name, pools, seen: Mutex::default(), lasting_devices: Mutex::default(), tally }
+    }
+
+    /// Returns what its requests were answered with.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 }
 
@@ -163,7 +173,9 @@ where
 
 /// What every request meets on its way out, and every answer on its way in.
 #[derive(Debug)]
-struct Wire;
+struct Wire {
+    tally: Arc<Tally>,
+}
 
 impl Intercept for Wire {
     fn name(&self) -> &'static str {
@@ -206,6 +218,16 @@ impl Intercept for Wire {
         let body = context.response_mut().body_mut();
         let whole = std::mem::replace(body, SdkBody::taken());
         *body = SdkBody::from_body_1_x(Limited::new(whole, LARGEST_ANSWER));
+        Ok(())
+    }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.tally.count(context.response().map(|answer| answer.status().as_u16()));
         Ok(())
     }
 

@@ -29,6 +29,7 @@ use super::gate::{Budget, Gate, Limits, Purpose, Refusal, Told};
 use super::transport::{self, LARGEST_ANSWER, chain, one_line};
 use crate::config;
 use crate::quoting::json_fault;
+use crate::tally::Tally;
 
 /// The oldest version of the API that every supported server knows (GHES 3.9).
 const API_VERSION: &str = "2022-11-28";
@@ -46,11 +47,14 @@ pub struct Patience {
     pub rate_limit: Duration,
     /// The first pause before a GET is repeated; it doubles, with jitter.
     pub pause: Duration,
+    /// The answer to a poll of the Actions Service's queue, which is held for up to 50 s where the service is there: a dead
+    /// path is noticed by it.
+    pub poll: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { rate_limit: Duration::from_mins(1), pause: Duration::from_millis(500) }
+        Self { rate_limit: Duration::from_mins(1), pause: Duration::from_millis(500), poll: Duration::from_secs(100) }
     }
 }
 
@@ -119,6 +123,7 @@ pub struct Client {
     auth: Auth,
     pub(super) patience: Patience,
     usage: Mutex<Usage>,
+    tally: Tally,
     who: Identity,
     cache: Option<Cache>,
     foresight: Mutex<Foresight>,
@@ -174,6 +179,7 @@ impl Client {
             foresight: Mutex::default(),
             patience,
             usage: Mutex::default(),
+            tally: Tally::default(),
             gate: Box::new(Gate::new(Limits::default(), patience.rate_limit)),
         })
     }
@@ -218,6 +224,12 @@ impl Client {
     #[must_use]
     pub fn usage(&self) -> Usage {
         *lock(&self.usage)
+    }
+
+    /// Returns what its requests were answered with.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Reads something as it is now, whatever is known of it.
@@ -373,7 +385,9 @@ impl Client {
 
         let started = std::time::Instant::now();
         lock(&self.usage).requests += 1;
-        let answer = self.crab.execute(request).await.map_err(|error| failed(ErrorKind::Transport, chain(&error)))?;
+        let answer = self.crab.execute(request).await;
+        self.tally.count(answer.as_ref().ok().map(|answer| answer.status().as_u16()));
+        let answer = answer.map_err(|error| failed(ErrorKind::Transport, chain(&error)))?;
         let (parts, body) = answer.into_parts();
         self.observe(&parts.headers, parts.status);
         let body = Limited::new(body, LARGEST_ANSWER).collect().await;

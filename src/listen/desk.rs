@@ -91,6 +91,10 @@ struct Served {
     /// When they were so. Counts from before a look at the supply know nothing of what it shows, and the two together
     /// would be wrong: a runner that works, and its job among those that wait.
     counted_at: Timestamp,
+    /// Something has happened since that is not in them: a message came without counts.
+    is_outdated: bool,
+    /// The set itself could not be asked when it was looked at last.
+    is_unasked: bool,
     /// The jobs that messages said are assigned.
     told: Assigned,
 }
@@ -98,12 +102,20 @@ struct Served {
 impl Served {
     fn new(scale_set: ScaleSet, statistics: Statistics) -> Self {
         let found = Found { scale_set, statistics };
-        Self { found, counted_at: Timestamp::now(), told: Assigned::default() }
+        let told = Assigned::default();
+        Self { found, counted_at: Timestamp::now(), is_outdated: false, is_unasked: false, told }
     }
 
     fn count(&mut self, statistics: Statistics, at: Timestamp) {
         if at >= self.counted_at {
-            (self.found.statistics, self.counted_at) = (statistics, at);
+            (self.found.statistics, self.counted_at, self.is_outdated) = (statistics, at, false);
+        }
+    }
+
+    /// A poll has ended without news: where the set itself can't be asked, its counts are what they were.
+    fn is_quiet(&mut self, now: Timestamp) {
+        if self.is_unasked && !self.is_outdated {
+            self.counted_at = self.counted_at.max(now);
         }
     }
 }
@@ -211,6 +223,7 @@ impl<'a> Desk<'a> {
                 _ = heartbeat.tick() => {
                     (self.shared.parts.alive)();
                     self.notice_the_clock();
+                    self.count_requests();
                 }
                 _ = &mut listening => {}
             }
@@ -230,9 +243,12 @@ impl<'a> Desk<'a> {
                 subject: None,
             });
         }
+        // Whatever was given up says so.
+        drop(carrying);
         while let Ok((pool, heard)) = told.try_recv() {
             self.take_in(pool, heard);
         }
+        self.count_requests();
         if let Some(cache) = self.shared.parts.client.cache() {
             cache.flush();
         }
@@ -265,6 +281,20 @@ impl<'a> Desk<'a> {
         if seen_at.is_none_or(|seen_at| age(now, seen_at) >= LOOKS_AT_LEAST) {
             self.look_soon();
         }
+    }
+
+    /// Returns the pools that have no session, and are looked at from time to time.
+    fn polling(&self) -> impl Iterator<Item = &PoolName> {
+        let is_listening = |name: &PoolName| self.listening.iter().any(|pool| pool.policy.name == *name);
+        self.chosen.iter().filter(move |name| !is_listening(name))
+    }
+
+    /// Counts what the three APIs were asked since it was counted last.
+    fn count_requests(&self) {
+        let Parts { client, service, fleet, metrics, .. } = self.shared.parts;
+        metrics.answered("github", client.tally());
+        metrics.answered("actions", service.tally());
+        metrics.answered("ec2", fleet.tally());
     }
 
     /// Returns the pools whose sets have a listener: us, most likely also where a session is only being opened. Their

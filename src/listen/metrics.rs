@@ -31,6 +31,7 @@ use crate::apply::{Outcome, Result};
 use crate::engine::{CountKind, Instance, InstanceId, PoolName, ReasonCode, ScaleSetDemand, Snapshot, Step, View};
 use crate::github::Usage;
 use crate::scale_set::Message;
+use crate::tally::Tally;
 
 /// A poll is answered within a minute where all is well; after so long without one a listener is not healthy.
 const POLLS_WITHIN: Duration = Duration::from_mins(3);
@@ -55,6 +56,7 @@ pub struct Metrics {
     min_idle: Family<OfPool, Gauge>,
     max: Family<OfPool, Gauge>,
     queued: Family<OfPool, Gauge>,
+    queued_exactly: Family<OfPool, Gauge>,
     oldest: Family<OfPool, Gauge>,
     unschedulable: Family<OfReason, Gauge>,
     launches: Family<LaunchLabels, Counter>,
@@ -69,6 +71,7 @@ pub struct Metrics {
     last_poll: Family<OfPool, Gauge<f64, AtomicU64>>,
     messages: Family<OfPool, Counter>,
     poll_errors: Family<OfPool, Counter>,
+    api_requests: Family<OfAnswer, Counter>,
     requests: Gauge,
     not_modified: Gauge,
     remaining: Gauge,
@@ -108,6 +111,12 @@ struct OfCode {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfAnswer {
+    api: &'static str,
+    code: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfSide {
     side: &'static str,
 }
@@ -138,7 +147,12 @@ impl Metrics {
             desired: kept(all, "desired_runners", "What the pool should have: demand and min_idle, up to max"),
             min_idle: kept(all, "min_idle", "min_idle of the configuration"),
             max: kept(all, "max_runners", "max of the configuration"),
-            queued: kept(all, "jobs_queued", "Jobs that wait for a runner of the pool"),
+            queued: kept(all, "jobs_queued", "Jobs that wait for a runner of the pool; absent where nothing is known"),
+            queued_exactly: kept(
+                all,
+                "jobs_queued_exact",
+                "1: jobs_queued is the count of now; 0: it is a lower bound, or of a while ago, or absent",
+            ),
             oldest: kept(
                 all,
                 "oldest_queued_job_age_seconds",
@@ -165,6 +179,11 @@ impl Metrics {
             last_poll: kept(all, "last_poll_timestamp_seconds", "When the pool's queue was polled last with success"),
             messages: kept(all, "messages", "Messages of the pool's scale set"),
             poll_errors: kept(all, "poll_errors", "Polls, acknowledgements and acquisitions that failed"),
+            api_requests: kept(
+                all,
+                "api_requests",
+                "Requests by API (github, actions, ec2) and HTTP status; lost: no answer came",
+            ),
             requests: kept(all, "github_requests", "Requests to GitHub's REST API since the process began"),
             not_modified: kept(all, "github_requests_not_modified", "Those of them that GitHub answered with 304"),
             remaining: kept(all, "github_rate_limit_remaining", "Requests left of GitHub's hourly limit"),
@@ -186,9 +205,10 @@ impl Metrics {
 
     /// A configuration is begun with, by which these pools are listened to: others are forgotten.
     pub(super) fn begin<'a>(&self, listening: impl Iterator<Item = &'a PoolName>) {
-        for gauge in [&self.desired, &self.min_idle, &self.max, &self.queued, &self.oldest, &self.sessions] {
+        for gauge in [&self.desired, &self.min_idle, &self.max, &self.queued, &self.queued_exactly, &self.oldest] {
             gauge.clear();
         }
+        self.sessions.clear();
         self.runners.clear();
         self.last_poll.clear();
         let mut polled = self.polled_at();
@@ -214,8 +234,15 @@ impl Metrics {
         self.polled(pool);
         self.messages.get_or_create(&of(pool)).inc();
         if let Some(counts) = message.statistics {
-            self.queued.get_or_create(&of(pool)).set(gauge(counts.queued()));
+            self.waits(pool, Some(counts.queued()), CountKind::Exact);
         }
+    }
+
+    /// So many jobs wait for a pool; `None`: nobody knows.
+    fn waits(&self, pool: &PoolName, queued: Option<u64>, kind: CountKind) {
+        known(&self.queued, pool, queued, kind);
+        let is_exact = queued.is_some() && kind == CountKind::Exact;
+        self.queued_exactly.get_or_create(&of(pool)).set(i64::from(is_exact));
     }
 
     pub(super) fn trouble(&self, pool: &PoolName) {
@@ -230,6 +257,14 @@ impl Metrics {
         self.not_modified.set(gauge(usage.not_modified));
         if let Some(remaining) = usage.remaining {
             self.remaining.set(gauge(remaining));
+        }
+    }
+
+    /// Requests of an API were answered since this was called last.
+    pub(super) fn answered(&self, api: &'static str, tally: &Tally) {
+        for (status, count) in tally.take() {
+            let code = status.map_or_else(|| "lost".to_owned(), |status| status.to_string());
+            self.api_requests.get_or_create(&OfAnswer { api, code }).inc_by(count);
         }
     }
 
@@ -254,16 +289,25 @@ impl Metrics {
         *known = instances.iter().filter(is_it).map(|one| one.id.clone()).collect();
     }
 
-    /// What was seen; `None`: nothing could be. What is not known stays as it was: a 0 would be a lie.
-    pub(super) fn observed(&self, look: Option<Look<'_>>) {
-        let Some(Look { snapshot, view, supply_is_known, is_partial }) = look else { return };
+    /// Nothing could be observed: of pools that are only polled nothing is known.
+    pub(super) fn unobserved<'a>(&self, polling: impl Iterator<Item = &'a PoolName>) {
+        self.runners.clear();
+        self.oldest.clear();
+        self.unschedulable.clear();
+        polling.for_each(|pool| self.waits(pool, None, CountKind::AtLeast));
+    }
+
+    /// What was seen. What is not known is absent: a 0, or what was so an hour ago, would be a lie.
+    pub(super) fn observed(&self, Look { snapshot, view, supply_is_known, is_partial }: Look<'_>) {
         if !is_partial {
             self.last_success.set(seconds(snapshot.now));
         }
         if supply_is_known {
             self.interrupted(&snapshot.instances.items);
+        } else {
+            self.runners.clear();
         }
-        let jobs_are_known = snapshot.demand.kind != CountKind::AtLeast;
+        let kind = snapshot.demand.kind;
         for pool in &view.pools {
             let (name, supply) = (&pool.pool.name, pool.supply());
             let counts = [("busy", supply.busy), ("idle", supply.idle + supply.apart), ("starting", supply.starting)];
@@ -272,22 +316,18 @@ impl Metrics {
             }
             self.min_idle.get_or_create(&of(name)).set(pool.pool.min_idle.into());
             self.max.get_or_create(&of(name)).set(pool.pool.max.into());
-            if let Some(ScaleSetDemand::Counted(counts)) = pool.scale_set {
-                self.queued.get_or_create(&of(name)).set(gauge(counts.queued()));
-            }
-            if !jobs_are_known {
-                continue;
-            }
             let pending = view.pending_on(name);
             let oldest = pending.iter().filter_map(|job| job.queued_at).min();
             let oldest = oldest.map_or(0, |at| age(snapshot.now, at).as_secs());
-            self.oldest.get_or_create(&of(name)).set(gauge(oldest));
-            if pool.scale_set.is_none() {
-                self.queued.get_or_create(&of(name)).set(gauge(pending.len() as u64));
+            known(&self.oldest, name, Some(oldest), kind);
+            match pool.scale_set {
+                Some(ScaleSetDemand::Counted(counts)) => self.waits(name, Some(counts.queued()), CountKind::Exact),
+                Some(ScaleSetDemand::Unknown) => self.waits(name, None, CountKind::AtLeast),
+                None => self.waits(name, Some(pending.len() as u64), kind),
             }
         }
-        if jobs_are_known && supply_is_known {
-            self.unschedulable.clear();
+        self.unschedulable.clear();
+        if supply_is_known {
             for job in &view.assignment.unschedulable {
                 self.unschedulable.get_or_create(&OfReason { reason: word(job.reason.code) }).inc();
             }
@@ -351,6 +391,18 @@ impl Metrics {
             let _ = writeln!(said, "{pool}: {word} {} s ago", ago.as_secs());
         }
         (healthy, format!("{}\n{said}", if healthy { "healthy" } else { "unhealthy" }))
+    }
+}
+
+/// Sets what is known of a pool: that there are none is known only if all was looked at.
+fn known(gauges: &Family<OfPool, Gauge>, pool: &PoolName, count: Option<u64>, kind: CountKind) {
+    match count.filter(|count| *count > 0 || kind != CountKind::AtLeast) {
+        Some(count) => {
+            gauges.get_or_create(&of(pool)).set(gauge(count));
+        }
+        None => {
+            gauges.remove(&of(pool));
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::refusal::Refusal;
 use super::transport::{Reply, Request, Sends, Transport};
 use crate::config;
 use crate::github::{self, Patience};
+use crate::tally::Tally;
 
 /// The Actions Service of one scope. Must be made inside a tokio runtime; nothing is called before the first request.
 ///
@@ -67,6 +68,12 @@ impl Client {
     #[must_use]
     pub fn unreadable(&self) -> u64 {
         self.unreadable.load(Ordering::Relaxed)
+    }
+
+    /// Returns what its requests were answered with.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        &self.transport.tally
     }
 
     /// Reads something, with up to two repetitions.

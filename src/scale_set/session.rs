@@ -25,8 +25,6 @@ use super::scale_sets::{is_nothing, path};
 use super::transport::{Reply, Request, Sends};
 use crate::engine::Statistics;
 
-/// A poll is answered within 50 s where the service is there; so a dead path is noticed.
-const POLL_DEADLINE: Duration = Duration::from_secs(100);
 /// How long a session's end may take: a process that ends must not wait for longer.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 /// How a queue says that its session or its scale set is gone.
@@ -150,7 +148,7 @@ impl Session {
                     (ACCEPT.as_str(), "application/json; api-version=6.0-preview".to_owned()),
                     ("X-ScaleSetMaxCapacity", capacity.to_string()),
                 ],
-                timeout: Some(POLL_DEADLINE),
+                timeout: Some(self.client.transport.patience.poll),
                 ..request(Method::GET, address::next_message(&queue.url, last_message_id), queue)
             })
             .await

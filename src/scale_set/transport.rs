@@ -16,6 +16,7 @@ use super::refusal::{Refusal, activity_id, refusal, scrubbed};
 use crate::config::is_loopback;
 use crate::github::transport::{LARGEST_ANSWER, builder, chain};
 use crate::github::{Patience, SENDS};
+use crate::tally::Tally;
 
 /// A connection that says nothing for so long is asked whether it is there: a long poll must notice when it isn't.
 const KEEPALIVE: Duration = Duration::from_secs(20);
@@ -28,6 +29,7 @@ pub(super) struct Transport {
     /// For everything else.
     outward: OnceLock<reqwest::Client>,
     pub(super) patience: Patience,
+    pub(super) tally: Tally,
 }
 
 /// One request.
@@ -54,7 +56,7 @@ pub(super) struct Reply {
 
 impl Transport {
     pub(super) fn new(ca_pem: Option<Vec<u8>>, patience: Patience) -> Self {
-        Self { ca_pem, direct: OnceLock::new(), outward: OnceLock::new(), patience }
+        Self { ca_pem, direct: OnceLock::new(), outward: OnceLock::new(), patience, tally: Tally::default() }
     }
 
     /// Returns the client for a host; makes it if it is the first to that side.
@@ -109,7 +111,9 @@ impl Transport {
             // The address is in the request already, and the error's has the query.
             failed(ErrorKind::Transport, format!("{what}{}", chain(&error.without_url())))
         };
-        let mut answer = sent.send().await.map_err(|error| lost("", error))?;
+        let answer = sent.send().await;
+        self.tally.count(answer.as_ref().ok().map(|answer| answer.status().as_u16()));
+        let mut answer = answer.map_err(|error| lost("", error))?;
         let (status, headers) = (answer.status(), std::mem::take(answer.headers_mut()));
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| lost("the answer broke off: ", error))? {

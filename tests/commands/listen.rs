@@ -288,6 +288,7 @@ async fn metrics_and_health_are_served() {
         "ghascale_launches_total{pool=\"linux-x64\",market=\"spot\",result=\"done\"} 2",
         "ghascale_session_open{pool=\"linux-x64\"} 1",
         "ghascale_desired_runners{pool=\"linux-x64\"} 2",
+        "ghascale_jobs_queued_exact{pool=\"linux-x64\"} 1",
         "# EOF",
     ] {
         assert!(text.contains(line), "{line} in {text}");
@@ -295,6 +296,39 @@ async fn metrics_and_health_are_served() {
     let (status, text) = get("healthz").await;
     assert!(status == 200 && text.starts_with("healthy\nlinux-x64: polled "), "{text}");
     assert_eq!(get("other").await.0, 404);
+    listening.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_known_is_absent_and_a_lower_bound_says_so() {
+    let desk = desk().await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let text = async || reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await.unwrap().text().await.unwrap();
+    let shows = async |lines: &[&str], not: &[&str]| {
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            let text = text().await;
+            if lines.iter().all(|line| text.contains(line)) && !not.iter().any(|line| text.contains(line)) {
+                return;
+            }
+            assert!(std::time::Instant::now() < deadline, "{lines:?} and not {not:?} in {text}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let mut listening = Listening::on(&desk, &format!("--interval 1s --metrics 127.0.0.1:{port}"));
+    listening.opened().await;
+    desk.sandbox.world().repository("web");
+    let (queued, exact) = ("ghascale_jobs_queued{pool=\"gpu\"}", "ghascale_jobs_queued_exact{pool=\"gpu\"}");
+    shows(&[&format!("{queued} 0"), &format!("{exact} 1")], &[]).await;
+    // One repository can't be read: that nothing waits is no longer known; and that one job does, at least, is.
+    desk.sandbox.fault(Fault::github("/repos/acme/web/actions/runs").status(403).times(100_000));
+    shows(&[&format!("{exact} 0")], &[queued]).await;
+    desk.jobs(1, GPU);
+    shows(&[&format!("{queued} 1"), &format!("{exact} 0")], &[]).await;
+    let asked = |api: &str, code: &str| format!("ghascale_api_requests_total{{api=\"{api}\",code=\"{code}\"}} ");
+    shows(&[&asked("github", "403"), &asked("actions", "200"), &asked("ec2", "200")], &[]).await;
+    desk.sandbox.fault(Fault::github("").status(502).times(100_000));
+    shows(&[&format!("{exact} 0")], &[queued, "ghascale_runners{"]).await;
     listening.end().await;
 }
 

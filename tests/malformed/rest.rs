@@ -85,7 +85,8 @@ fn settings() -> Scan {
 
 fn client(runtime: &Runtime, github: &StandIn, credentials: Credentials) -> Client {
     let _entered = runtime.enter();
-    let patience = Patience { rate_limit: Duration::from_millis(1), pause: Duration::from_micros(10) };
+    let patience =
+        Patience { rate_limit: Duration::from_millis(1), pause: Duration::from_micros(10), ..Patience::default() };
     let limits = Limits { at_once: 64, per_minute: Some(1_000_000), ..Limits::default() };
     Client::with_patience(&github.settings(credentials), patience).unwrap().with_limits(limits)
 }

@@ -1,7 +1,9 @@
 //! Message sessions: opened, renewed and closed; messages polled, acknowledged, and their jobs acquired.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use ghascale::github::Patience;
 use ghascale::scale_set::{ErrorKind, JobEvent, Polled, ScaleSetId, Session};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -192,6 +194,19 @@ async fn a_message_without_a_body_is_none_and_a_failure_is_an_error() {
         let error = session.poll(0, 1).await.unwrap_err();
         assert_eq!((error.kind, github.count("GET /q/") - before), (kind, 1), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_queue_that_says_nothing_on_an_open_connection_is_given_up() {
+    let github = StandIn::start().await;
+    github.plant(sessions(), ok(&opened(&format!("{}/q/message?s=1", github.url), &token(1))));
+    let client = github.client_that_polls_for(Duration::from_millis(50));
+    let session = Session::open(client, ScaleSetId(7), "host-1").await.unwrap();
+    github.plant("GET /q/", answer(202, "").held(&Arc::new(Notify::new())));
+    let polled = tokio::time::timeout(Duration::from_secs(20), session.poll(0, 1)).await.expect("it is given up");
+    assert_eq!((polled.unwrap_err().kind, github.count("GET /q/")), (ErrorKind::Transport, 1));
+    // One that the service holds as long as it does is not.
+    assert!(Patience::default().poll > Duration::from_mins(1));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use ghascale::config::{Credentials, Github};
@@ -181,18 +182,27 @@ impl StandIn {
         self.client_as(Credentials::Token(PAT.into()))
     }
 
+    /// Returns one that gives a poll up after so long.
+    pub(crate) fn client_that_polls_for(&self, poll: Duration) -> Arc<Client> {
+        patient(&self.settings(Credentials::Token(PAT.into())), Patience { poll, ..patience() })
+    }
+
     pub(crate) fn client_as(&self, credentials: Credentials) -> Arc<Client> {
         client(&self.settings(credentials))
     }
 }
 
 pub(crate) fn client(settings: &Github) -> Arc<Client> {
-    let github = Arc::new(github::Client::with_patience(settings, patience()).unwrap());
-    Arc::new(Client::with_patience(github, settings, patience()).unwrap())
+    patient(settings, patience())
+}
+
+fn patient(settings: &Github, patience: Patience) -> Arc<Client> {
+    let github = Arc::new(github::Client::with_patience(settings, patience).unwrap());
+    Arc::new(Client::with_patience(github, settings, patience).unwrap())
 }
 
 fn patience() -> Patience {
-    Patience { rate_limit: std::time::Duration::from_secs(2), pause: std::time::Duration::from_millis(1) }
+    Patience { rate_limit: Duration::from_secs(2), pause: Duration::from_millis(1), ..Patience::default() }
 }
 
 async fn serve(listener: TcpListener, url: String, script: Arc<Mutex<Script>>) {

@@ -77,6 +77,9 @@ impl Desk<'_> {
             Heard::Idle => {
                 metrics.polled(&pool);
                 self.unserved.remove(&pool);
+                if let Some(served) = self.served.get_mut(&pool) {
+                    served.is_quiet(Timestamp::now());
+                }
             }
             Heard::Silence(times) => {
                 metrics.trouble(&pool);
@@ -96,8 +99,9 @@ impl Desk<'_> {
                 }
                 if let Some(served) = self.served.get_mut(&pool) {
                     served.told.hear(&message, Timestamp::now());
-                    if let Some(statistics) = message.statistics {
-                        served.count(statistics, Timestamp::now());
+                    match message.statistics {
+                        Some(statistics) => served.count(statistics, Timestamp::now()),
+                        None => served.is_outdated = true,
                     }
                     let counts = served.found.statistics;
                     let assigned = served.told.at_least(counts, Timestamp::now()).assigned;

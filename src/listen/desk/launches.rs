@@ -1,5 +1,6 @@
 //! How launches are decided, and how whatever was decided is begun.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::FutureExt as _;
@@ -7,10 +8,10 @@ use jiff::Timestamp;
 
 use super::{Carried, Carrying, Desk, Shared};
 use crate::ages::{age, short};
-use crate::apply::{self, Executor, Outcome, PoolSettings, put_last};
+use crate::apply::{self, Executor, Listener as _, Outcome, PoolSettings, put_last};
 use crate::config::Pool;
 use crate::engine::{
-    self, Plan, PoolName, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Source, Statistics, Step, check, plan,
+    self, Action, Plan, PoolName, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Source, Statistics, Step, check, plan,
 };
 use crate::listen::Parts;
 use crate::listen::event::{Event, Line};
@@ -169,7 +170,7 @@ impl Shared<'_> {
             clock: &SystemClock,
             pools: &pools,
             nonce: &|| fastrand::u64(..),
-            listener: &Log { shared: self, audit },
+            listener: &Log { shared: self, audit, unfinished: RefCell::new(plan.actions.clone()) },
             paces: self.paces,
             is_stopping: &|| self.is_stopping.get(),
         };
@@ -177,10 +178,30 @@ impl Shared<'_> {
     }
 }
 
-/// Tells of each action as it ends.
+/// Tells of each action as it ends, and of those that are given up.
 struct Log<'a> {
     shared: Shared<'a>,
     audit: Option<AuditLog>,
+    unfinished: RefCell<Vec<Action>>,
+}
+
+impl Log<'_> {
+    fn tell(&self, outcome: &Outcome) {
+        if let Some(audit) = &self.audit {
+            audit.ended(outcome);
+        }
+        self.shared.parts.metrics.acted(outcome);
+        (self.shared.parts.hear)(Line::now(Event::Action(Box::new(ActionResult::from(outcome)))));
+    }
+}
+
+impl Drop for Log<'_> {
+    fn drop(&mut self) {
+        let why = "given up as the process ended: the next run finds out what became of it";
+        for action in self.unfinished.take() {
+            self.tell(&Outcome::of(&action, apply::Result::Failed, Timestamp::now()).because(why));
+        }
+    }
 }
 
 impl apply::Listener for Log<'_> {
@@ -189,11 +210,12 @@ impl apply::Listener for Log<'_> {
     }
 
     fn ended(&self, outcome: &Outcome) {
-        if let Some(audit) = &self.audit {
-            audit.ended(outcome);
+        let mut unfinished = self.unfinished.borrow_mut();
+        if let Some(nth) = unfinished.iter().position(|action| *action == outcome.action) {
+            unfinished.remove(nth);
         }
+        drop(unfinished);
         self.shared.supply.borrow_mut().end(outcome);
-        self.shared.parts.metrics.acted(outcome);
-        (self.shared.parts.hear)(Line::now(Event::Action(Box::new(ActionResult::from(outcome)))));
+        self.tell(outcome);
     }
 }

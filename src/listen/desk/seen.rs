@@ -39,10 +39,11 @@ impl<'a> Desk<'a> {
                             self.shared.supply.borrow_mut().see(supply.seen_at, instances.items, runners.items);
                         }
                         for (pool, counts) in counts {
-                            match (counts, self.served.get_mut(&pool)) {
-                                (Ok(counts), Some(served)) => served.count(counts, supply.seen_at),
-                                (Ok(_), None) => {}
-                                (Err(why), _) => {
+                            let Some(served) = self.served.get_mut(&pool) else { continue };
+                            served.is_unasked = counts.is_err();
+                            match counts {
+                                Ok(counts) => served.count(counts, supply.seen_at),
+                                Err(why) => {
                                     self.warn_of(Warning::new(WarningCode::ScaleSetFailed, pool.as_str(), why));
                                 }
                             }
@@ -56,12 +57,13 @@ impl<'a> Desk<'a> {
                 self.launch_at_once(&all, carrying);
             }
             Seen::All(seen) => {
+                self.count_requests();
                 // What failed may have been made good by now.
                 self.cooling.clear();
                 match *seen {
                     Ok(seen) => self.pass(seen, carrying),
                     Err(error) => {
-                        self.shared.parts.metrics.observed(None);
+                        self.shared.parts.metrics.unobserved(self.polling());
                         let said = format!("nothing could be observed: {error}");
                         self.warn_of(Warning { code: WarningCode::Degraded, message: said, subject: None });
                     }
@@ -77,8 +79,9 @@ impl<'a> Desk<'a> {
         let now = Timestamp::now();
         for (pool, served) in &mut self.served {
             // It was asked after the supply was looked at; a message may have come since.
-            if let Some(ScaleSetDemand::Counted(counts)) = snapshot.scale_sets.get(pool) {
-                served.count(*counts, snapshot.now);
+            match snapshot.scale_sets.get(pool) {
+                Some(ScaleSetDemand::Counted(counts)) => served.count(*counts, snapshot.now),
+                Some(ScaleSetDemand::Unknown) | None => served.is_unasked = true,
             }
         }
         let served: Vec<PoolName> = self.served.keys().cloned().collect();
@@ -107,7 +110,7 @@ impl<'a> Desk<'a> {
         let parts = self.shared.parts;
         let is_partial = warnings.iter().any(|warning| warning.code.is_partial());
         let supply_is_known = known.instances && known.runners;
-        parts.metrics.observed(Some(Look { snapshot: &snapshot, view: &view, supply_is_known, is_partial }));
+        parts.metrics.observed(Look { snapshot: &snapshot, view: &view, supply_is_known, is_partial });
         self.warn(warnings);
         if !supply_is_known {
             return;

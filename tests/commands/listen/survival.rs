@@ -65,6 +65,23 @@ async fn ec2_that_is_down_for_a_while_is_tried_again_and_nothing_is_launched_twi
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_launch_that_failed_is_tried_again_though_only_the_queue_answers() {
+    let desk = desk().await;
+    let mut listening = Listening::on(&desk, "--interval 1s");
+    listening.opened().await;
+    desk.sandbox.fault(Fault::actions("GET /_apis/runtime/runnerscalesets").status(403).times(100_000));
+    listening.until(|event| event["event"] == "warning" && event["code"] == "scale_set_failed").await;
+    // All offerings of the pool, once.
+    desk.sandbox.fault(Fault::ec2("RunInstances").status(400).code("InsufficientInstanceCapacity").times(8));
+    desk.jobs(1, X64);
+    listening.until(|event| is_launch(event) && event["result"] == "failed").await;
+    listening.launches(1).await;
+    let (_, said) = listening.end().await;
+    let messages = said.iter().filter(|event| event["event"] == "message").count();
+    assert_eq!((launches(&said), messages), (1, 1), "{said:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_the_rest_api_is_down_scale_sets_are_served() {
     let desk = desk().await;
     let mut listening = Listening::on(&desk, "--interval 1s");
@@ -113,7 +130,10 @@ async fn a_second_signal_ends_at_once() {
     let desk = desk().await;
     let mut listening = Listening::on(&desk, "");
     listening.opened().await;
+    desk.has_looked().await;
     desk.sandbox.world().settings.round_trip = Duration::from_secs(10);
+    desk.jobs(1, X64);
+    until(|| !desk.calls(Service::Actions, "generatejitconfig").is_empty()).await;
     listening.signal("-TERM");
     listening.signal("-INT");
     let began = std::time::Instant::now();
@@ -126,6 +146,12 @@ async fn a_second_signal_ends_at_once() {
         assert!(began.elapsed() < Duration::from_secs(8), "it waits for its session");
     };
     assert_eq!(status.code(), Some(1));
+    // What was under way is said, and written down.
+    let given_up = listening.until(|event| is_launch(event) && event["result"] == "failed").await;
+    let why = given_up["error"].as_str().unwrap().to_owned();
+    assert!(why.starts_with("given up as the process ended"), "{why}");
+    let audit = std::fs::read_to_string(desk.file("state").join("ghascale/audit.jsonl")).unwrap();
+    assert!(audit.contains(&why), "{audit}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -243,6 +269,28 @@ async fn an_end_during_a_reload_is_a_good_end() {
     until(|| !desk.calls(Service::Actions, "DELETE").is_empty()).await;
     let (status, said) = listening.end().await;
     assert_eq!((status.code(), &said.last().unwrap()["event"]), (Some(0), &json!("stopped")), "{said:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_new_configuration_is_prepared_the_old_one_is_served() {
+    let mut desk = desk().await;
+    desk.without("AWS_REGION");
+    // The SDK asks for the region there, and is told nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    desk.with("AWS_EC2_METADATA_SERVICE_ENDPOINT", &format!("http://{}", silent.local_addr().unwrap()));
+    let mut listening = Listening::on(&desk, "");
+    listening.opened().await;
+    desk.has_looked().await;
+    desk.reconfigure("region = \"eu-north-1\"\n", "");
+    listening.signal("-HUP");
+    let _asked = tokio::task::spawn_blocking(move || silent.accept().map(|asked| (asked, silent))).await.unwrap();
+    desk.jobs(1, X64);
+    listening.launches(1).await;
+    let is_refusal = |event: &Value| event["event"] == "warning" && event["code"] == "degraded";
+    assert!(!listening.said.iter().any(is_refusal), "{:#?}", listening.said);
+    let refused = listening.until(is_refusal).await;
+    assert!(refused["message"].as_str().unwrap().contains("no AWS region"), "{refused}");
+    listening.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
