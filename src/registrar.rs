@@ -12,6 +12,10 @@ use crate::github::{self, Client, ErrorKind, ScopeRunners};
 use crate::scale_set::{self, Jit, RunnerRemoved};
 use crate::services::{Place, Registered, Registration, Removed, RunnerRecords};
 
+/// How many records that were made through a scale set are remembered, so that a listener doesn't grow over weeks: each
+/// needs it for the seconds until its instance is launched, and far fewer are launched at once.
+const REMEMBERED: usize = 10_000;
+
 /// The runner records of one scope, to act on.
 #[derive(Debug)]
 pub struct Registrar<'a> {
@@ -38,7 +42,12 @@ impl RunnerRecords for Registrar<'_> {
         let Place::ScaleSet(scale_set) = registration.place else { return self.rest.register(registration).await };
         match self.service.jit_config(scale_set, &registration.name).await? {
             Jit::New { runner_id, jit_config } => {
-                self.made().insert(runner_id);
+                let mut made = self.made();
+                made.insert(runner_id);
+                if made.len() > REMEMBERED {
+                    // Ids count up: the oldest.
+                    made.pop_first();
+                }
                 Ok(Registered::New { runner_id, jit_config })
             }
             Jit::NameTaken => Ok(Registered::NameTaken),
