@@ -8,30 +8,51 @@ use jiff::Timestamp;
 
 use crate::ages::age;
 use crate::engine::Statistics;
-use crate::scale_set::{JobEvent, JobKey, Message};
+use crate::scale_set::{JobEvent, JobKey, JobMessage, Message};
 
 /// An assignment that nobody took for so long has lapsed: the job comes back under another id.
 const LAPSES_AFTER: Duration = Duration::from_mins(5);
 
+/// One that ends after so long without a runner has lapsed, or would have: GitHub waits for five minutes
+/// (actions-runner-controller#4602).
+const IS_LAPSE: Duration = Duration::from_mins(4);
+/// For how long a lapse is remembered.
+const LAPSES_COUNT_FOR: Duration = Duration::from_mins(30);
+
 /// Jobs that are assigned and have no runner yet, by all that was said.
 #[derive(Debug, Default)]
-pub(super) struct Assigned(BTreeMap<JobKey, Timestamp>);
+pub(super) struct Assigned {
+    waiting: BTreeMap<JobKey, Timestamp>,
+    /// When assignments lapsed.
+    lapses: Vec<Timestamp>,
+}
 
 impl Assigned {
-    pub(super) fn hear(&mut self, message: &Message, now: Timestamp) {
+    /// Takes in what a message says; returns how many of its jobs were taken back, since no runner took them in time.
+    pub(super) fn hear(&mut self, message: &Message, now: Timestamp) -> usize {
         for job in &message.jobs {
             match job.event {
-                JobEvent::Assigned => drop(self.0.insert(job.key.clone(), now)),
-                JobEvent::Started(_) | JobEvent::Completed { .. } => drop(self.0.remove(&job.key)),
+                JobEvent::Assigned => drop(self.waiting.insert(job.key.clone(), now)),
+                JobEvent::Started(_) | JobEvent::Completed { .. } => drop(self.waiting.remove(&job.key)),
                 JobEvent::Available | JobEvent::Unknown(_) => {}
             }
         }
-        self.0.retain(|_, at| age(now, *at) < LAPSES_AFTER);
+        self.waiting.retain(|_, at| age(now, *at) < LAPSES_AFTER);
+        let is_lapse = |job: &&JobMessage| job.waited_in_vain().is_some_and(|waited| waited >= IS_LAPSE);
+        let lapses = message.jobs.iter().filter(is_lapse).count();
+        self.lapses.retain(|at| age(now, *at) < LAPSES_COUNT_FOR);
+        self.lapses.extend(std::iter::repeat_n(now, lapses));
+        lapses
+    }
+
+    /// Returns how many assignments lapsed within the half hour before the last message.
+    pub(super) fn lapses(&self) -> usize {
+        self.lapses.len()
     }
 
     /// Returns counts in which these jobs wait, if they say that none does at all.
     pub(super) fn at_least(&self, counts: Statistics, now: Timestamp) -> Statistics {
-        let waiting = self.0.values().filter(|at| age(now, **at) < LAPSES_AFTER).count() as u64;
+        let waiting = self.waiting.values().filter(|at| age(now, **at) < LAPSES_AFTER).count() as u64;
         let is_nothing = counts.assigned == 0 && counts.running == 0;
         if is_nothing { Statistics { assigned: waiting, ..counts } } else { counts }
     }
@@ -40,7 +61,8 @@ impl Assigned {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scale_set::{JobMessage, JobRunner};
+    use crate::engine::RunnerId;
+    use crate::scale_set::JobRunner;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_000_000 + second).unwrap()
@@ -64,5 +86,33 @@ mod tests {
         told.hear(&message("a", JobEvent::Started(JobRunner { id: None, name: None })), at(4));
         assert_eq!(told.at_least(nothing, at(5)).assigned, 1);
         assert_eq!(told.at_least(nothing, at(302)).assigned, 0);
+    }
+
+    #[test]
+    fn an_assignment_lapses_that_no_runner_took_in_minutes() {
+        let ended = |second: i64, runner: Option<RunnerId>| {
+            let runner = JobRunner { id: runner, name: None };
+            let event = JobEvent::Completed { result: "canceled".into(), runner };
+            let job = JobMessage::of(JobKey::Job("a".into()), event);
+            Message::of(1, vec![JobMessage { assigned_at: Some(at(0)), finished_at: Some(at(second)), ..job }])
+        };
+        let mut told = Assigned::default();
+        assert_eq!(told.hear(&ended(300, None), at(300)), 1);
+        assert_eq!(told.hear(&ended(9, None), at(301)), 0, "somebody cancelled it");
+        assert_eq!(told.hear(&ended(300, Some(RunnerId(7))), at(302)), 0, "it was cancelled while it ran");
+        assert_eq!(
+            told.hear(
+                &message(
+                    "b",
+                    JobEvent::Completed { result: "canceled".into(), runner: JobRunner { id: None, name: None } }
+                ),
+                at(303)
+            ),
+            0,
+            "nobody knows how long it was assigned"
+        );
+        assert_eq!(told.lapses(), 1);
+        told.hear(&message("c", JobEvent::Assigned), at(3000));
+        assert_eq!(told.lapses(), 0, "that is long ago");
     }
 }

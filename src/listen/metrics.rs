@@ -71,6 +71,7 @@ pub struct Metrics {
     last_poll: Family<OfPool, Gauge<f64, AtomicU64>>,
     messages: Family<OfPool, Counter>,
     poll_errors: Family<OfPool, Counter>,
+    lapses: Family<OfPool, Counter>,
     api_requests: Family<OfAnswer, Counter>,
     requests: Gauge,
     not_modified: Gauge,
@@ -179,6 +180,11 @@ impl Metrics {
             last_poll: kept(all, "last_poll_timestamp_seconds", "When the pool's queue was polled last with success"),
             messages: kept(all, "messages", "Messages of the pool's scale set"),
             poll_errors: kept(all, "poll_errors", "Polls, acknowledgements and acquisitions that failed"),
+            lapses: kept(
+                all,
+                "assignments_lapsed",
+                "Jobs that GitHub took back from the pool's scale set, since no runner took them in time",
+            ),
             api_requests: kept(
                 all,
                 "api_requests",
@@ -258,6 +264,11 @@ impl Metrics {
         if let Some(remaining) = usage.remaining {
             self.remaining.set(gauge(remaining));
         }
+    }
+
+    /// So many of a set's jobs were taken back.
+    pub(super) fn lapsed(&self, pool: &PoolName, jobs: usize) {
+        self.lapses.get_or_create(&of(pool)).inc_by(jobs as u64);
     }
 
     /// Requests of an API were answered since this was called last.

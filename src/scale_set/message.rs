@@ -1,9 +1,11 @@
 //! What a message session brings: messages, and the jobs they speak of.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::ages::age;
 use crate::engine::{Label, RepositoryName, RunId, RunnerId, RunnerName, Statistics};
 
 /// One message of a scale set's queue.
@@ -110,6 +112,15 @@ impl JobMessage {
             runner_assigned_at: None,
             finished_at: None,
         }
+    }
+}
+
+impl JobMessage {
+    /// Returns for how long the job was assigned, if that is over and no runner ever had it.
+    #[must_use]
+    pub fn waited_in_vain(&self) -> Option<Duration> {
+        let JobEvent::Completed { runner: JobRunner { id: None, name: None }, .. } = &self.event else { return None };
+        Some(age(self.finished_at?, self.assigned_at?))
     }
 }
 

@@ -9,11 +9,14 @@ use super::{Desk, LOOKS_AFTER, LOOKS_APART, Served, Why};
 use crate::ages::short;
 use crate::engine::PoolName;
 use crate::listen::event::{Event, SessionState};
-use crate::scale_set::Heard;
+use crate::scale_set::{Heard, Message};
 use crate::warning::{Warning, WarningCode};
 
 /// So many polls in a row that were answered with nothing at all, and it is said.
 const SILENCES: u32 = 3;
+
+/// So many assignments that lapsed within half an hour, and it is said.
+const LAPSES: usize = 3;
 
 impl Desk<'_> {
     /// Takes in what a listener heard; returns its pool if launches may follow from it.
@@ -89,35 +92,45 @@ impl Desk<'_> {
                 }
                 return None;
             }
-            Heard::Message(message) => {
-                self.unserved.remove(&pool);
-                metrics.message(&pool, &message);
-                self.say(Event::of_message(&pool, &message));
-                let booted = self.shared.supply.borrow_mut().hear(&message, Timestamp::now());
-                for (pool, took) in booted {
-                    metrics.booted(&pool, took);
-                }
-                if let Some(served) = self.served.get_mut(&pool) {
-                    served.told.hear(&message, Timestamp::now());
-                    match message.statistics {
-                        Some(statistics) => served.count(statistics, Timestamp::now()),
-                        None => served.is_outdated = true,
-                    }
-                    let counts = served.found.statistics;
-                    let assigned = served.told.at_least(counts, Timestamp::now()).assigned;
-                    if assigned > counts.assigned {
-                        let said = format!(
-                            "its scale set counts nothing beside {assigned} jobs that it was given: these are launched for"
-                        );
-                        self.warn_of(Warning::new(WarningCode::SourcesDiffer, pool.as_str(), said));
-                    }
-                }
-                if !message.jobs.is_empty() {
-                    self.look_soon();
-                }
-            }
+            Heard::Message(message) => self.take_in_message(&pool, &message),
         }
         Some(pool)
+    }
+
+    fn take_in_message(&mut self, pool: &PoolName, message: &Message) {
+        let (metrics, now) = (self.shared.parts.metrics, Timestamp::now());
+        self.unserved.remove(pool);
+        metrics.message(pool, message);
+        self.say(Event::of_message(pool, message));
+        for (pool, took) in self.shared.supply.borrow_mut().hear(message, now) {
+            metrics.booted(&pool, took);
+        }
+        if let Some(served) = self.served.get_mut(pool) {
+            let newly_lapsed = served.told.hear(message, now);
+            metrics.lapsed(pool, newly_lapsed);
+            match message.statistics {
+                Some(statistics) => served.count(statistics, now),
+                None => served.is_outdated = true,
+            }
+            let counts = served.found.statistics;
+            let (assigned, lapses) = (served.told.at_least(counts, now).assigned, served.told.lapses());
+            if assigned > counts.assigned {
+                let said = format!(
+                    "its scale set counts nothing beside {assigned} jobs that it was given: these are launched for"
+                );
+                self.warn_of(Warning::new(WarningCode::SourcesDiffer, pool.as_str(), said));
+            }
+            if newly_lapsed > 0 && lapses >= LAPSES {
+                let said = format!(
+                    "{lapses} jobs within half an hour were taken back from its scale set, since no runner took them in \
+                     time: a runner has to be online within some four minutes"
+                );
+                self.warn_of(Warning::new(WarningCode::Degraded, pool.as_str(), said));
+            }
+        }
+        if !message.jobs.is_empty() {
+            self.look_soon();
+        }
     }
 
     fn is_unserved(&mut self, pool: PoolName, why: Why) {

@@ -307,6 +307,37 @@ async fn a_token_file_that_is_written_anew_is_read_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_github_takes_back_since_no_runner_came_are_said() {
+    let desk = desk().await;
+    // No runner of these ever comes online, and each job is taken back after five minutes, and given again.
+    desk.sandbox.world().settings.scale_sets.session_idle = Duration::from_hours(24);
+    let mut listening = Listening::on(&desk, "--interval 1s");
+    listening.opened().await;
+    desk.jobs(3, X64);
+    listening.until(|event| event["event"] == "message" && event["statistics"]["assigned"] == 3).await;
+    desk.sandbox.advance(Duration::from_mins(5));
+    let said = listening.until(|event| {
+        let message = event["message"].as_str().unwrap_or_default();
+        event["event"] == "warning" && event["pool"] == "linux-x64" && message.contains("taken back")
+    });
+    assert!(said.await["message"].as_str().unwrap().starts_with("3 jobs within half an hour"));
+    listening.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_wait_beside_a_set_that_is_given_none_are_said() {
+    let desk = desk().await;
+    // The set asks for a label less than the pool offers: GitHub gives it none of the pool's jobs.
+    desk.sandbox.world().scale_set("linux-x64").labels(["self-hosted", "linux"]);
+    desk.jobs(2, X64);
+    let mut listening = Listening::on(&desk, "--interval 1s");
+    let said = listening.until(|event| event["event"] == "warning" && event["code"] == "sources_differ").await;
+    let message = said["message"].as_str().unwrap();
+    assert!(message.starts_with("its scale set knows of 0 jobs and the REST API of 2"), "{said}");
+    listening.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn counts_that_are_stuck_are_said_and_bounded_by_max() {
     let desk = desk().await;
     desk.reconfigure("max = 8\n", "max = 3\n");
