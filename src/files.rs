@@ -1,4 +1,4 @@
-//! Files that an operator names. They are read whole, and so none that is larger than any of its kind: a wrong name, or a
+//! Files that an operator names, or that earlier runs left. They are read whole, and so none that is larger than any of its kind: a wrong name, or a
 //! device, must not fill the memory.
 
 use std::fs::File;
@@ -9,6 +9,9 @@ use std::path::Path;
 pub(crate) const LARGEST_SETTING: u64 = 4 << 20;
 /// The largest plan: some hundred bytes for each of its actions.
 pub(crate) const LARGEST_PLAN: u64 = 64 << 20;
+
+/// The largest of this host's memories: some hundred bytes for each record or offering.
+pub(crate) const LARGEST_MEMORY: u64 = 16 << 20;
 
 /// Reads a file of at most so many bytes.
 pub(crate) fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {

@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::ages::age;
 use crate::apply::{Listener, Outcome};
 use crate::engine::Offering;
+use crate::files::{self, LARGEST_MEMORY};
 use crate::report::ActionResult;
 use crate::warning::{Warning, WarningCode};
 
@@ -86,7 +87,7 @@ impl StateDirectory {
     /// kind yet; a file that can't be read is none.
     #[must_use]
     pub fn sightings(&self, fleet: &str) -> Option<BTreeMap<String, Timestamp>> {
-        let text = std::fs::read(self.path.join(format!("{fleet}.sightings.json"))).ok()?;
+        let text = files::read(&self.path.join(format!("{fleet}.sightings.json")), LARGEST_MEMORY).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
@@ -138,7 +139,7 @@ impl StateDirectory {
     }
 
     fn shortages(&self, fleet: &str) -> Vec<(Offering, Timestamp)> {
-        let text = std::fs::read(self.path.join(format!("{fleet}.shortages.json"))).ok();
+        let text = files::read(&self.path.join(format!("{fleet}.shortages.json")), LARGEST_MEMORY).ok();
         text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
     }
 

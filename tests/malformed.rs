@@ -6,6 +6,7 @@ pub(crate) mod mutation;
 mod plan_file;
 mod rest;
 mod scale_set;
+mod state;
 
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, TestRunner};

@@ -1,0 +1,45 @@
+//! This host's memory, damaged: it is believed where it reads, forgotten where it doesn't, and written anew either way.
+
+use std::collections::BTreeMap;
+
+use ghascale::engine::build::noon;
+use ghascale::state::StateDirectory;
+use serde_json::json;
+
+use super::each;
+use super::mutation::json_documents;
+
+const SIGHTINGS: &str = "acme.sightings.json";
+const SHORTAGES: &str = "acme.shortages.json";
+
+#[test]
+fn a_damaged_memory_is_forgotten_and_written_anew() {
+    let home = tempfile::tempdir().unwrap();
+    let state = StateDirectory::new(home.path().to_owned());
+    let sightings =
+        json!({ "acme/7/acme-linux-000": noon().to_string(), "acme/8/acme-linux-001": "1969-12-31T23:59:59Z" });
+    each(&json_documents(&sightings), |document| {
+        std::fs::write(home.path().join(SIGHTINGS), document).unwrap();
+        let _ = state.sightings("acme");
+        let seen = BTreeMap::from([("acme/9/acme-linux-002".to_owned(), noon())]);
+        state.remember_sightings("acme", &seen, noon()).unwrap();
+        assert_eq!(state.sightings("acme").unwrap().get("acme/9/acme-linux-002"), Some(&noon()));
+    });
+    let offering = json!({ "market": "spot", "instance_type": "m7a.large", "subnet": "subnet-a" });
+    each(&json_documents(&json!([[offering, noon().to_string()]])), |document| {
+        std::fs::write(home.path().join(SHORTAGES), document).unwrap();
+        let known = state.without_capacity("acme", noon());
+        state.remember_shortages("acme", &[], noon()).unwrap();
+        assert_eq!(state.without_capacity("acme", noon()), known);
+    });
+}
+
+#[test]
+fn a_memory_larger_than_any_is_not_read() {
+    let home = tempfile::tempdir().unwrap();
+    let state = StateDirectory::new(home.path().to_owned());
+    std::os::unix::fs::symlink("/dev/zero", home.path().join(SIGHTINGS)).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", home.path().join(SHORTAGES)).unwrap();
+    assert_eq!(state.sightings("acme"), None);
+    assert!(state.without_capacity("acme", noon()).is_empty());
+}
