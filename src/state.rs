@@ -13,9 +13,9 @@ use serde::Serialize;
 
 use crate::ages::age;
 use crate::apply::{Listener, Outcome};
-use crate::engine::Offering;
+use crate::engine::{Offering, PoolPlan, Scope};
 use crate::files::{self, LARGEST_MEMORY};
-use crate::report::ActionResult;
+use crate::report::{ActionResult, PlanReport};
 use crate::warning::{Warning, WarningCode};
 
 /// How long a lack of capacity is remembered: as long as Karpenter does.
@@ -68,14 +68,20 @@ impl StateDirectory {
         }
     }
 
-    /// Opens the audit log, `audit.jsonl`: one line an action, appended whole.
+    /// Opens the audit log, `audit.jsonl`, for the actions of a plan of `scope`: one line an action, appended whole.
     ///
     /// # Errors
     /// The directory or the file can't be written: what is to be said of it.
-    pub fn audit(&self, plan_id: &str) -> Result<AuditLog, Warning> {
+    pub fn audit(&self, plan: &PlanReport, scope: &Scope) -> Result<AuditLog, Warning> {
         let path = self.path.join("audit.jsonl");
         match self.open(&path, OpenOptions::new().append(true).create(true)) {
-            Ok(file) => Ok(AuditLog { file, plan_id: plan_id.to_owned() }),
+            Ok(file) => Ok(AuditLog {
+                file,
+                host: host(),
+                scope: scope.to_string(),
+                plan_id: plan.plan_id.clone(),
+                pools: plan.pools.clone(),
+            }),
             Err(error) => {
                 let message = format!("the audit log could not be opened: {error}");
                 Err(Warning { code: WarningCode::StateUnwritable, message, subject: None })
@@ -161,14 +167,22 @@ impl StateDirectory {
 #[derive(Debug)]
 pub struct AuditLog {
     file: File,
+    host: Option<String>,
+    scope: String,
     plan_id: String,
+    /// What each pool's launches were decided by.
+    pools: Vec<PoolPlan>,
 }
 
 #[derive(Serialize)]
 struct Line<'a> {
     at: String,
+    host: Option<&'a str>,
     process: u32,
+    scope: &'a str,
     plan_id: &'a str,
+    /// The sums of the action's pool.
+    inputs: Option<&'a PoolPlan>,
     client_token: Option<&'a str>,
     #[serde(flatten)]
     action: ActionResult,
@@ -178,7 +192,10 @@ impl Listener for AuditLog {
     fn ended(&self, outcome: &Outcome) {
         let line = Line {
             at: outcome.at.to_string(),
+            host: self.host.as_deref(),
             process: std::process::id(),
+            scope: &self.scope,
+            inputs: self.pools.iter().find(|sums| sums.name == outcome.action.pool),
             plan_id: &self.plan_id,
             client_token: outcome.client_token.as_deref(),
             action: ActionResult::from(outcome),
@@ -190,6 +207,12 @@ impl Listener for AuditLog {
             tracing::warn!(%error, "the audit log could not be written");
         }
     }
+}
+
+/// Returns this host's name, where the system tells it.
+pub(crate) fn host() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]
@@ -276,7 +299,9 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         let state = StateDirectory::new(file.join("below"));
         assert!(matches!(state.lock("acme"), Err(LockError::Unwritable(..))));
-        assert!(state.audit("x").is_err());
+        let (snapshot, policy) = (crate::engine::build::snapshot(), crate::engine::build::policy([]));
+        let plan = PlanReport::of(&crate::engine::plan(&snapshot, &policy), &snapshot, "digest");
+        assert!(state.audit(&plan, &Scope::Organization("acme".into())).is_err());
         let seen = BTreeMap::from([("1".to_owned(), Timestamp::now())]);
         assert!(state.remember_sightings("acme", &seen, Timestamp::now()).is_err());
     }

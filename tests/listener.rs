@@ -1,6 +1,7 @@
 //! The listener of one scale set, over the embedded world: it hears of every job, whatever happens to its session.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use ghascale::config::{Credentials, Github};
@@ -55,7 +56,7 @@ fn listen(sandbox: Sandbox, capacity: u32) -> Ear {
         group: "Default".to_owned(),
         name: "linux".to_owned(),
         owner: "host-1".to_owned(),
-        capacity,
+        capacity: Arc::new(AtomicU32::new(capacity)),
         pauses: Pauses { first: short, longest: short, refused: short, held: Duration::from_millis(20) },
     };
     let task = tokio::spawn(async move { listener.run(stopping, |heard| tell.send(heard).unwrap()).await });
@@ -329,6 +330,32 @@ async fn jobs_on_offer_are_acquired_up_to_what_may_run() {
     ear.message().await;
     let counts = ear.sandbox.world().statistics_of("linux").unwrap();
     assert_eq!((counts.assigned, counts.available), (2, 4), "what may not run is left to others");
+    ear.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_trouble_too_no_more_is_acquired_than_may_run() {
+    let sandbox = world().await;
+    sandbox.world().settings.scale_sets.dispatch = Dispatch::Acquire;
+    let mut ear = listen(sandbox, 2);
+    ear.opened().await;
+    for _ in 0..2 {
+        ear.job();
+    }
+    ear.until(|heard| match heard {
+        Heard::Message(message) => message.statistics.filter(|counts| counts.assigned == 2).map(drop),
+        _ => None,
+    })
+    .await;
+    // What a message counts that has waited is not told, but it is true of what the set has.
+    ear.sandbox.fault(Fault::actions("GET /scalesets/message").status(503).times(3));
+    ear.until(|heard| matches!(heard, Heard::Trouble(_)).then_some(())).await;
+    for _ in 0..3 {
+        ear.job();
+    }
+    ear.until(|heard| matches!(heard, Heard::Idle).then_some(())).await;
+    let counts = ear.sandbox.world().statistics_of("linux").unwrap();
+    assert_eq!((counts.assigned, counts.available), (2, 3));
     ear.stop().await;
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 
-use super::{Executor, Lessons, Outcome, Paces, Result};
+use super::{ENDING, Executor, Lessons, Outcome, Paces, Result};
 use crate::ages::short;
 use crate::ec2::{self, ErrorClass};
 use crate::engine::{Action, Connection, InstanceId, JOBS_LAST, ReasonCode, Runner, RunnerId, Step};
@@ -167,7 +167,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
     /// Returns how an action ends because nothing more is tried in this run.
     fn halted(&self, action: &Action, lessons: &RefCell<Lessons>) -> Option<Outcome> {
         if (self.is_stopping)() {
-            return Some(self.skipped(action, "this process is ending"));
+            return Some(self.skipped(action, ENDING));
         }
         lessons.borrow().halted.as_ref().map(|why| self.skipped(action, why))
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::{Executor, Lessons, Outcome, PoolSettings, Result};
+use super::{ENDING, Executor, Lessons, Outcome, PoolSettings, Result};
 use crate::ages::{age, short};
 use crate::ec2::{self, ErrorClass};
 use crate::engine::{
@@ -59,7 +59,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
             return self.failed(action, format!("pool `{}` has no launch settings", action.pool));
         };
         if (self.is_stopping)() {
-            return self.skipped(action, "this process is ending");
+            return self.skipped(action, ENDING);
         }
         if settings.place.source() != *source {
             return self.failed(action, "it would be registered where its jobs are not");

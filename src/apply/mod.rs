@@ -26,6 +26,9 @@ use crate::services::{Clock, Instances, Place, RunnerRecords};
 /// How many launches of one pool are under way at once, after its first has succeeded.
 const LAUNCHES_AT_ONCE: usize = 6;
 
+/// Why what was planned is not begun.
+const ENDING: &str = "not begun: the process ends, or goes on with a changed configuration";
+
 /// What became of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {

@@ -63,7 +63,8 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
     }
     warnings.append(&mut decision.warnings);
 
-    let audit = state.audit(&decision.report.plan_id).map_err(|warning| warnings.push(warning)).ok();
+    let audit =
+        state.audit(&decision.report, &session.config.github.scope).map_err(|warning| warnings.push(warning)).ok();
     let fleet = session.config.policy().fleet;
     put_last(&mut decision.plan, &state.without_capacity(fleet.as_str(), Timestamp::now()));
     let outcomes = carry_out(&session, &decision, audit.as_ref(), ui).await;

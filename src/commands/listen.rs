@@ -1,12 +1,12 @@
 //! `ghascale listen`: the same in real time, for weeks. Here are its beginning, its end, and its reloads.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use futures::FutureExt as _;
@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use super::Failure;
 use super::session::{Session, configuration, pool_names, state_directory};
+use crate::apply::Paces;
 use crate::cli::{Cli, ListenArgs};
 use crate::config::{Config, Needs};
 use crate::engine::PoolName;
@@ -24,18 +25,21 @@ use crate::exit;
 use crate::listen::metrics::{Metrics, Server};
 use crate::listen::{Event, Line, Parts, serve};
 use crate::scale_set::Pauses;
+use crate::state::host;
 use crate::ui::Ui;
 use crate::warning::WarningCode;
 
 /// How often the configuration file is looked at for changes.
 const FILE_LOOKS: Duration = Duration::from_secs(5);
+/// A refusal that stands is said again after so long.
+const SAID_AGAIN: Duration = Duration::from_mins(10);
 /// Events that wait for a reader; more are not said.
 const LINES_WAITING: usize = 10_000;
 
 pub(super) async fn run(cli: &Cli, args: &ListenArgs, ui: &Ui) -> Result<u8, Failure> {
     let pools = pool_names(&args.pool);
-    let mut session = prepare(cli, &pools, ui).await?;
     let mut signals = Signals::new().context("signals can't be waited for")?;
+    let mut session = prepare(cli, &pools, ui).await?;
     let metrics = Arc::new(Metrics::new());
     let _server = match args.metrics {
         Some(address) => Some(serve_metrics(address, metrics.clone()).await?),
@@ -43,12 +47,13 @@ pub(super) async fn run(cli: &Cli, args: &ListenArgs, ui: &Ui) -> Result<u8, Fai
     };
     let voice = Voice::new(ui.is_json());
     let hear = |line: Line| voice.say(&line);
+    let paces = RefCell::default();
     let mut file = Stamp::of(&session.config);
     let mut is_asked = false;
     let (reason, code) = loop {
         let end = one_configuration(
             &session,
-            &Setting { cli, args, pools: &pools, ui, metrics: &metrics, hear: &hear },
+            &Setting { cli, args, pools: &pools, ui, metrics: &metrics, hear: &hear, paces: &paces },
             &mut signals,
             file,
             is_asked,
@@ -73,6 +78,7 @@ struct Setting<'a> {
     ui: &'a Ui,
     metrics: &'a Metrics,
     hear: &'a dyn Fn(Line),
+    paces: &'a RefCell<Paces>,
 }
 
 /// Why listening by one configuration ended.
@@ -113,6 +119,7 @@ async fn one_configuration(
         owner: &owner,
         hear: setting.hear,
         metrics: setting.metrics,
+        paces: setting.paces,
         alive: &|| {
             if watchdog {
                 notify(&[NotifyState::Watchdog]);
@@ -122,9 +129,15 @@ async fn one_configuration(
     let mut serving = std::pin::pin!(serve(parts, stopping));
     notify(&[NotifyState::Ready]);
     let mut looks = tokio::time::interval(FILE_LOOKS);
+    let mut refusal: Option<(Failure, Instant)> = None;
     let mut preparing: Option<LocalBoxFuture<'_, Result<Session, Failure>>> = None;
     let end = loop {
+        if let Some((failure, said_at)) = refusal.as_mut().filter(|(_, said_at)| said_at.elapsed() >= SAID_AGAIN) {
+            refused(setting, failure);
+            *said_at = Instant::now();
+        }
         if preparing.is_none() && std::mem::take(&mut is_asked) {
+            refusal = None;
             file = Stamp::of(&session.config);
             preparing = Some(prepare(setting.cli, setting.pools, setting.ui).boxed_local());
         }
@@ -139,7 +152,10 @@ async fn one_configuration(
                 preparing = None;
                 match prepared {
                     Some(Ok(next)) => break End::Reload { next: Box::new(next), stamp: file, is_asked },
-                    Some(Err(failure)) => refused(setting, &failure),
+                    Some(Err(failure)) => {
+                        refused(setting, &failure);
+                        refusal = Some((failure, Instant::now()));
+                    }
                     None => {}
                 }
             }
@@ -249,9 +265,7 @@ fn notify(states: &[NotifyState<'_>]) {
 
 /// Returns whom the service names to others: this process.
 fn owner() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let host = host.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
-    format!("ghascale {} {}", host.as_deref().unwrap_or("unknown host"), std::process::id())
+    format!("ghascale {} {}", host().as_deref().unwrap_or("unknown host"), std::process::id())
 }
 
 /// What the configuration's file looks like, and the files that it names: keys, tokens, certificates, user data.

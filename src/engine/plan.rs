@@ -188,6 +188,14 @@ pub enum ReasonCode {
     NotAssigned,
 }
 
+impl ReasonCode {
+    /// Returns whether it holds back launches that jobs ask for.
+    #[must_use]
+    pub fn holds_launches(self) -> bool {
+        matches!(self, Self::BootsFail | Self::MaxTotal)
+    }
+}
+
 /// A pending job that gets no runner from this plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Unschedulable {

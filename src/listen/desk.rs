@@ -8,6 +8,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use futures::future::{LocalBoxFuture, join_all};
@@ -40,8 +42,14 @@ const LOOKS_APART: Duration = Duration::from_secs(15);
 const LOOKS_AT_LEAST: Duration = Duration::from_mins(2);
 /// How long an ending process gives to calls that are under way, and to the ends of its sessions.
 const GRACE: Duration = Duration::from_secs(18);
+/// How long nothing is launched at messages in a pool in which a launch failed; it doubles with each failure in a row.
+const COOLS_FOR: Duration = Duration::from_secs(5);
+const COOLS_FOR_AT_MOST: Duration = Duration::from_mins(1);
 /// A warning that stands is said again after so long.
 const SAID_AGAIN: Duration = Duration::from_mins(10);
+/// How long a scale set may say nothing before its pool's jobs are launched for by the REST API's count: runners that are
+/// registered there get none of the jobs that the set has been given.
+const STANDS_IN_AFTER: Duration = Duration::from_mins(1);
 /// How often the loop shows that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
@@ -69,11 +77,11 @@ pub(super) struct Desk<'a> {
     unserved: BTreeMap<PoolName, (Why, Instant)>,
     /// What their sets count and no list shows.
     phantoms: Phantoms,
-    /// Pools in which a launch failed: nothing more is launched at messages before the next whole observation.
-    cooling: BTreeSet<PoolName>,
-    /// The warnings of the last whole observation, without what differs each time.
-    said: BTreeSet<Essence>,
-    /// Others that were said, and when.
+    /// Pools in which a launch failed: for a while nothing is launched but by whole observations.
+    cooling: BTreeMap<PoolName, Cooling>,
+    /// What the listeners may have jobs for.
+    rooms: BTreeMap<PoolName, Arc<AtomicU32>>,
+    /// What was said, and when.
     said_at: BTreeMap<Essence, Instant>,
     /// When the supply is to be looked at; `None`: when something changes.
     look_at: Option<Instant>,
@@ -95,6 +103,8 @@ struct Served {
     is_outdated: bool,
     /// The set itself could not be asked when it was looked at last.
     is_unasked: bool,
+    /// When its queue was heard last, with news or without.
+    heard_at: Instant,
     /// The jobs that messages said are assigned.
     told: Assigned,
 }
@@ -103,7 +113,14 @@ impl Served {
     fn new(scale_set: ScaleSet, statistics: Statistics) -> Self {
         let found = Found { scale_set, statistics };
         let told = Assigned::default();
-        Self { found, counted_at: Timestamp::now(), is_outdated: false, is_unasked: false, told }
+        Self {
+            found,
+            counted_at: Timestamp::now(),
+            is_outdated: false,
+            is_unasked: false,
+            heard_at: Instant::now(),
+            told,
+        }
     }
 
     fn count(&mut self, statistics: Statistics, at: Timestamp) {
@@ -112,11 +129,37 @@ impl Served {
         }
     }
 
+    /// Returns whether neither its queue nor the set itself has said anything for a while: whatever it counted is no
+    /// longer known.
+    fn is_silent(&self) -> bool {
+        self.is_unasked && self.heard_at.elapsed() >= STANDS_IN_AFTER
+    }
+
     /// A poll has ended without news: where the set itself can't be asked, its counts are what they were.
     fn is_quiet(&mut self, now: Timestamp) {
+        self.heard_at = Instant::now();
         if self.is_unasked && !self.is_outdated {
             self.counted_at = self.counted_at.max(now);
         }
+    }
+}
+
+/// After a launch that failed.
+#[derive(Clone, Copy, Debug)]
+struct Cooling {
+    /// How many failed since one succeeded.
+    failures: u32,
+    until: Instant,
+}
+
+impl Cooling {
+    fn after(failures: u32) -> Self {
+        let pause = COOLS_FOR.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(COOLS_FOR_AT_MOST);
+        Self { failures, until: Instant::now() + pause }
+    }
+
+    fn is_over(&self) -> bool {
+        self.until <= Instant::now()
     }
 }
 
@@ -164,14 +207,15 @@ impl<'a> Desk<'a> {
             served: BTreeMap::new(),
             unserved: BTreeMap::new(),
             phantoms: Phantoms::default(),
-            cooling: BTreeSet::new(),
-            said: BTreeSet::new(),
+            cooling: BTreeMap::new(),
+            rooms: BTreeMap::new(),
             said_at: BTreeMap::new(),
             look_at: Some(Instant::now()),
             looked_at: None,
             is_ending: false,
         };
-        shared.parts.metrics.begin(desk.listening.iter().map(|pool| &pool.policy.name));
+        let polled_every = (!polling.is_empty()).then_some(shared.parts.every);
+        shared.parts.metrics.begin(desk.listening.iter().map(|pool| &pool.policy.name), polled_every);
         let (listening, polling) = (desk.listening.iter().map(name).collect(), polling.iter().map(name).collect());
         desk.say(Event::Ready { pool: None, listening, polling, scope: config.github.scope.to_string() });
         desk
@@ -181,6 +225,8 @@ impl<'a> Desk<'a> {
         let (tell, mut told) = mpsc::unbounded_channel::<(PoolName, Heard)>();
         let listeners: Vec<(PoolName, Listener)> =
             self.listening.iter().map(|pool| (pool.policy.name.clone(), self.listener(pool))).collect();
+        let room = |(pool, listener): &(PoolName, Listener)| (pool.clone(), listener.capacity.clone());
+        self.rooms = listeners.iter().map(room).collect();
         let listening = listeners.iter().map(|(pool, listener)| {
             let tell = tell.clone();
             listener.run(stop.clone(), move |heard| drop(tell.send((pool.clone(), heard))))
@@ -224,6 +270,7 @@ impl<'a> Desk<'a> {
                     (self.shared.parts.alive)();
                     self.notice_the_clock();
                     self.count_requests();
+                    self.launch_after_cooling(&carrying);
                 }
                 _ = &mut listening => {}
             }
@@ -261,7 +308,7 @@ impl<'a> Desk<'a> {
             group: pool.runner_group.clone(),
             name: pool.scale_set.clone().unwrap_or_default(),
             owner: owner.to_owned(),
-            capacity: pool.policy.max,
+            capacity: Arc::new(AtomicU32::new(pool.policy.max.min(self.policy.max_total.unwrap_or(u32::MAX)).max(1))),
             pauses,
         }
     }
@@ -283,10 +330,9 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Returns the pools that have no session, and are looked at from time to time.
-    fn polling(&self) -> impl Iterator<Item = &PoolName> {
-        let is_listening = |name: &PoolName| self.listening.iter().any(|pool| pool.policy.name == *name);
-        self.chosen.iter().filter(move |name| !is_listening(name))
+    /// Returns a pool's session, if its set says anything.
+    fn serving(&self, pool: &PoolName) -> Option<&Served> {
+        self.served.get(pool).filter(|served| !served.is_silent())
     }
 
     /// Counts what the three APIs were asked since it was counted last.
@@ -301,7 +347,8 @@ impl<'a> Desk<'a> {
     /// counts are asked for all the same: messages can be late, or never come.
     fn listened(&self) -> Listened {
         let why = |pool: &Pool| self.unserved.get(&pool.policy.name).map(|(why, _)| *why);
-        let is_heard = |pool: &&&Pool| why(pool) != Some(Why::Unavailable);
+        let is_silent = |pool: &Pool| self.served.get(&pool.policy.name).is_some_and(Served::is_silent);
+        let is_heard = |pool: &&&Pool| why(pool) != Some(Why::Unavailable) && !is_silent(pool);
         let names = self.listening.iter().filter(is_heard).map(|pool| &pool.policy.name);
         names.cloned().collect()
     }
@@ -310,7 +357,7 @@ impl<'a> Desk<'a> {
         (self.shared.parts.hear)(Line::now(event));
     }
 
-    /// Says those of a whole observation's warnings that are new, and forgets those that no longer hold.
+    /// Says a whole observation's warnings.
     fn warn(&mut self, warnings: Vec<Warning>) {
         let others: Vec<&PoolName> =
             self.policy.pools.iter().map(|pool| &pool.name).filter(|name| !self.chosen.contains(*name)).collect();
@@ -318,9 +365,8 @@ impl<'a> Desk<'a> {
             warning.subject.as_deref().is_some_and(|subject| others.iter().any(|name| name.as_str() == subject))
         };
         let warnings: Vec<Warning> = warnings.into_iter().filter(|warning| !is_of_others(warning)).collect();
-        let before = std::mem::replace(&mut self.said, warnings.iter().map(essence).collect());
-        for warning in warnings.into_iter().filter(|warning| !before.contains(&essence(warning))) {
-            self.tell_warning(warning);
+        for warning in warnings {
+            self.warn_of(warning);
         }
     }
 
@@ -343,8 +389,9 @@ impl<'a> Desk<'a> {
 
 /// Returns a warning without numbers and the ids of requests, which differ each time that it is said.
 fn essence(warning: &Warning) -> Essence {
-    let message = warning.message.split(" (activity").next().unwrap_or_default();
-    let message = message.chars().filter(|c| !c.is_ascii_digit()).collect();
+    let (activity, request) = (" (activity", " (request");
+    let message = warning.message.split(activity).next().unwrap_or_default();
+    let message = message.split(request).next().unwrap_or_default().chars().filter(|c| !c.is_ascii_digit()).collect();
     (warning.code, warning.subject.clone(), message)
 }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
@@ -28,7 +28,9 @@ use tokio::task::JoinHandle;
 
 use crate::ages::age;
 use crate::apply::{Outcome, Result};
-use crate::engine::{CountKind, Instance, InstanceId, PoolName, ReasonCode, ScaleSetDemand, Snapshot, Step, View};
+use crate::engine::{
+    CountKind, Instance, InstanceId, Pool, PoolName, ReasonCode, ScaleSetDemand, Snapshot, Step, View,
+};
 use crate::github::Usage;
 use crate::scale_set::Message;
 use crate::tally::Tally;
@@ -41,6 +43,8 @@ const POLLS_WITHIN: Duration = Duration::from_mins(3);
 pub(super) struct Look<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) view: &'a View<'a>,
+    /// The pools that are served.
+    pub(super) chosen: &'a BTreeSet<PoolName>,
     /// Instances and runner records were read whole.
     pub(super) supply_is_known: bool,
     /// Something is missing.
@@ -71,23 +75,43 @@ pub struct Metrics {
     last_poll: Family<OfPool, Gauge<f64, AtomicU64>>,
     messages: Family<OfPool, Counter>,
     poll_errors: Family<OfPool, Counter>,
+    acquired: Family<OfPool, Counter>,
     lapses: Family<OfPool, Counter>,
     api_requests: Family<OfAnswer, Counter>,
-    requests: Gauge,
-    not_modified: Gauge,
     remaining: Gauge,
     last_run: Gauge<f64, AtomicU64>,
     last_success: Gauge<f64, AtomicU64>,
     run_seconds: Gauge<f64, AtomicU64>,
     polled: Mutex<BTreeMap<PoolName, Polled>>,
+    /// Of everything; and how old that may be, where pools without a session depend on it.
+    observed: Mutex<(Polled, Option<Duration>)>,
 }
 
-/// When a listened pool was polled last with success.
+/// When a listened pool was polled last with success, or everything observed.
 #[derive(Clone, Copy, Debug)]
 struct Polled {
-    at: Timestamp,
+    at: Instant,
     /// Not yet: then it is since when it is listened to.
     is_first: bool,
+}
+
+impl Polled {
+    fn begun() -> Self {
+        Self { at: Instant::now(), is_first: true }
+    }
+
+    fn now() -> Self {
+        Self { at: Instant::now(), is_first: false }
+    }
+
+    /// Returns whether that is no longer ago than it may be, and says when it was.
+    fn is_healthy(&self, (what, done): (&str, &str), within: Duration, now: Instant, said: &mut String) -> bool {
+        let ago = now.saturating_duration_since(self.at);
+        let done = if self.is_first { format!("not {done}, begun") } else { done.to_owned() };
+        // Writing to a string can't fail.
+        let _ = writeln!(said, "{what}: {done} {} s ago", ago.as_secs());
+        ago < within
+    }
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -180,6 +204,7 @@ impl Metrics {
             last_poll: kept(all, "last_poll_timestamp_seconds", "When the pool's queue was polled last with success"),
             messages: kept(all, "messages", "Messages of the pool's scale set"),
             poll_errors: kept(all, "poll_errors", "Polls, acknowledgements and acquisitions that failed"),
+            acquired: kept(all, "jobs_acquired", "Jobs that the pool's scale set was offered, and was granted"),
             lapses: kept(
                 all,
                 "assignments_lapsed",
@@ -190,8 +215,6 @@ impl Metrics {
                 "api_requests",
                 "Requests by API (github, actions, ec2) and HTTP status; lost: no answer came",
             ),
-            requests: kept(all, "github_requests", "Requests to GitHub's REST API since the process began"),
-            not_modified: kept(all, "github_requests_not_modified", "Those of them that GitHub answered with 304"),
             remaining: kept(all, "github_rate_limit_remaining", "Requests left of GitHub's hourly limit"),
             last_run: kept(
                 all,
@@ -201,6 +224,7 @@ impl Metrics {
             last_success: kept(all, "last_success_timestamp_seconds", "When everything was observed last with success"),
             run_seconds: kept(all, "run_duration_seconds", "How long that took"),
             polled: Mutex::default(),
+            observed: Mutex::new((Polled::begun(), None)),
             registry,
         }
     }
@@ -209,8 +233,9 @@ impl Metrics {
         self.polled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A configuration is begun with, by which these pools are listened to: others are forgotten.
-    pub(super) fn begin<'a>(&self, listening: impl Iterator<Item = &'a PoolName>) {
+    /// A configuration is begun with, by which these pools are listened to, and others polled so often: whatever else
+    /// there was is forgotten.
+    pub(super) fn begin<'a>(&self, listening: impl Iterator<Item = &'a PoolName>, polled_every: Option<Duration>) {
         for gauge in [&self.desired, &self.min_idle, &self.max, &self.queued, &self.queued_exactly, &self.oldest] {
             gauge.clear();
         }
@@ -219,7 +244,9 @@ impl Metrics {
         self.last_poll.clear();
         let mut polled = self.polled_at();
         let before = std::mem::take(&mut *polled);
-        let since = Polled { at: Timestamp::now(), is_first: true };
+        let since = Polled::begun();
+        let within = polled_every.map(|every| POLLS_WITHIN.max(every.saturating_mul(3)));
+        *self.observed.lock().unwrap_or_else(PoisonError::into_inner) = (since, within);
         for pool in listening {
             self.sessions.get_or_create(&of(pool)).set(0);
             polled.insert(pool.clone(), before.get(pool).copied().unwrap_or(since));
@@ -231,9 +258,8 @@ impl Metrics {
     }
 
     pub(super) fn polled(&self, pool: &PoolName) {
-        let now = Timestamp::now();
-        self.last_poll.get_or_create(&of(pool)).set(seconds(now));
-        self.polled_at().insert(pool.clone(), Polled { at: now, is_first: false });
+        self.last_poll.get_or_create(&of(pool)).set(seconds(Timestamp::now()));
+        self.polled_at().insert(pool.clone(), Polled::now());
     }
 
     pub(super) fn message(&self, pool: &PoolName, message: &Message) {
@@ -255,15 +281,18 @@ impl Metrics {
         self.poll_errors.get_or_create(&of(pool)).inc();
     }
 
-    /// Everything was looked at, which took so long, and has cost so much since the process began.
+    /// Everything was looked at, which took so long, and leaves so much of the rate limit.
     pub(super) fn ran(&self, took: Duration, usage: Usage) {
         self.run_seconds.set(took.as_secs_f64());
         self.last_run.set(seconds(Timestamp::now()));
-        self.requests.set(gauge(usage.requests));
-        self.not_modified.set(gauge(usage.not_modified));
         if let Some(remaining) = usage.remaining {
             self.remaining.set(gauge(remaining));
         }
+    }
+
+    /// So many jobs that were on offer are a set's now.
+    pub(super) fn acquired(&self, pool: &PoolName, jobs: usize) {
+        self.acquired.get_or_create(&of(pool)).inc_by(jobs as u64);
     }
 
     /// So many of a set's jobs were taken back.
@@ -300,26 +329,33 @@ impl Metrics {
         *known = instances.iter().filter(is_it).map(|one| one.id.clone()).collect();
     }
 
-    /// Nothing could be observed: of pools that are only polled nothing is known.
-    pub(super) fn unobserved<'a>(&self, polling: impl Iterator<Item = &'a PoolName>) {
+    /// Nothing could be observed: nothing is known but of the pools whose sets speak by themselves.
+    pub(super) fn unobserved(&self, pools: &[Pool], is_serving: impl Fn(&PoolName) -> bool) {
         self.runners.clear();
         self.oldest.clear();
         self.unschedulable.clear();
-        polling.for_each(|pool| self.waits(pool, None, CountKind::AtLeast));
+        for pool in pools.iter().map(|pool| &pool.name).filter(|pool| !is_serving(pool)) {
+            known(&self.queued, pool, None, CountKind::AtLeast);
+            if self.queued_exactly.get(&of(pool)).is_some() {
+                self.waits(pool, None, CountKind::AtLeast);
+            }
+            self.desired.remove(&of(pool));
+        }
     }
 
     /// What was seen. What is not known is absent: a 0, or what was so an hour ago, would be a lie.
-    pub(super) fn observed(&self, Look { snapshot, view, supply_is_known, is_partial }: Look<'_>) {
+    pub(super) fn observed(&self, Look { snapshot, view, chosen, supply_is_known, is_partial }: Look<'_>) {
         if !is_partial {
             self.last_success.set(seconds(snapshot.now));
         }
         if supply_is_known {
             self.interrupted(&snapshot.instances.items);
+            self.observed.lock().unwrap_or_else(PoisonError::into_inner).0 = Polled::now();
         } else {
             self.runners.clear();
         }
         let kind = snapshot.demand.kind;
-        for pool in &view.pools {
+        for pool in view.pools.iter().filter(|pool| chosen.contains(&pool.pool.name)) {
             let (name, supply) = (&pool.pool.name, pool.supply());
             let counts = [("busy", supply.busy), ("idle", supply.idle + supply.apart), ("starting", supply.starting)];
             for (state, count) in counts.into_iter().filter(|_| supply_is_known) {
@@ -331,6 +367,10 @@ impl Metrics {
             let oldest = pending.iter().filter_map(|job| job.queued_at).min();
             let oldest = oldest.map_or(0, |at| age(snapshot.now, at).as_secs());
             known(&self.oldest, name, Some(oldest), kind);
+            if !supply_is_known && !matches!(pool.scale_set, Some(ScaleSetDemand::Counted(_))) {
+                // No plan is made of it.
+                self.desired.remove(&of(name));
+            }
             match pool.scale_set {
                 Some(ScaleSetDemand::Counted(counts)) => self.waits(name, Some(counts.queued()), CountKind::Exact),
                 Some(ScaleSetDemand::Unknown) => self.waits(name, None, CountKind::AtLeast),
@@ -389,18 +429,21 @@ impl Metrics {
         text
     }
 
-    /// Returns whether every listened pool was polled within three minutes, and the ages of the last good polls, a line
-    /// each. A process that has just begun has as long to open its sessions.
+    /// Returns whether every listened pool was polled within three minutes and, where others depend on it, instances and
+    /// runners were read within three intervals; and the ages of the last good polls, a line each. A process that has
+    /// just begun has as long to open its sessions.
     #[must_use]
     pub fn health(&self) -> (bool, String) {
-        let now = Timestamp::now();
+        self.health_at(Instant::now())
+    }
+
+    fn health_at(&self, now: Instant) -> (bool, String) {
         let (mut healthy, mut said) = (true, String::new());
         for (pool, polled) in &*self.polled_at() {
-            let ago = age(now, polled.at);
-            healthy &= ago < POLLS_WITHIN;
-            let word = if polled.is_first { "not polled, begun" } else { "polled" };
-            let _ = writeln!(said, "{pool}: {word} {} s ago", ago.as_secs());
+            healthy &= polled.is_healthy((pool.as_str(), "polled"), POLLS_WITHIN, now, &mut said);
         }
+        let (observed, within) = *self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+        healthy &= observed.is_healthy(("everything", "observed"), within.unwrap_or(Duration::MAX), now, &mut said);
         (healthy, format!("{}\n{said}", if healthy { "healthy" } else { "unhealthy" }))
     }
 }
@@ -488,4 +531,26 @@ async fn respond_with_health(State(metrics): State<Arc<Metrics>>) -> Response {
     let (healthy, said) = metrics.health();
     let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, said).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_healthy_while_what_it_serves_is_polled() {
+        let (listened, minutes) = (PoolName::new("linux"), |count| Instant::now() + Duration::from_mins(count));
+        let is_healthy = |metrics: &Metrics, at| metrics.health_at(at).0;
+        let metrics = Metrics::new();
+        metrics.begin(std::iter::once(&listened), None);
+        assert!(is_healthy(&metrics, minutes(2)), "it has just begun");
+        assert!(!is_healthy(&metrics, minutes(4)), "it was never polled");
+        metrics.polled(&listened);
+        assert!(is_healthy(&metrics, minutes(2)));
+        assert_eq!(metrics.health_at(minutes(4)).1.lines().next(), Some("unhealthy"));
+        // Where nothing is listened to, the whole observations are what is polled.
+        metrics.begin(std::iter::empty(), Some(Duration::from_mins(2)));
+        assert!(is_healthy(&metrics, minutes(5)));
+        assert!(!is_healthy(&metrics, minutes(7)));
+    }
 }

@@ -33,6 +33,7 @@ use self::desk::{Desk, Shared};
 pub use self::event::{Event, JobRow, Line, SessionState};
 use self::metrics::Metrics;
 pub use self::supply::KnownSupply;
+use crate::apply::Paces;
 use crate::config::Config;
 use crate::ec2::Fleet;
 use crate::engine::PoolName;
@@ -66,6 +67,8 @@ pub struct Parts<'a> {
     pub hear: &'a dyn Fn(Line),
     /// Is counted and measured in.
     pub metrics: &'a Metrics,
+    /// How fast EC2 may be asked: what it refused is remembered over changes of the configuration.
+    pub paces: &'a RefCell<Paces>,
     /// Is called when all is well with the loop, several times a minute.
     pub alive: &'a dyn Fn(),
 }
@@ -74,12 +77,7 @@ pub struct Parts<'a> {
 pub async fn serve(parts: Parts<'_>, stop: watch::Receiver<bool>) {
     let registrar = Registrar::new(parts.client, &parts.config.github.scope, parts.service);
     let supply = RefCell::new(KnownSupply::of(parts.config.policy().fleet));
-    let shared = Shared {
-        parts,
-        registrar: &registrar,
-        supply: &supply,
-        paces: &RefCell::default(),
-        is_stopping: &Cell::new(false),
-    };
+    let shared =
+        Shared { parts, registrar: &registrar, supply: &supply, paces: parts.paces, is_stopping: &Cell::new(false) };
     Desk::new(shared).run(stop).await;
 }

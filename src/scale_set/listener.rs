@@ -6,6 +6,7 @@
 //! counts.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -23,6 +24,8 @@ use crate::github;
 const READS: u32 = 5;
 /// How long the message in hand may take when it is to stop: what isn't acknowledged comes again to the next listener.
 const FINISHES_WITHIN: Duration = Duration::from_secs(8);
+/// Messages that waited are read within this: what is read later was written later.
+const BACKLOG: Duration = Duration::from_secs(5);
 /// A session that somebody else holds for so long is no left-over of a process that died.
 const HELD_FOR_LONG: Duration = Duration::from_mins(5);
 /// How often it is said again that somebody else holds the session.
@@ -137,9 +140,9 @@ pub struct Listener {
     pub name: String,
     /// Whom the service names to others who try to open the session.
     pub owner: String,
-    /// How many runners may have a job at once: what polls announce. Never 0 while it serves: where nothing is announced,
-    /// jobs that are queued then may never be assigned.
-    pub capacity: u32,
+    /// How many runners may have a job at once: what polls announce, and what is acquired up to. It may change at any
+    /// time; never 0 while it serves: where nothing is announced, jobs that are queued then may never be assigned.
+    pub capacity: Arc<AtomicU32>,
     /// How long is waited before something is tried again.
     pub pauses: Pauses,
 }
@@ -148,6 +151,31 @@ pub struct Listener {
 enum End {
     Stopped,
     Lost,
+}
+
+/// How many jobs the set has: by the counts of the last message that had any, and by what was acquired since.
+#[derive(Debug)]
+struct Taken {
+    jobs: u64,
+    acquired_at: Option<Instant>,
+}
+
+impl Taken {
+    fn of(counts: Statistics) -> Self {
+        Self { jobs: counts.assigned.saturating_add(counts.acquired), acquired_at: None }
+    }
+
+    /// Takes in a message's counts. Those of one that has waited may know nothing of what was acquired just now.
+    fn hear(&mut self, counts: Statistics, has_waited: bool) {
+        let Self { jobs: said, .. } = Self::of(counts);
+        let is_before = has_waited && self.acquired_at.is_some_and(|at| at.elapsed() < BACKLOG);
+        self.jobs = if is_before { said.max(self.jobs) } else { said };
+    }
+
+    fn acquired(&mut self, jobs: usize) {
+        self.jobs = self.jobs.saturating_add(jobs as u64);
+        self.acquired_at = Some(Instant::now());
+    }
 }
 
 /// What has gone wrong in a row, over any number of sessions: only a poll that was answered, and whose message was
@@ -191,12 +219,17 @@ impl Listener {
         hear: &impl Fn(Heard),
     ) -> Option<Session> {
         let mut held: Option<(Instant, Instant)> = None;
+        let mut resolved = None;
         loop {
             if *stop.borrow() {
                 return None;
             }
             // Not given up half-way: a session that is opened and not known of would have to idle out.
-            let pause = match self.try_open().await {
+            let opened = match resolved.take() {
+                None => self.try_open(&mut resolved).await,
+                Some(scale_set) => self.open_of(&mut resolved, scale_set).await,
+            };
+            let pause = match opened {
                 Ok((session, scale_set)) => {
                     hear(Heard::Opened { scale_set, statistics: session.statistics() });
                     return Some(session);
@@ -229,7 +262,7 @@ impl Listener {
     }
 
     /// Finds the set anew, since one that was made again under its name has another id, and opens its session.
-    async fn try_open(&self) -> Result<(Session, ScaleSet), NotOpened> {
+    async fn try_open(&self, resolved: &mut Option<ScaleSet>) -> Result<(Session, ScaleSet), NotOpened> {
         let Some(group) = self.client.runner_group(&self.group).await? else {
             return Err(NotOpened::Missing(format!("there is no runner group `{}`", self.group)));
         };
@@ -237,8 +270,26 @@ impl Listener {
             let said = format!("there is no scale set `{}` in runner group `{}`", self.name, self.group);
             return Err(NotOpened::Missing(said));
         };
-        let session = Session::open(self.client.clone(), scale_set.id, &self.owner).await?;
-        Ok((session, scale_set))
+        self.open_of(resolved, scale_set).await
+    }
+
+    /// Opens the session of a set. Where somebody else has it, it is the right set: it need not be found again.
+    async fn open_of(
+        &self,
+        resolved: &mut Option<ScaleSet>,
+        scale_set: ScaleSet,
+    ) -> Result<(Session, ScaleSet), NotOpened> {
+        match Session::open(self.client.clone(), scale_set.id, &self.owner).await {
+            Ok(session) => Ok((session, scale_set)),
+            Err(why) => {
+                *resolved = (why.kind == ErrorKind::SessionConflict).then_some(scale_set);
+                Err(NotOpened::Refused(why))
+            }
+        }
+    }
+
+    fn capacity(&self) -> u32 {
+        self.capacity.load(Ordering::Relaxed)
     }
 
     async fn serve(
@@ -250,6 +301,7 @@ impl Listener {
     ) -> End {
         let mut cursor = 0;
         let mut told = None;
+        let mut taken = Taken::of(session.statistics());
         let mut renewals = session.renewals();
         let mut unread = (None, 0);
         // After trouble messages may have waited, and what they count was so then.
@@ -260,7 +312,7 @@ impl Listener {
             let polled = tokio::select! {
                 biased;
                 () = stopped(stop) => return End::Stopped,
-                polled = session.poll(cursor, self.capacity) => polled,
+                polled = session.poll(cursor, self.capacity()) => polled,
             };
             if session.renewals() != renewals {
                 renewals = session.renewals();
@@ -287,12 +339,16 @@ impl Listener {
                     let is_news = told != Some(message.id);
                     told = Some(message.id);
                     // One that was waited for has just been written.
-                    is_late &= asked.elapsed() < self.pauses.first;
+                    let has_waited = asked.elapsed() < self.pauses.first;
+                    is_late &= has_waited;
+                    if let Some(counts) = message.statistics {
+                        taken.hear(counts, has_waited);
+                    }
                     if is_late {
                         message.statistics = None;
                     }
                     let gives_up = trouble.failures >= READS;
-                    let receiving = self.receive(session, *message, is_news, gives_up, hear);
+                    let receiving = self.receive(session, *message, &mut taken, (is_news, gives_up), hear);
                     let Some(received) = finished(receiving, stop).await else { return End::Stopped };
                     if received.is_ok() {
                         *trouble = Trouble::default();
@@ -341,20 +397,22 @@ impl Listener {
         &self,
         session: &Session,
         message: Message,
-        is_news: bool,
-        gives_up: bool,
+        taken: &mut Taken,
+        (is_news, gives_up): (bool, bool),
         hear: &impl Fn(Heard),
     ) -> Result<i64, Error> {
         let (id, offers) = (message.id, message.offers());
-        let counts = message.statistics.unwrap_or_else(|| session.statistics());
         if is_news {
             hear(Heard::Message(message));
         }
-        let room = u64::from(self.capacity).saturating_sub(counts.assigned.saturating_add(counts.acquired));
+        let room = u64::from(self.capacity()).saturating_sub(taken.jobs);
         let asked = &offers[..offers.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
         if !asked.is_empty() {
             match session.acquire(asked).await {
-                Ok(granted) => hear(Heard::Acquired { asked: asked.len(), granted: granted.len() }),
+                Ok(granted) => {
+                    taken.acquired(granted.len());
+                    hear(Heard::Acquired { asked: asked.len(), granted: granted.len() });
+                }
                 // Jobs that are not to be had must not keep others from being heard of: they are offered again.
                 Err(why) if is_final(why.kind) || gives_up => hear(Heard::Trouble(why)),
                 Err(why) => return Err(why),

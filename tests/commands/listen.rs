@@ -65,7 +65,11 @@ impl Listening {
 
     /// Waits for the next event that is as wanted.
     async fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
-        let found = tokio::time::timeout(Duration::from_secs(30), async {
+        self.within(Duration::from_secs(30), wanted).await
+    }
+
+    async fn within(&mut self, most: Duration, wanted: impl Fn(&Value) -> bool) -> Value {
+        let found = tokio::time::timeout(most, async {
             while let Some(line) = self.lines.next_line().await.unwrap() {
                 let event: Value = serde_json::from_str(&line).unwrap();
                 self.said.push(event.clone());
@@ -76,7 +80,7 @@ impl Listening {
             None
         });
         let found = found.await.ok().flatten();
-        found.unwrap_or_else(|| panic!("it was not said within 30 s; said: {:#?}", self.said))
+        found.unwrap_or_else(|| panic!("it was not said within {most:?}; said: {:#?}", self.said))
     }
 
     async fn opened(&mut self) {
@@ -207,6 +211,24 @@ async fn jobs_that_are_acquired_are_as_many_as_may_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_are_acquired_are_as_many_as_all_pools_together_may_run() {
+    let desk = desk().await;
+    desk.reconfigure("[ec2]\n", "[ec2]\nmax_total = 3\n");
+    desk.sandbox.world().settings.scale_sets.dispatch = Dispatch::Acquire;
+    desk.jobs(1, GPU);
+    let mut listening = Listening::on(&desk, "--interval 1s");
+    listening.launches(1).await;
+    for _ in 0..2 {
+        desk.looked_at().await;
+    }
+    desk.jobs(5, X64);
+    listening.launches(2).await;
+    let counts = desk.sandbox.world().statistics_of("linux-x64").unwrap();
+    assert_eq!((counts.assigned, counts.available), (2, 3), "the others are left to whoever has room");
+    listening.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn jobs_that_were_there_before_it_are_launched_for_once() {
     let desk = desk().await;
     desk.jobs(3, X64);
@@ -328,7 +350,9 @@ async fn what_is_not_known_is_absent_and_a_lower_bound_says_so() {
     let asked = |api: &str, code: &str| format!("ghascale_api_requests_total{{api=\"{api}\",code=\"{code}\"}} ");
     shows(&[&asked("github", "403"), &asked("actions", "200"), &asked("ec2", "200")], &[]).await;
     desk.sandbox.fault(Fault::github("").status(502).times(100_000));
-    shows(&[&format!("{exact} 0")], &[queued, "ghascale_runners{"]).await;
+    shows(&[&format!("{exact} 0")], &[queued, "ghascale_runners{", "ghascale_desired_runners{pool=\"gpu\"}"]).await;
+    // The set's messages still come: what they count is known.
+    shows(&["ghascale_jobs_queued_exact{pool=\"linux-x64\"} 1"], &[]).await;
     listening.end().await;
 }
 

@@ -68,6 +68,7 @@ impl Desk<'_> {
                 return None;
             }
             Heard::Acquired { asked, granted } => {
+                metrics.acquired(&pool, granted);
                 tracing::info!(pool = pool.as_str(), asked, granted, "acquired jobs");
                 return None;
             }
@@ -108,6 +109,7 @@ impl Desk<'_> {
         if let Some(served) = self.served.get_mut(pool) {
             let newly_lapsed = served.told.hear(message, now);
             metrics.lapsed(pool, newly_lapsed);
+            served.heard_at = tokio::time::Instant::now();
             match message.statistics {
                 Some(statistics) => served.count(statistics, now),
                 None => served.is_outdated = true,

@@ -2,16 +2,19 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
 
-use super::{Carried, Carrying, Desk, Shared};
+use super::{Carried, Carrying, Cooling, Desk, Shared};
 use crate::ages::{age, short};
 use crate::apply::{self, Executor, Listener as _, Outcome, PoolSettings, put_last};
 use crate::config::Pool;
 use crate::engine::{
-    self, Action, Plan, PoolName, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Source, Statistics, Step, check, plan,
+    self, Action, Plan, PoolName, PoolView, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Source, Statistics, Step, View,
+    check, plan,
 };
 use crate::listen::Parts;
 use crate::listen::event::{Event, Line};
@@ -21,11 +24,15 @@ use crate::services::SystemClock;
 use crate::state::AuditLog;
 use crate::warning::{Warning, WarningCode};
 
+/// A launch that failed so long ago is no reason for anything.
+const FORGIVEN_AFTER: Duration = Duration::from_mins(5);
+
 impl<'a> Desk<'a> {
     /// Launches what the sets' counts ask for now, in these pools.
     pub(super) fn launch_at_once(&mut self, pools: &BTreeSet<PoolName>, carrying: &Carrying<'a>) {
         let now = Timestamp::now();
-        let can_serve = |pool: &&PoolName| self.counts_hold(pool) && !self.cooling.contains(*pool);
+        let can_serve =
+            |pool: &&PoolName| self.counts_hold(pool) && self.cooling.get(*pool).is_none_or(Cooling::is_over);
         let pools: Vec<PoolName> = pools.iter().filter(can_serve).cloned().collect();
         if pools.is_empty() {
             return;
@@ -44,13 +51,13 @@ impl<'a> Desk<'a> {
     /// Returns whether a served pool's counts are no older than the supply that they are held against.
     fn counts_hold(&self, pool: &PoolName) -> bool {
         let seen_at = self.shared.supply.borrow().seen_at();
-        self.served.get(pool).is_some_and(|served| seen_at.is_some_and(|seen_at| served.counted_at >= seen_at))
+        self.serving(pool).is_some_and(|served| seen_at.is_some_and(|seen_at| served.counted_at >= seen_at))
     }
 
     /// Returns what a served pool's set counts, corrected by what is known better: jobs that were said to be assigned
     /// beside counts of 0, jobs that are counted and not there.
     pub(super) fn demand(&self, pool: &PoolName, now: Timestamp) -> Option<Statistics> {
-        let served = self.served.get(pool)?;
+        let served = self.serving(pool)?;
         Some(self.phantoms.without(pool, served.told.at_least(served.found.statistics, now)))
     }
 
@@ -80,10 +87,41 @@ impl<'a> Desk<'a> {
             let mut supply = self.shared.supply.borrow_mut();
             plan.actions.iter().for_each(|action| supply.begin(action, Timestamp::now()));
         }
+        self.lend(snapshot, &plan);
         for sums in &plan.pools {
             sums.target.into_iter().for_each(|target| self.shared.parts.metrics.desires(&sums.name, target));
         }
         self.carry_out(plan, snapshot, scale_sets, carrying);
+    }
+
+    /// Launches what was put off since a launch had failed.
+    pub(super) fn launch_after_cooling(&mut self, carrying: &Carrying<'a>) {
+        self.cooling.retain(|_, cooling| cooling.until.elapsed() < FORGIVEN_AFTER);
+        let over = self.cooling.iter().filter(|(_, cooling)| cooling.is_over()).map(|(pool, _)| pool.clone());
+        let over: BTreeSet<PoolName> = over.collect();
+        if !over.is_empty() {
+            self.launch_at_once(&over, carrying);
+        }
+    }
+
+    /// Lets the listeners have as many jobs as their pools may have runners for: where launches are held back, a job that
+    /// is acquired all the same would wait here, and nobody else could take it.
+    fn lend(&self, snapshot: &Snapshot, plan: &Plan) {
+        let view = View::of(snapshot, &self.policy);
+        let held = |pool: &PoolView<'_>| pool.supply().held;
+        let total: u32 = view.pools.iter().map(held).fold(0, u32::saturating_add);
+        for pool in &view.pools {
+            let name = &pool.pool.name;
+            let Some(room) = self.rooms.get(name) else { continue };
+            let of_others = total.saturating_sub(held(pool));
+            let share = self.policy.max_total.map_or(u32::MAX, |most| most.saturating_sub(of_others));
+            let mut may_run = pool.pool.max.min(share);
+            let is_held_back = plan.held.iter().any(|held| held.pool == *name && held.reason.code.holds_launches());
+            if let Some(sums) = plan.pools.iter().find(|sums| sums.name == *name).filter(|_| is_held_back) {
+                may_run = may_run.min(held(pool).saturating_add(sums.launch));
+            }
+            room.store(may_run.max(1), Ordering::Relaxed);
+        }
     }
 
     pub(super) fn decide(&mut self, snapshot: &Snapshot, pools: &[PoolName]) -> Option<Plan> {
@@ -135,7 +173,8 @@ impl<'a> Desk<'a> {
         };
         let pools = self.shared.parts.config.pools.iter();
         let settings = pools.map(|pool| (pool.policy.name.clone(), settings(pool))).collect();
-        let audit = self.shared.parts.state.audit(&report.plan_id).map_err(|warning| self.warn_of(warning)).ok();
+        let Parts { state, config, .. } = self.shared.parts;
+        let audit = state.audit(&report, &config.github.scope).map_err(|warning| self.warn_of(warning)).ok();
         carrying.push(self.shared.carry_out(plan, settings, audit, are_ends).boxed_local());
     }
 
@@ -147,13 +186,24 @@ impl<'a> Desk<'a> {
         let failed = carried.outcomes.iter().filter(|outcome| {
             outcome.result == apply::Result::Failed && matches!(outcome.action.step, Step::Launch { .. })
         });
-        self.cooling.extend(failed.map(|outcome| outcome.action.pool.clone()));
+        let failed: BTreeSet<&PoolName> = failed.map(|outcome| &outcome.action.pool).collect();
+        for outcome in carried.outcomes.iter().filter(|outcome| is_launched(outcome)) {
+            self.cooling.remove(&outcome.action.pool);
+        }
+        for pool in failed {
+            let failures = self.cooling.get(pool).map_or(1, |cooling| cooling.failures.saturating_add(1));
+            self.cooling.insert(pool.clone(), Cooling::after(failures));
+        }
         let kept = state.remember_shortages(self.policy.fleet.as_str(), &carried.outcomes, Timestamp::now());
         if let Err(error) = kept {
             tracing::warn!(%error, "what has no capacity could not be remembered");
         }
         self.look_soon();
     }
+}
+
+fn is_launched(outcome: &Outcome) -> bool {
+    outcome.result == apply::Result::Done && matches!(outcome.action.step, Step::Launch { .. })
 }
 
 impl Shared<'_> {

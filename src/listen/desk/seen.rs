@@ -1,13 +1,12 @@
 //! What a look shows, and what follows from it: launches by any, ends by a whole observation alone.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{Carrying, Desk, Seen, Shared, Why};
+use super::{Carrying, Desk, STANDS_IN_AFTER, Seen, Shared, Why};
 use crate::engine::{PoolName, ScaleSetDemand, Step, View};
 use crate::github::NoProgress;
 use crate::listen::Parts;
@@ -19,9 +18,6 @@ use crate::warning::{Warning, WarningCode};
 
 /// Scale sets that are asked at once.
 const AT_ONCE: usize = 8;
-/// How long a scale set may be out of reach before its pool's jobs are launched for by the REST API's count: runners
-/// that are registered there get none of the jobs that the set has been given.
-const STANDS_IN_AFTER: Duration = Duration::from_mins(1);
 
 impl<'a> Desk<'a> {
     pub(super) fn seen(&mut self, seen: Seen, carrying: &Carrying<'a>) {
@@ -58,12 +54,10 @@ impl<'a> Desk<'a> {
             }
             Seen::All(seen) => {
                 self.count_requests();
-                // What failed may have been made good by now.
-                self.cooling.clear();
                 match *seen {
                     Ok(seen) => self.pass(seen, carrying),
                     Err(error) => {
-                        self.shared.parts.metrics.unobserved(self.polling());
+                        self.shared.parts.metrics.unobserved(&self.policy.pools, |pool| self.serving(pool).is_some());
                         let said = format!("nothing could be observed: {error}");
                         self.warn_of(Warning { code: WarningCode::Degraded, message: said, subject: None });
                     }
@@ -84,19 +78,17 @@ impl<'a> Desk<'a> {
                 Some(ScaleSetDemand::Unknown) | None => served.is_unasked = true,
             }
         }
-        let served: Vec<PoolName> = self.served.keys().cloned().collect();
-        for pool in served {
-            if let Some(counts) = self.demand(&pool, now) {
+        let serving: Vec<PoolName> =
+            self.served.iter().filter(|(_, served)| !served.is_silent()).map(|(pool, _)| pool.clone()).collect();
+        for pool in &serving {
+            if let Some(counts) = self.demand(pool, now) {
                 snapshot.scale_sets.insert(pool.clone(), ScaleSetDemand::Counted(counts));
             }
-            snapshot.unheard.remove(&pool);
+            snapshot.unheard.remove(pool);
         }
         let is_served = |warning: &Warning| {
             warning.code == WarningCode::SourceFallback
-                && warning
-                    .subject
-                    .as_ref()
-                    .is_some_and(|subject| self.served.keys().any(|pool| pool.as_str() == subject))
+                && warning.subject.as_ref().is_some_and(|subject| serving.iter().any(|pool| pool.as_str() == subject))
         };
         warnings.retain(|warning| !is_served(warning));
         let policy = self.policy.clone();
@@ -110,7 +102,8 @@ impl<'a> Desk<'a> {
         let parts = self.shared.parts;
         let is_partial = warnings.iter().any(|warning| warning.code.is_partial());
         let supply_is_known = known.instances && known.runners;
-        parts.metrics.observed(Look { snapshot: &snapshot, view: &view, supply_is_known, is_partial });
+        let chosen = &self.chosen;
+        parts.metrics.observed(Look { snapshot: &snapshot, view: &view, chosen, supply_is_known, is_partial });
         self.warn(warnings);
         if !supply_is_known {
             return;
@@ -134,7 +127,7 @@ impl<'a> Desk<'a> {
         }
         let (instances, runners) = (snapshot.instances.items.clone(), snapshot.runners.items.clone());
         self.shared.supply.borrow_mut().see(snapshot.now, instances, runners);
-        let holds = |pool: &PoolName| self.served.get(pool).is_none_or(|served| served.counted_at >= snapshot.now);
+        let holds = |pool: &PoolName| self.serving(pool).is_none_or(|served| served.counted_at >= snapshot.now);
         let to_launch: Vec<PoolName> = opened.into_iter().filter(holds).collect();
         let filled = self.shared.supply.borrow().fill(now, &snapshot);
         if !to_launch.is_empty() {

@@ -82,6 +82,37 @@ async fn a_launch_that_failed_is_tried_again_though_only_the_queue_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_launch_that_failed_does_not_wait_for_a_whole_observation() {
+    let desk = desk().await;
+    let mut listening = Listening::on(&desk, "--interval 10m");
+    listening.opened().await;
+    desk.has_looked().await;
+    desk.sandbox.fault(Fault::actions("generatejitconfig").status(500));
+    desk.jobs(1, X64);
+    listening.until(|event| is_launch(event) && event["result"] == "failed").await;
+    // Nor does what comes after it.
+    desk.jobs(2, X64);
+    listening.launches(3).await;
+    listening.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_actions_service_is_down_rest_stands_in() {
+    let desk = desk().await;
+    let mut listening = Listening::on(&desk, "--interval 1s");
+    listening.opened().await;
+    desk.sandbox.fault(Fault::actions("").status(503).times(100_000));
+    desk.jobs(2, X64);
+    let is_fallback = |event: &Value| event["event"] == "warning" && event["code"] == "source_fallback";
+    // A set that is silent for a moment may only be slow: its own runners alone get what it was given.
+    let said = listening.within(Duration::from_secs(100), is_fallback).await;
+    assert_eq!(said["pool"], "linux-x64");
+    let launched = listening.launches(2).await;
+    assert!(launched.iter().all(|launch| launch["source"] == "rest"), "{launched:#?}");
+    listening.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_the_rest_api_is_down_scale_sets_are_served() {
     let desk = desk().await;
     let mut listening = Listening::on(&desk, "--interval 1s");
