@@ -28,7 +28,9 @@ use tokio::task::JoinHandle;
 
 use crate::ages::age;
 use crate::apply::{Outcome, Result};
-use crate::engine::{CountKind, Instance, InstanceId, PoolName, ReasonCode, ScaleSetDemand, Snapshot, Step, View};
+use crate::engine::{
+    Cost, CountKind, Instance, InstanceId, PoolName, Price, ReasonCode, ScaleSetDemand, Snapshot, Step, Unit, View,
+};
 use crate::github::Usage;
 use crate::scale_set::Message;
 
@@ -55,6 +57,7 @@ pub struct Metrics {
     min_idle: Family<OfPool, Gauge>,
     max: Family<OfPool, Gauge>,
     queued: Family<OfPool, Gauge>,
+    cost: Family<OfPool, Gauge<f64, AtomicU64>>,
     oldest: Family<OfPool, Gauge>,
     unschedulable: Family<OfReason, Gauge>,
     launches: Family<LaunchLabels, Counter>,
@@ -139,6 +142,11 @@ impl Metrics {
             min_idle: kept(all, "min_idle", "min_idle of the configuration"),
             max: kept(all, "max_runners", "max of the configuration"),
             queued: kept(all, "jobs_queued", "Jobs that wait for a runner of the pool"),
+            cost: kept(
+                all,
+                "estimated_cost_usd_per_hour",
+                "What the pool's instances cost an hour; NaN where a price is unknown, absent without a price table",
+            ),
             oldest: kept(
                 all,
                 "oldest_queued_job_age_seconds",
@@ -190,6 +198,7 @@ impl Metrics {
             gauge.clear();
         }
         self.runners.clear();
+        self.cost.clear();
         self.last_poll.clear();
         let mut polled = self.polled_at();
         let before = std::mem::take(&mut *polled);
@@ -269,6 +278,13 @@ impl Metrics {
             let counts = [("busy", supply.busy), ("idle", supply.idle + supply.apart), ("starting", supply.starting)];
             for (state, count) in counts.into_iter().filter(|_| supply_is_known) {
                 self.runners.get_or_create(&PoolState { pool: name.to_string(), state }).set(count.into());
+            }
+            if snapshot.prices.is_empty() {
+                self.cost.clear();
+            } else if supply_is_known {
+                let billed = pool.units.iter().filter_map(Unit::instance).filter(|one| one.is_billed());
+                let cost: Cost = billed.map(|one| snapshot.prices.of_instance(one)).collect();
+                self.cost.get_or_create(&of(name)).set(cost.exact().map_or(f64::NAN, Price::dollars));
             }
             self.min_idle.get_or_create(&of(name)).set(pool.pool.min_idle.into());
             self.max.get_or_create(&of(name)).set(pool.pool.max.into());

@@ -15,7 +15,7 @@ use ghascale::apply::{Executor, Listener, Outcome, PoolSettings};
 use ghascale::engine::build::{fleet, labels, pool};
 use ghascale::engine::{
     Connection, CountKind, Demand, Instance, InstanceState, Job, JobId, JobState, Listing, Plan, Policy, Pool,
-    PoolName, RunId, Runner, RunnerId, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Source, Step, check, plan,
+    PoolName, Prices, RunId, Runner, RunnerId, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Source, Step, check, plan,
 };
 use ghascale::listen::KnownSupply;
 use ghascale::scale_set::{JobEvent, JobKey, JobMessage, JobRunner, Message, ScaleSetId};
@@ -255,7 +255,15 @@ impl Hand {
         };
         let kind = if jobs.whole { CountKind::Exact } else { CountKind::AtLeast };
         let demand = Demand { jobs: jobs.items, kind, ..Demand::none() };
-        Some(Snapshot { now, instances, runners, demand, scale_sets, unheard: BTreeSet::new() })
+        Some(Snapshot {
+            now,
+            instances,
+            runners,
+            demand,
+            scale_sets,
+            unheard: BTreeSet::new(),
+            prices: Prices::default(),
+        })
     }
 
     /// Gives records of scale sets that have no instance the age of this host's first sighting.
@@ -366,7 +374,7 @@ pub(crate) fn policy(world: &World, setups: &[PoolSetup]) -> Policy {
         has_scale_set: setup.has_set,
         ..pool(setup.name).labels(setup.labels).sized(setup.min_idle, setup.max)
     });
-    Policy { fleet: fleet(), pools: pools.collect(), max_total: None }
+    Policy { fleet: fleet(), pools: pools.collect(), max_total: None, max_usd_per_hour: None }
 }
 
 /// Returns what launches need beside the plan.

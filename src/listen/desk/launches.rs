@@ -194,6 +194,7 @@ impl apply::Listener for Log<'_> {
         }
         self.shared.supply.borrow_mut().end(outcome);
         self.shared.parts.metrics.acted(outcome);
-        (self.shared.parts.hear)(Line::now(Event::Action(Box::new(ActionResult::from(outcome)))));
+        let result = ActionResult::from(outcome).priced(self.shared.supply.borrow().prices());
+        (self.shared.parts.hear)(Line::now(Event::Action(Box::new(result))));
     }
 }
