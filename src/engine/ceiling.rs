@@ -11,7 +11,7 @@ use super::plan::{Action, Reason, ReasonCode, Step};
 use super::policy::{Policy, Pool};
 use super::prices::{Cost, Price, Prices};
 use super::snapshot::Snapshot;
-use super::states::{State, Unit};
+use super::states::Unit;
 use super::view::{PoolView, View};
 use crate::warning::{Warning, WarningCode};
 
@@ -22,7 +22,7 @@ use crate::warning::{Warning, WarningCode};
 pub(super) fn spent(pool: &PoolView<'_>, prices: &Prices) -> Cost {
     let of_unit = |unit: &Unit<'_>| match unit.instance() {
         Some(instance) => instance.is_billed().then(|| prices.at_most_of_instance(instance)),
-        None => matches!(unit.state, State::Launching | State::Foreign).then(|| dearest(&pool.pool.offerings, prices)),
+        None => Some(dearest(&pool.pool.offerings, prices)),
     };
     pool.units.iter().filter_map(of_unit).collect()
 }

@@ -11,8 +11,8 @@ use super::cost::CostRow;
 use super::table::{Look, Style};
 use crate::ages::{age, short};
 use crate::engine::{
-    Connection, Cost, CountKind, HiddenRun, Instance, Job, JobId, JobState, Label, PoolName, PoolView, Prices, Reason,
-    ReasonCode, RepositoryName, RunId, Runner, ScaleSetDemand, Signature, Snapshot, Source, State, Unit, View,
+    Connection, Cost, CountKind, HiddenRun, Instance, Job, JobId, JobState, Label, Plan, PoolName, PoolView, Prices,
+    Reason, ReasonCode, RepositoryName, RunId, Runner, ScaleSetDemand, Signature, Snapshot, Source, State, Unit, View,
 };
 use crate::github::Coverage;
 
@@ -307,6 +307,16 @@ impl StatusReport {
                 StatusCost::of(units, &view.strangers, &snapshot.prices)
             }),
         }
+    }
+
+    /// Adds why jobs get no runner that a limit of all pools together keeps waiting: only a plan knows that.
+    #[must_use]
+    pub fn with_reasons(mut self, plan: &Plan) -> Self {
+        for job in self.jobs.iter_mut().filter(|job| job.reason.is_none()) {
+            let told = plan.unschedulable.iter().find(|told| told.job_id == job.job_id);
+            job.reason = told.map(|told| told.reason.clone());
+        }
+        self
     }
 
     /// Adds how the repositories were looked at.
