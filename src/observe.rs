@@ -118,7 +118,7 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
     let found = read_scale_sets(sources.service, asked.iter().map(|(pool, _)| *pool)).await;
     let (scanned, (prices, unpriced)) = futures::join!(
         github::scan(client, &config.github.scope, &config.scan, now, progress),
-        prices::prices(config, sources.fleet, instances.as_ref()),
+        Box::pin(prices::prices(config, sources.fleet, instances.as_ref())),
     );
     warnings.extend(unpriced);
     let scanned = scanned.or_else(|error| without_jobs(error, &found))?;

@@ -83,7 +83,7 @@ fn of_file(path: &str, text: &str, region: &str) -> Read {
             }
         }
         if !root.has(region) && found.borrow().is_empty() {
-            let problem = Problem::new(format!("there are no prices of `{region}`, the region of `[ec2]`"));
+            let problem = Problem::new(format!("{path} has no prices of `{region}`, the region of `[ec2]`"));
             let example = format!("add them under `[{region}]`: `\"m7a.large\" = 0.1159`, dollars an hour");
             found.borrow_mut().push(problem.hint(example));
         }

@@ -248,6 +248,9 @@ impl Snapshot {
     }
 
     /// Knows the on-demand price of a type.
+    ///
+    /// # Panics
+    /// What is given is no price.
     #[must_use]
     pub fn price(mut self, instance_type: &str, dollars: &str) -> Self {
         self.prices.on_demand.insert(instance_type.to_owned(), Price::parse(dollars).expect("a price"));
@@ -255,6 +258,9 @@ impl Snapshot {
     }
 
     /// Knows the spot price of a type in a subnet.
+    ///
+    /// # Panics
+    /// What is given is no price.
     #[must_use]
     pub fn spot_price(mut self, instance_type: &str, subnet: &str, dollars: &str) -> Self {
         let price = Price::parse(dollars).expect("a price");

@@ -253,7 +253,9 @@ impl PlanReport {
     #[must_use]
     pub fn of(plan: &Plan, snapshot: &Snapshot, configuration: &str) -> Self {
         let mut actions: Vec<ActionRow> = plan.actions.iter().map(ActionRow::from).collect();
-        actions.iter_mut().for_each(|action| action.price(&snapshot.prices));
+        for action in &mut actions {
+            action.price(&snapshot.prices);
+        }
         let inputs = inputs(snapshot);
         Self {
             plan_id: plan_id(configuration, &inputs, &actions),
