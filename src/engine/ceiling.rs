@@ -77,19 +77,20 @@ pub(super) fn warnings(pools: &[PoolView<'_>], snapshot: &Snapshot, policy: &Pol
     for PoolView { pool, .. } in pools {
         for instance_type in unpriced_types(pool, &snapshot.prices) {
             let said = format!(
-                "`{instance_type}` has no known price, so under `max_usd_per_hour` it is not launched: add it to the price table"
+                "`{instance_type}` has no known price, so under `max_usd_per_hour` it is not launched: add it to the \
+                 price table"
             );
             warnings.push(Warning::new(WarningCode::PriceUnknown, pool.name.as_str(), said));
         }
     }
-    let mut unpriced = BTreeSet::new();
     let ours = snapshot.instances.items.iter().filter(|one| one.fleet == policy.fleet && one.is_billed());
     let unknown: Vec<_> = ours.filter(|one| snapshot.prices.at_most_of_instance(one).is_none()).collect();
-    unpriced.extend(unknown.iter().map(|one| one.instance_type.as_str()));
     if !unknown.is_empty() {
-        let types = unpriced.into_iter().collect::<Vec<_>>().join(", ");
+        let types: BTreeSet<&str> = unknown.iter().map(|one| one.instance_type.as_str()).collect();
+        let types = types.into_iter().collect::<Vec<_>>().join(", ");
         let said = format!(
-            "{} of the fleet's instances have no known price ({types}) and are not counted under `max_usd_per_hour`: add them to the price table",
+            "{} of the fleet's instances have no known price ({types}) and are not counted under `max_usd_per_hour`: \
+             add them to the price table",
             unknown.len()
         );
         warnings.push(Warning { code: WarningCode::PriceUnknown, message: said, subject: None });

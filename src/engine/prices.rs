@@ -146,7 +146,7 @@ impl Prices {
     }
 
     /// Returns what an hour of an offering costs at most: its price, or where a spot price isn't known the on-demand
-    /// price, above which EC2 sells none to those who name no bid of their own, as we don't.
+    /// price, the most that EC2 asks of those who set no price of their own, as we don't.
     #[must_use]
     pub fn at_most_of_offering(&self, offering: &Offering) -> Option<Price> {
         self.of_offering(offering).or_else(|| self.on_demand.get(&offering.instance_type).copied())
