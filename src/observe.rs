@@ -3,6 +3,7 @@
 //! What can't be read whole becomes a warning and a listing that says so; only what makes any answer impossible (the
 //! jobs can't be read at all, the credentials are refused) is an error.
 
+mod prices;
 mod scale_sets;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -115,7 +116,11 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
     let wishes = sources.config.pools.iter().map(|pool| (pool, Wish::of(pool, sources.choice)));
     let asked: Vec<(&Pool, Wish)> = wishes.filter(|(_, wish)| *wish != Wish::Rest).collect();
     let found = read_scale_sets(sources.service, asked.iter().map(|(pool, _)| *pool)).await;
-    let scanned = github::scan(client, &config.github.scope, &config.scan, now, progress).await;
+    let (scanned, (prices, unpriced)) = futures::join!(
+        github::scan(client, &config.github.scope, &config.scan, now, progress),
+        Box::pin(prices::prices(config, sources.fleet, instances.as_ref())),
+    );
+    warnings.extend(unpriced);
     let scanned = scanned.or_else(|error| without_jobs(error, &found))?;
     warnings.extend(scanned.warnings);
     let known = Known {
@@ -134,6 +139,7 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
         demand: scanned.demand,
         scale_sets: BTreeMap::new(),
         unheard: BTreeSet::new(),
+        prices,
     };
     let mut scale_sets = BTreeMap::new();
     let (mut demands, mut unheard) = (BTreeMap::new(), BTreeSet::new());

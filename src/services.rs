@@ -3,12 +3,13 @@
 //! Each trait has two implementations: the service itself ([`crate::github`], [`crate::ec2`]) and the simulated world
 //! of the tests. Nothing here retries: who may repeat a call depends on what it creates, and `apply` knows that.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use crate::engine::{InstanceId, Label, Mark, Offering, PoolName, Runner, RunnerId, RunnerName, Slot, Source};
+use crate::engine::{InstanceId, Label, Mark, Offering, PoolName, Price, Runner, RunnerId, RunnerName, Slot, Source};
 use crate::scale_set::ScaleSetId;
 use crate::{ec2, github};
 
@@ -139,6 +140,24 @@ pub trait Instances {
         mark: Mark,
         at: Option<Timestamp>,
     ) -> impl Future<Output = Result<Option<String>, ec2::Error>>;
+}
+
+/// What EC2 asks for its spare capacity.
+pub trait SpotPrices {
+    /// Returns what an hour costs now, by instance type and subnet; what EC2 doesn't tell is missing.
+    fn spot_prices(
+        &self,
+        wish: &SpotWish,
+    ) -> impl Future<Output = Result<BTreeMap<(String, String), Price>, ec2::Error>>;
+}
+
+/// The spot prices that are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpotWish {
+    /// Of these instance types,
+    pub types: BTreeSet<String>,
+    /// in the zones of these subnets.
+    pub subnets: BTreeSet<String>,
 }
 
 /// One instance to launch, whole: the same value always makes the same request.

@@ -95,6 +95,10 @@ codes! {
     UnknownPool => "unknown_pool", false;
     /// A runner with one of our names is online, but its instance was not seen.
     ForeignRunner => "foreign_runner", false;
+    /// There is a ceiling on dollars an hour, and something has no known price: it is not launched, or not counted.
+    PriceUnknown => "price_unknown", false;
+    /// EC2 did not tell its spot prices: they are unknown.
+    PricesFailed => "prices_failed", false;
     /// No instance of the fleet was seen, though its runners are online: nothing is ended.
     WrongAccount => "wrong_account", true;
     /// The configuration has no `[ec2]`: instances are not shown.

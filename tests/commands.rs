@@ -8,6 +8,7 @@ mod explain;
 mod faults;
 pub(crate) mod listen;
 mod plan;
+mod prices;
 mod sandbox;
 mod scale_set;
 mod secrets;

@@ -3,6 +3,7 @@
 mod digest;
 mod launching;
 mod places;
+mod prices;
 mod properties;
 mod refused;
 mod secrets;

@@ -1,5 +1,6 @@
 //! The planner, one test a rule. The state table's own tests stand beside it.
 
+mod prices;
 mod scale_set;
 
 use std::time::Duration;

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use ghascale::engine::build::{fleet, instance, job, labels, noon, policy, pool, runner, snapshot};
 use ghascale::engine::{
-    Connection, CountKind, FleetName, Instance, InstanceId, InstanceState, Job, JobState, Mark, Policy, Runner,
-    RunnerId, ScaleSetDemand, Snapshot, Statistics, Step, WaitReason, birth_label, check, plan,
+    Connection, CountKind, FleetName, Instance, InstanceId, InstanceState, Job, JobState, Mark, Market, Offering,
+    Policy, Price, Prices, ReasonCode, Runner, RunnerId, ScaleSetDemand, Snapshot, Statistics, Step, WaitReason,
+    birth_label, check, plan,
 };
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -34,6 +35,36 @@ fn some_policy() -> impl Strategy<Value = Policy> {
             },
         ));
         Policy { max_total, ..all }
+    })
+}
+
+/// Policies with a ceiling, pools that may fall back, and worlds in which some prices are known.
+fn some_prices() -> impl Strategy<Value = (Policy, Prices)> {
+    let price = || proptest::option::of((1..20_u64).prop_map(|cents| Price::micros(cents * 10_000)));
+    let offerings = proptest::collection::vec((any::<bool>(), 0..3_usize, any::<bool>()), 0..5);
+    let pools = proptest::collection::vec(offerings, 3);
+    let prices = (proptest::collection::vec(price(), 3), proptest::collection::vec(price(), 6));
+    (some_policy(), 0..80_u64, pools, prices).prop_map(|(mut policy, cents, offerings, (on_demand, spot))| {
+        const TYPES: [&str; 3] = ["m7a.large", "m7a.xlarge", "g5.xlarge"];
+        policy.max_usd_per_hour = Some(Price::micros(cents * 10_000));
+        let subnet = |is_b: bool| if is_b { "subnet-b" } else { "subnet-a" }.to_owned();
+        for (pool, offerings) in policy.pools.iter_mut().zip(offerings) {
+            let offerings = offerings.into_iter().map(|(is_spot, of_type, is_b)| Offering {
+                market: if is_spot { Market::Spot } else { Market::OnDemand },
+                instance_type: TYPES[of_type].to_owned(),
+                subnet: subnet(is_b),
+            });
+            pool.offerings.extend(offerings);
+        }
+        let mut prices = Prices::default();
+        for (of_type, price) in TYPES.iter().zip(on_demand) {
+            prices.on_demand.extend(price.map(|price| ((*of_type).to_owned(), price)));
+        }
+        for (nth, price) in spot.into_iter().enumerate() {
+            let place = (TYPES[nth % 3].to_owned(), subnet(nth > 2));
+            prices.spot.extend(price.map(|price| (place, price)));
+        }
+        (policy, prices)
     })
 }
 
@@ -210,6 +241,80 @@ proptest! {
                 .filter(|one| one.name.slot_in(&policy.fleet, &pool.name).is_some()).count();
             prop_assert!(launches == 0 || live(&after) <= pool.max as usize);
             prop_assert!(launches == 0 || registered(&after) <= pool.max as usize);
+        }
+    }
+
+    #[test]
+    fn the_known_cost_never_grows_beyond_the_ceiling(world in some_world(), (policy, prices) in some_prices()) {
+        let world = Snapshot { prices, ..world };
+        let plan = plan(&world, &policy);
+        prop_assert_eq!(check(&world, &policy, &plan), Ok(()));
+        let ceiling = policy.max_usd_per_hour.unwrap();
+        let runs = world.instances.items.iter()
+            .filter(|one| one.fleet == policy.fleet && one.is_billed())
+            .filter_map(|one| world.prices.at_most_of_instance(one));
+        let before = runs.fold(Price::ZERO, Price::plus);
+        // Whatever each launch falls back to.
+        let dearest = plan.actions.iter().filter_map(|action| match &action.step {
+            Step::Launch { offerings, .. } => Some(offerings.iter().map(|one| world.prices.at_most_of_offering(one).unwrap()).max().unwrap()),
+            _ => None,
+        });
+        let after = dearest.clone().fold(before, Price::plus);
+        prop_assert!(dearest.count() == 0 || after <= ceiling, "{} then {}, of {}", before, after, ceiling);
+    }
+
+    #[test]
+    fn under_a_ceiling_the_order_of_inputs_changes_nothing(
+        world in some_world(), (policy, prices) in some_prices(), order in proptest::collection::vec(any::<Index>(), 16),
+    ) {
+        let world = Snapshot { prices, ..world };
+        let (mut shuffled, mut reordered) = (world.clone(), policy.clone());
+        shuffle(&mut shuffled.demand.jobs, &order);
+        shuffle(&mut shuffled.instances.items, &order);
+        shuffle(&mut shuffled.runners.items, &order);
+        shuffle(&mut reordered.pools, &order);
+        prop_assert_eq!(plan(&world, &policy), plan(&shuffled, &reordered));
+    }
+
+    #[test]
+    fn a_ceiling_only_takes_launches_away_and_says_so(world in some_world(), (policy, prices) in some_prices()) {
+        let world = Snapshot { prices, ..world };
+        let free = plan(&world, &Policy { max_usd_per_hour: None, ..policy.clone() });
+        let under = plan(&world, &policy);
+        let launched = |plan: &ghascale::engine::Plan| plan.actions.iter()
+            .filter(|action| matches!(action.step, Step::Launch { .. }))
+            .map(|action| (action.pool.clone(), action.slot)).collect::<BTreeSet<_>>();
+        prop_assert!(launched(&under).is_subset(&launched(&free)));
+        let others = |plan: &ghascale::engine::Plan| plan.actions.iter()
+            .filter(|action| !matches!(action.step, Step::Launch { .. })).cloned().collect::<Vec<_>>();
+        prop_assert_eq!(others(&under), others(&free));
+        for (with, without) in under.pools.iter().zip(&free.pools) {
+            let is_said = under.held.iter().any(|held| held.pool == with.name
+                && matches!(held.reason.code, ReasonCode::MaxUsdPerHour | ReasonCode::PriceUnknown));
+            prop_assert_eq!(with.launch < without.launch, is_said);
+        }
+        let told: Vec<_> = under.unschedulable.iter().map(|job| job.job_id).collect();
+        prop_assert!(told.is_sorted_by(|a, b| a < b), "each job once: {:?}", told);
+    }
+
+    #[test]
+    fn of_pools_that_want_more_none_costs_more_than_another_by_more_than_one_launch(
+        jobs in (0..8_u64, 0..8_u64, 0..8_u64), cents in 0..200_u64,
+    ) {
+        let names = ["a", "b", "c"];
+        let all = policy(names.map(|name| pool(name).labels(name)));
+        let policy = Policy { max_usd_per_hour: Some(Price::micros(cents * 10_000)), ..all };
+        let mut world = snapshot().price("m7a.large", "0.10");
+        for (nth, (name, count)) in names.into_iter().zip([jobs.0, jobs.1, jobs.2]).enumerate() {
+            for id in 0..count {
+                world = world.job(job(nth as u64 * 100 + id + 1).labels(name));
+            }
+        }
+        let plan = plan(&world, &policy);
+        for (pool, wants) in plan.pools.iter().zip([jobs.0, jobs.1, jobs.2]) {
+            if u64::from(pool.launch) < wants {
+                prop_assert!(plan.pools.iter().all(|other| other.launch <= pool.launch + 1), "{:?}", plan.pools);
+            }
         }
     }
 

@@ -58,7 +58,7 @@ impl World {
         Self {
             now: Cell::new(noon()),
             next: Cell::new(0),
-            policy: RefCell::new(Policy { fleet: fleet(), pools: Vec::new(), max_total: None }),
+            policy: RefCell::new(Policy { fleet: fleet(), pools: Vec::new(), max_total: None, max_usd_per_hour: None }),
             jobs: RefCell::default(),
             runners: RefCell::default(),
             instances: RefCell::default(),

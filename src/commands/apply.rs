@@ -16,7 +16,7 @@ use crate::ages::age;
 use crate::apply::{Executor, Listener, Outcome, PoolSettings, put_last};
 use crate::cli::{ApplyArgs, Cli, SourceChoice};
 use crate::config::{Config, Needs, Pool};
-use crate::engine::{Plan, PoolName, View};
+use crate::engine::{Plan, PoolName, Prices, View};
 use crate::exit;
 use crate::files;
 use crate::registrar::Registrar;
@@ -71,7 +71,8 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
     if let Err(error) = state.remember_shortages(fleet.as_str(), &outcomes, Timestamp::now()) {
         tracing::warn!(%error, "what has no capacity could not be remembered");
     }
-    let mut results: Vec<ActionResult> = outcomes.iter().map(ActionResult::from).collect();
+    let mut results: Vec<ActionResult> =
+        outcomes.iter().map(|outcome| ActionResult::from(outcome).priced(&decision.prices)).collect();
     let has_dropped = !decision.dropped.is_empty();
     results.extend(decision.dropped.into_iter().map(|action| ActionResult::skipped(action, decision.why_dropped)));
     let body = ApplyReport::of(&decision.report, results);
@@ -90,6 +91,7 @@ struct Decision {
     /// The scale sets in which runners of these pools are registered.
     scale_sets: BTreeMap<PoolName, ScaleSetId>,
     report: PlanReport,
+    prices: Prices,
     /// What was asked for and no longer holds.
     dropped: Vec<ActionRow>,
     why_dropped: &'static str,
@@ -114,7 +116,8 @@ async fn decide(
     warnings.extend(dropped.iter().map(|action| skipped(action, why_dropped)));
     let report = PlanReport::of(&plan, &seen.snapshot, &session.config.digest);
     let scale_sets = seen.scale_sets;
-    Ok(Decision { seen_at: seen.snapshot.now, plan, scale_sets, report, dropped, why_dropped, warnings })
+    let prices = seen.snapshot.prices;
+    Ok(Decision { seen_at: seen.snapshot.now, plan, scale_sets, report, prices, dropped, why_dropped, warnings })
 }
 
 const NO_LONGER: &str = "it no longer holds: the world has changed since the plan was made";

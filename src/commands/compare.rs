@@ -105,6 +105,7 @@ async fn by_scale_set(
         fleet: FleetName::new(""),
         pools: named.iter().map(|(name, set)| crate::engine::Pool::to_look(name.clone(), set.labels.clone())).collect(),
         max_total: None,
+        max_usd_per_hour: None,
     };
     let wanted = named.into_iter().filter(|(name, _)| only.is_empty() || only.contains(name));
     let targets = stream::iter(wanted)

@@ -152,8 +152,13 @@ pub(super) fn about(pools: &[PoolName], config: &Config, mut warnings: Vec<Warni
         config.pools.iter().any(|pool| pool.policy.name.as_str() == subject && !pools.contains(&pool.policy.name))
     };
     let is_of_a_pool = |code: WarningCode| {
-        use WarningCode::{OthersRunners, OverlappingPools, ScaleSetFailed, SourceFallback, SourcesDiffer};
-        matches!(code, OthersRunners | OverlappingPools | ScaleSetFailed | SourceFallback | SourcesDiffer)
+        use WarningCode::{
+            OthersRunners, OverlappingPools, PriceUnknown, ScaleSetFailed, SourceFallback, SourcesDiffer,
+        };
+        matches!(
+            code,
+            OthersRunners | OverlappingPools | PriceUnknown | ScaleSetFailed | SourceFallback | SourcesDiffer
+        )
     };
     if !pools.is_empty() {
         warnings.retain(|warning| !is_of_a_pool(warning.code) || !warning.subject.as_deref().is_some_and(is_other));

@@ -6,7 +6,7 @@ use super::Failure;
 use super::session::{Session, about, configuration, pool_names, show};
 use crate::cli::{Cli, StatusArgs};
 use crate::config::Needs;
-use crate::engine::View;
+use crate::engine::{View, plan};
 use crate::exit;
 use crate::report::StatusReport;
 use crate::ui::Ui;
@@ -39,7 +39,11 @@ async fn once(session: &Session, args: &StatusArgs, ui: &Ui, cadence: Option<Dur
     }
     let pools = pool_names(&args.view.pool);
     let warnings = about(&pools, &session.config, warnings);
-    let body = StatusReport::of(&seen.snapshot, &view, seen.known).with_coverage(seen.coverage).only(&pools);
+    let mut body = StatusReport::of(&seen.snapshot, &view, seen.known).with_coverage(seen.coverage);
+    if seen.known.instances && seen.known.runners {
+        body = body.with_reasons(&plan(&seen.snapshot, &policy));
+    }
+    let body = body.only(&pools);
     let report = session.report("status", seen.snapshot.now, warnings, body);
     show(ui, &report, cadence, || report.body.text(ui.look(), args.jobs))?;
     Ok(if report.is_partial() { exit::PARTIAL } else { exit::DONE })

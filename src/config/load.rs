@@ -1,6 +1,7 @@
 //! Flags, environment and file -> [`Config`], or everything that is wrong with them.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use toml::de::DeTable;
 use super::address::{self, Address};
 use super::environment::{Environment, Needs, Request};
 use super::pool;
+use super::prices;
 use super::problem::{Problem, Problems};
 use super::reader::{At, Found, Table};
 use super::{AppIssuer, Config, Credentials, Ec2, Github, Pool, Scan};
@@ -54,12 +56,15 @@ pub fn load(request: &Request) -> Result<Config, Problems> {
     }
     let folder = file.as_deref().and_then(Path::parent).unwrap_or(Path::new(".")).to_owned();
     let root = Table::new("", 0..0, root.get_ref(), &found);
-    let loader = Loader { request, folder, found: &found, has_file: file.is_some() };
+    let wrong_prices = RefCell::new(None);
+    let loader = Loader { request, folder, found: &found, has_file: file.is_some(), wrong_prices: &wrong_prices };
     let config = loader.config(&root, file);
     root.finish();
     let mut list = found.into_inner();
-    match config {
-        Some(config) if list.is_empty() => Ok(config),
+    match (config, wrong_prices.into_inner()) {
+        (Some(config), None) if list.is_empty() => Ok(config),
+        // Drawn in another file: said once this one is right.
+        (_, Some(wrong)) if list.is_empty() => Err(wrong),
         _ => {
             list.sort_by_key(|problem| problem.span.as_ref().map(|span| span.start));
             Err(problems(list))
@@ -83,6 +88,8 @@ struct Loader<'a> {
     folder: PathBuf,
     found: &'a Found,
     has_file: bool,
+    /// What is wrong with the file of prices.
+    wrong_prices: &'a RefCell<Option<Problems>>,
 }
 
 impl Loader<'_> {
@@ -93,7 +100,7 @@ impl Loader<'_> {
             table => self.github(table),
         };
         let scan = scan(root.table("scan"));
-        let ec2 = root.table("ec2").and_then(|table| ec2(&table));
+        let ec2 = root.table("ec2").and_then(|table| self.ec2(&table));
         if self.request.needs == Needs::Launch && !root.has("ec2") {
             self.report(
                 Problem::new("`[ec2]` is missing")
@@ -305,6 +312,45 @@ impl Loader<'_> {
         }
     }
 
+    // --- [ec2] ------------------------------------------------------------------------------------------------------
+
+    fn ec2(&self, table: &Table<'_>) -> Option<Ec2> {
+        let region = table.text("region");
+        let fleet = table.text("fleet");
+        let max_total = table.integer("max_total", 1..=i64::from(u32::MAX));
+        let ceiling = table.dollars("max_usd_per_hour");
+        let prices = match prices::read(table, region.as_ref(), &self.folder) {
+            prices::Read::Nothing => BTreeMap::new(),
+            prices::Read::Prices(prices) => prices,
+            prices::Read::WrongFile(problems) => {
+                self.wrong_prices.replace(Some(problems));
+                BTreeMap::new()
+            }
+        };
+        if !table.has("fleet") {
+            table.missing("fleet", "name the tag value that marks your instances, `fleet = \"acme-prod\"`");
+        }
+        table.finish();
+        let fleet = fleet?;
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        if !fleet.value.chars().all(is_allowed) || fleet.value.len() > 40 {
+            table.wrong(
+                "fleet",
+                &fleet,
+                format!("`{}` is not a fleet's name", fleet.value),
+                "allowed: at most 40 of a-z, A-Z, 0-9 and -",
+            );
+            return None;
+        }
+        Some(Ec2 {
+            region: region.map(|region| region.value),
+            fleet: FleetName::new(fleet.value),
+            max_total: max_total.and_then(|number| u32::try_from(number.value).ok()),
+            max_usd_per_hour: ceiling.map(|ceiling| ceiling.value),
+            prices,
+        })
+    }
+
     // --- [[pool]] ---------------------------------------------------------------------------------------------------
 
     fn pools(&self, root: &Table<'_>, ec2: Option<&Ec2>) -> Vec<Pool> {
@@ -423,29 +469,6 @@ fn globs(table: &Table<'_>, key: &'static str) -> Option<(GlobSet, Vec<String>)>
 
 fn every_repository() -> Option<GlobSet> {
     GlobSetBuilder::new().add(Glob::new("*").ok()?).build().ok()
-}
-
-fn ec2(table: &Table<'_>) -> Option<Ec2> {
-    let region = table.text("region").map(|region| region.value);
-    let fleet = table.text("fleet");
-    let max_total = table.integer("max_total", 1..=i64::from(u32::MAX));
-    if !table.has("fleet") {
-        table.missing("fleet", "name the tag value that marks your instances, `fleet = \"acme-prod\"`");
-    }
-    table.finish();
-    let fleet = fleet?;
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    if !fleet.value.chars().all(is_allowed) || fleet.value.len() > 40 {
-        table.wrong(
-            "fleet",
-            &fleet,
-            format!("`{}` is not a fleet's name", fleet.value),
-            "allowed: at most 40 of a-z, A-Z, 0-9 and -",
-        );
-        return None;
-    }
-    let max_total = max_total.and_then(|number| u32::try_from(number.value).ok());
-    Some(Ec2 { region, fleet: FleetName::new(fleet.value), max_total })
 }
 
 /// Says what is allowed, but will surprise.

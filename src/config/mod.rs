@@ -5,6 +5,7 @@ mod environment;
 mod load;
 mod mask;
 mod pool;
+mod prices;
 mod problem;
 mod reader;
 
@@ -21,7 +22,7 @@ pub use load::load;
 pub use problem::Problems;
 pub(crate) use problem::nearest;
 
-use crate::engine::{FleetName, Label, Policy, PoolName, Scope, Source};
+use crate::engine::{FleetName, Label, Policy, PoolName, Price, Prices, Scope, Source};
 use crate::scale_set::ScaleSetId;
 use crate::services::Place;
 use crate::warning::Warning;
@@ -120,6 +121,10 @@ pub struct Ec2 {
     pub fleet: FleetName,
     /// The most runners of all pools together, from 1.
     pub max_total: Option<u32>,
+    /// The most that they may cost together.
+    pub max_usd_per_hour: Option<Price>,
+    /// On-demand prices by instance type; empty where none are given.
+    pub prices: BTreeMap<String, Price>,
 }
 
 /// `[[pool]]`: what the engine decides by, and what a launch needs.
@@ -189,7 +194,15 @@ impl Config {
             fleet: self.ec2.as_ref().map_or_else(|| FleetName::new(""), |ec2| ec2.fleet.clone()),
             pools: self.pools.iter().map(|pool| pool.policy.clone()).collect(),
             max_total: self.ec2.as_ref().and_then(|ec2| ec2.max_total),
+            max_usd_per_hour: self.ec2.as_ref().and_then(|ec2| ec2.max_usd_per_hour),
         }
+    }
+
+    /// Returns what the configuration itself says of prices.
+    #[must_use]
+    pub fn prices(&self) -> Prices {
+        let on_demand = self.ec2.as_ref().map(|ec2| ec2.prices.clone()).unwrap_or_default();
+        Prices { on_demand, ..Prices::default() }
     }
 
     /// Returns a pool by its name.

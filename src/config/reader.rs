@@ -10,6 +10,7 @@ use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{Problem, nearest};
+use crate::engine::Price;
 
 /// What was found wrong so far.
 pub(super) type Found = RefCell<Vec<Problem>>;
@@ -160,6 +161,67 @@ impl<'a> Table<'a> {
             return None;
         };
         Some(At { value, span: number.span })
+    }
+
+    /// Reads dollars: more than nothing, and not more than any price.
+    pub(super) fn dollars(&self, key: &'static str) -> Option<At<Price>> {
+        let spanned = self.get(key)?;
+        Some(At { value: self.price(key, spanned)?, span: spanned.span() })
+    }
+
+    /// Reads a table of dollars, whatever its keys.
+    pub(super) fn prices(&self) -> Vec<(At<String>, Price)> {
+        let mut prices = Vec::new();
+        for (key, value) in self.entries {
+            // `m7a.large = 1` without quotes is a table of its own.
+            if value.get_ref().is_table() {
+                let what = format!("`{}`: expected a number of dollars, found a table", self.key(key.get_ref()));
+                let problem = Problem::new(what).at(key.span()).label("a type has a dot: write it in quotes");
+                self.report(problem.hint("such as `\"m7a.large\" = 0.1159`"));
+                continue;
+            }
+            if let Some(price) = self.price(key.get_ref(), value) {
+                prices.push((At { value: key.get_ref().to_string(), span: key.span() }, price));
+            }
+        }
+        prices
+    }
+
+    fn price(&self, key: &str, spanned: &Spanned<DeValue<'_>>) -> Option<Price> {
+        let text = match spanned.get_ref() {
+            DeValue::Float(number) => number.as_str().to_owned(),
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str().to_owned(),
+            _ => {
+                self.wrong_type(key, spanned, "a number of dollars");
+                return None;
+            }
+        };
+        let price = Price::parse(&text).filter(|price| *price > Price::ZERO);
+        if price.is_none() {
+            let at = At { value: (), span: spanned.span() };
+            self.wrong(key, &at, format!("{text} is no price"), "dollars an hour, more than 0, at most 100000");
+        }
+        price
+    }
+
+    /// Reads a date.
+    pub(super) fn date(&self, key: &'static str) {
+        self.read(key, "a date, as 2026-11-24 without quotes", |value| {
+            value.as_datetime().filter(|at| at.date.is_some()).map(drop)
+        });
+    }
+
+    /// Reads all tables but one key's.
+    pub(super) fn tables_but(&self, key: &str) -> Vec<(String, Self)> {
+        let mut tables = Vec::new();
+        for (name, value) in self.entries.iter().filter(|(name, _)| name.get_ref() != key) {
+            let of = name.get_ref().to_string();
+            match value.get_ref().as_table() {
+                Some(table) => tables.push((of.clone(), Self::new(&self.key(&of), value.span(), table, self.found))),
+                None => self.wrong_type(&of, value, "a table of prices, named for its region"),
+            }
+        }
+        tables
     }
 
     /// Reads a duration, `5m` or `1h 30m`, longer than zero and at most thirty days.

@@ -9,6 +9,7 @@ mod client;
 mod error;
 mod instances;
 mod launch;
+mod prices;
 mod user_data;
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::fleet::{Connection, Instance, InstanceState, Mark, Market, Marks, Off
 use super::job::{Demand, Job, JobState, Statistics};
 use super::names::{FleetName, InstanceId, JobId, Label, PoolName, RunId, RunnerId, RunnerName, Slot};
 use super::policy::{Policy, Pool};
+use super::prices::{Price, Prices};
 use super::snapshot::{Listing, ScaleSetDemand, Snapshot};
 
 /// The time at which built snapshots are taken: 2026-11-24T12:00:00Z.
@@ -91,7 +92,7 @@ impl Pool {
 /// Returns a policy for the fleet [`fleet`].
 #[must_use]
 pub fn policy(pools: impl IntoIterator<Item = Pool>) -> Policy {
-    Policy { fleet: fleet(), pools: pools.into_iter().collect(), max_total: None }
+    Policy { fleet: fleet(), pools: pools.into_iter().collect(), max_total: None, max_usd_per_hour: None }
 }
 
 /// Returns a pending job with the label `linux`, queued a minute before [`noon`].
@@ -225,6 +226,7 @@ pub fn snapshot() -> Snapshot {
         demand: Demand::none(),
         scale_sets: BTreeMap::new(),
         unheard: BTreeSet::new(),
+        prices: Prices::default(),
     }
 }
 
@@ -242,6 +244,27 @@ impl Snapshot {
     pub fn scale_set(mut self, pool: &str, assigned: u64, running: u64) -> Self {
         let counts = Statistics { assigned, running, registered: running, busy: running, ..Statistics::default() };
         self.scale_sets.insert(PoolName::new(pool), ScaleSetDemand::Counted(counts));
+        self
+    }
+
+    /// Knows the on-demand price of a type.
+    ///
+    /// # Panics
+    /// What is given is no price.
+    #[must_use]
+    pub fn price(mut self, instance_type: &str, dollars: &str) -> Self {
+        self.prices.on_demand.insert(instance_type.to_owned(), Price::parse(dollars).expect("a price"));
+        self
+    }
+
+    /// Knows the spot price of a type in a subnet.
+    ///
+    /// # Panics
+    /// What is given is no price.
+    #[must_use]
+    pub fn spot_price(mut self, instance_type: &str, subnet: &str, dollars: &str) -> Self {
+        let price = Price::parse(dollars).expect("a price");
+        self.prices.spot.insert((instance_type.to_owned(), subnet.to_owned()), price);
         self
     }
 

@@ -10,6 +10,7 @@ use super::job::{CountKind, Source};
 use super::names::{InstanceId, PoolName, RunnerId, RunnerName, Slot};
 use super::plan::{Action, Plan, Step};
 use super::policy::{DRAIN_GRACE, LOST_GRACE, Policy};
+use super::prices::Price;
 use super::snapshot::{ScaleSetDemand, Snapshot};
 
 /// Holds a plan against the invariants.
@@ -20,6 +21,7 @@ pub fn check(snapshot: &Snapshot, policy: &Policy, plan: &Plan) -> Result<(), Ve
     let checker = Checker { snapshot, policy, plan };
     let mut violations: Vec<String> = plan.actions.iter().filter_map(|action| checker.action(action).err()).collect();
     violations.extend(checker.room());
+    violations.extend(checker.price());
     violations.extend(checker.repetitions());
     violations.extend(checker.spares());
     if violations.is_empty() { Ok(()) } else { Err(violations) }
@@ -178,6 +180,31 @@ impl Checker<'_> {
             && self.launches().next().is_some()
         {
             violations.push(format!("all pools would hold {total} runners, and max_total is {max_total}"));
+        }
+        violations
+    }
+
+    /// What runs at known prices, and each launch at the dearest that it may be tried with, never exceeds the ceiling; and
+    /// nothing without a price is tried under one.
+    fn price(&self) -> Vec<String> {
+        let Some(ceiling) = self.policy.max_usd_per_hour else { return Vec::new() };
+        let prices = &self.snapshot.prices;
+        let ours = self.live().filter(|one| can_run(one)).filter_map(|one| prices.at_most_of_instance(one));
+        let mut total = ours.fold(Price::ZERO, Price::plus);
+        let mut violations = Vec::new();
+        let mut is_launching = false;
+        for action in &self.plan.actions {
+            let Step::Launch { offerings, .. } = &action.step else { continue };
+            is_launching = true;
+            let tried: Vec<Option<Price>> = offerings.iter().map(|one| prices.at_most_of_offering(one)).collect();
+            if tried.contains(&None) {
+                let pool = &action.pool;
+                violations.push(format!("a launch in pool `{pool}` may buy what has no known price, under a ceiling"));
+            }
+            total = total.plus(tried.into_iter().flatten().max().unwrap_or_default());
+        }
+        if is_launching && total > ceiling {
+            violations.push(format!("the fleet would cost ${total} an hour, and max_usd_per_hour is {ceiling}"));
         }
         violations
     }

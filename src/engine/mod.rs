@@ -6,6 +6,7 @@
 
 mod assignment;
 pub mod build;
+mod ceiling;
 mod check;
 mod fleet;
 mod flow;
@@ -15,6 +16,7 @@ mod names;
 mod plan;
 mod planner;
 mod policy;
+mod prices;
 mod snapshot;
 mod states;
 mod view;
@@ -33,6 +35,7 @@ pub use planner::plan;
 pub use policy::{
     BOOTS_IN_DOUBT, DRAIN_GRACE, JOBS_LAST, LAUNCH_WINDOW, LOST_GRACE, Policy, Pool, RECORD_GRACE, SUPPLY_LASTS,
 };
+pub use prices::{Cost, Price, Prices};
 pub use snapshot::{Listing, ScaleSetDemand, Snapshot};
 pub use states::{State, Unit};
 pub use view::{PoolView, Supply, View};

@@ -178,6 +178,10 @@ pub enum ReasonCode {
     BootsFail,
     /// Held: launches, since all pools together hold as many runners as they may.
     MaxTotal,
+    /// Held, unschedulable now: launches, since all pools together cost as much an hour as they may.
+    MaxUsdPerHour,
+    /// Held, unschedulable now: launches, since nothing that the pool buys has a known price, and there is a ceiling.
+    PriceUnknown,
     /// Unschedulable: no pool has all of the job's labels.
     NoPool,
     /// Unschedulable now: the pools that could take it are full.
@@ -192,7 +196,7 @@ impl ReasonCode {
     /// Returns whether it holds back launches that jobs ask for.
     #[must_use]
     pub fn holds_launches(self) -> bool {
-        matches!(self, Self::BootsFail | Self::MaxTotal)
+        matches!(self, Self::BootsFail | Self::MaxTotal | Self::MaxUsdPerHour | Self::PriceUnknown)
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::fleet::Offering;
 use super::names::{FleetName, Label, PoolName};
+use super::prices::Price;
 
 /// How long a registration may be without an instance before it is an orphan.
 pub const LAUNCH_WINDOW: Duration = Duration::from_mins(5);
@@ -32,6 +33,8 @@ pub struct Policy {
     pub pools: Vec<Pool>,
     /// The most runners that all of them together may have; `None`: as many as their own `max` allow.
     pub max_total: Option<u32>,
+    /// The most that all of them together may cost; `None`: whatever they do.
+    pub max_usd_per_hour: Option<Price>,
 }
 
 /// Interchangeable runners.

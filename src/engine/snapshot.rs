@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::fleet::{Instance, Runner};
 use super::job::{Demand, Source, Statistics};
 use super::names::PoolName;
+use super::prices::Prices;
 
 /// A list, and whether it is the whole list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub struct Snapshot {
     /// Pools whose scale set answers, and has been given no job beside jobs of theirs: their demand is by the REST API's
     /// jobs, and the set's runners get none of them.
     pub unheard: BTreeSet<PoolName>,
+    /// What is known of prices.
+    pub prices: Prices,
 }
 
 /// The demand of a pool that is read from its scale set.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::assignment::{Assignment, Capacity, Shortage, assign};
+use super::ceiling;
 use super::fleet::{Connection, Instance, InstanceState, Runner, born};
 use super::job::{Demand, Job, JobState};
 use super::names::{JobId, PoolName, RunnerId, RunnerName, Slot};
@@ -20,6 +21,8 @@ pub struct View<'a> {
     pub assignment: Assignment<'a>,
     /// Instances with our fleet tag, but with the name of no pool: never touched.
     pub strangers: Vec<&'a Instance>,
+    /// What lacks a price, where there is a ceiling.
+    pub unpriced: Vec<Warning>,
 }
 
 /// One pool's part of it.
@@ -242,7 +245,8 @@ impl<'a> View<'a> {
             pools.iter().map(|view| (&view.pool.name, view.capacity())).collect();
         let takers: Vec<&Pool> = pools.iter().map(|view| view.pool).collect();
         let assignment = assign(snapshot.demand.pending(), &takers, |pool| capacities[&pool.name]);
-        Self { pools, assignment, strangers }
+        let unpriced = ceiling::warnings(&pools, snapshot, policy);
+        Self { pools, assignment, strangers, unpriced }
     }
 
     /// Returns the pending jobs that a pool takes, those without room included.
@@ -294,7 +298,7 @@ impl<'a> View<'a> {
     /// Returns what an operator should know of it.
     #[must_use]
     pub fn warnings(&self) -> Vec<Warning> {
-        let mut warnings = Vec::new();
+        let mut warnings = self.unpriced.clone();
         for stranger in &self.strangers {
             let pool = stranger.pool.as_ref().map_or("no pool".into(), |pool| format!("pool `{pool}`"));
             let said = format!("carries our fleet tag and {pool}, which the configuration does not have; left alone");

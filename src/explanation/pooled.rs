@@ -4,7 +4,7 @@ use super::supplied;
 use super::{Case, Finding, Seen, StepName, Walk, count, quoted};
 use crate::config::{self, nearest};
 use crate::engine::{
-    Job, JobId, Label, Pool, PoolName, PoolView, ReasonCode, RepositoryName, ScaleSetDemand, Scope, Signature,
+    Job, JobId, Label, Pool, PoolName, PoolView, Reason, ReasonCode, RepositoryName, ScaleSetDemand, Scope, Signature,
     is_hosted,
 };
 use crate::github::{RunnerGroup, Visibility};
@@ -168,7 +168,12 @@ fn scale_set(seen: &Seen<'_>, job: &Job, view: &PoolView<'_>, settings: &config:
 
 /// Returns why the plan has no runner for a job.
 pub(super) fn refusal(seen: &Seen<'_>, job: JobId) -> Option<ReasonCode> {
-    seen.plan.unschedulable.iter().find(|refused| refused.job_id == job).map(|refused| refused.reason.code)
+    refused(seen, job).map(|reason| reason.code)
+}
+
+/// The same, in words too.
+pub(super) fn refused<'a>(seen: &Seen<'a>, job: JobId) -> Option<&'a Reason> {
+    seen.plan.unschedulable.iter().find(|refused| refused.job_id == job).map(|refused| &refused.reason)
 }
 
 fn is_same(one: &RepositoryName, other: &RepositoryName) -> bool {

@@ -1,6 +1,6 @@
 //! From the pool to a runner: room, runners, launches, registrations, and whose turn it is.
 
-use super::pooled::refusal;
+use super::pooled::{refusal, refused};
 use super::{Case, Finding, Seen, StepName, Walk, count, quoted, unpooled, unread_supply};
 use crate::ages::{age, short};
 use crate::engine::{
@@ -96,8 +96,18 @@ impl<'a> Place<'a> {
         if others > 0 {
             evidence = format!("{evidence}, {others} of no use");
         }
-        if refusal(self.seen, self.job.id) != Some(ReasonCode::AtMax) {
-            return Finding::ok(evidence);
+        let refused = refused(self.seen, self.job.id);
+        let cure = match refused.map(|reason| reason.code) {
+            Some(ReasonCode::AtMax) => None,
+            Some(ReasonCode::MaxTotal) => Some("raise `max_total`, or wait until a runner of any pool is done"),
+            Some(ReasonCode::MaxUsdPerHour) => {
+                Some("raise `max_usd_per_hour`, or wait until a runner of any pool is done")
+            }
+            Some(ReasonCode::PriceUnknown) => Some("add the type to the price table"),
+            _ => return Finding::ok(evidence),
+        };
+        if let (Some(cure), Some(reason)) = (cure, refused) {
+            return Finding::failed(format!("{evidence}; {}", reason.message), cure);
         }
         let holders = self.named(&self.units(Unit::holds_slot));
         let freed = self.seen.plan.pools.iter().find(|sums| sums.name == pool.name).map_or(0, |sums| sums.end);

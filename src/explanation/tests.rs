@@ -23,6 +23,7 @@ struct Scene {
     scale_set: Option<Result<ScaleSet, String>>,
     warnings: Vec<Warning>,
     scope: Scope,
+    ceiling: Option<engine::Price>,
 }
 
 /// A pending job for one pool of at most ten, all of it read, its group open to all.
@@ -37,6 +38,7 @@ fn scene(asked: Job) -> Scene {
         scale_set: None,
         warnings: Vec::new(),
         scope: Scope::Organization("acme".into()),
+        ceiling: None,
     }
 }
 
@@ -68,7 +70,7 @@ impl Scene {
     }
 
     fn explained(&self) -> Explanation {
-        let policy = policy(self.pools.clone());
+        let policy = engine::Policy { max_usd_per_hour: self.ceiling, ..policy(self.pools.clone()) };
         let (view, plan) = (View::of(&self.snapshot, &policy), plan(&self.snapshot, &policy));
         let settings = |pool: &Pool| Settings {
             policy: pool.clone(),
@@ -425,6 +427,22 @@ fn a_full_pool_says_who_holds_its_slots() {
     );
     assert!(cure.contains("`max = 2`"), "{cure}");
     assert_eq!(full.explained().reason.map(|reason| reason.code), Some(engine::ReasonCode::AtMax));
+}
+
+#[test]
+fn a_ceiling_that_keeps_a_job_waiting_is_said_with_its_cure() {
+    let mut dear = scene(job(1));
+    dear.ceiling = engine::Price::parse("0.05");
+    let (step, evidence, cure) = dear.failed();
+    assert_eq!(step, StepName::Cap);
+    assert!(evidence.contains("m7a.large has no known price") && cure.contains("price table"), "{evidence}: {cure}");
+    dear.snapshot = dear.snapshot.price("m7a.large", "0.10");
+    let (step, evidence, cure) = dear.failed();
+    assert_eq!(step, StepName::Cap);
+    assert!(
+        evidence.contains("max_usd_per_hour is 0.05") && cure.contains("raise `max_usd_per_hour`"),
+        "{evidence}: {cure}"
+    );
 }
 
 #[test]

@@ -29,7 +29,8 @@ use tokio::task::JoinHandle;
 use crate::ages::age;
 use crate::apply::{Outcome, Result};
 use crate::engine::{
-    CountKind, Instance, InstanceId, Pool, PoolName, ReasonCode, ScaleSetDemand, Snapshot, Step, View,
+    Cost, CountKind, Instance, InstanceId, Pool, PoolName, Price, ReasonCode, ScaleSetDemand, Snapshot, Step, Unit,
+    View,
 };
 use crate::github::Usage;
 use crate::scale_set::Message;
@@ -61,6 +62,7 @@ pub struct Metrics {
     max: Family<OfPool, Gauge>,
     queued: Family<OfPool, Gauge>,
     queued_exactly: Family<OfPool, Gauge>,
+    cost: Family<OfPool, Gauge<f64, AtomicU64>>,
     oldest: Family<OfPool, Gauge>,
     unschedulable: Family<OfReason, Gauge>,
     launches: Family<LaunchLabels, Counter>,
@@ -178,6 +180,11 @@ impl Metrics {
                 "jobs_queued_exact",
                 "1: jobs_queued is the count of now; 0: it is a lower bound, or of a while ago, or absent",
             ),
+            cost: kept(
+                all,
+                "estimated_cost_usd_per_hour",
+                "What the pool's instances cost an hour; NaN where a price is unknown, absent without a price table",
+            ),
             oldest: kept(
                 all,
                 "oldest_queued_job_age_seconds",
@@ -241,6 +248,7 @@ impl Metrics {
         }
         self.sessions.clear();
         self.runners.clear();
+        self.cost.clear();
         self.last_poll.clear();
         let mut polled = self.polled_at();
         let before = std::mem::take(&mut *polled);
@@ -332,6 +340,7 @@ impl Metrics {
     /// Nothing could be observed: nothing is known but of the pools whose sets speak by themselves.
     pub(super) fn unobserved(&self, pools: &[Pool], is_serving: impl Fn(&PoolName) -> bool) {
         self.runners.clear();
+        self.cost.clear();
         self.oldest.clear();
         self.unschedulable.clear();
         for pool in pools.iter().map(|pool| &pool.name).filter(|pool| !is_serving(pool)) {
@@ -360,6 +369,13 @@ impl Metrics {
             let counts = [("busy", supply.busy), ("idle", supply.idle + supply.apart), ("starting", supply.starting)];
             for (state, count) in counts.into_iter().filter(|_| supply_is_known) {
                 self.runners.get_or_create(&PoolState { pool: name.to_string(), state }).set(count.into());
+            }
+            if snapshot.prices.is_empty() || !supply_is_known {
+                self.cost.remove(&of(name));
+            } else {
+                let billed = pool.units.iter().filter_map(Unit::instance).filter(|one| one.is_billed());
+                let cost: Cost = billed.map(|one| snapshot.prices.of_instance(one)).collect();
+                self.cost.get_or_create(&of(name)).set(cost.exact().map_or(f64::NAN, Price::dollars));
             }
             self.min_idle.get_or_create(&of(name)).set(pool.pool.min_idle.into());
             self.max.get_or_create(&of(name)).set(pool.pool.max.into());

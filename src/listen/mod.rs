@@ -77,6 +77,7 @@ pub struct Parts<'a> {
 pub async fn serve(parts: Parts<'_>, stop: watch::Receiver<bool>) {
     let registrar = Registrar::new(parts.client, &parts.config.github.scope, parts.service);
     let supply = RefCell::new(KnownSupply::of(parts.config.policy().fleet));
+    supply.borrow_mut().price(parts.config.prices());
     let shared =
         Shared { parts, registrar: &registrar, supply: &supply, paces: parts.paces, is_stopping: &Cell::new(false) };
     Desk::new(shared).run(stop).await;

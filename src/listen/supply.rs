@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use crate::ages::{SET_BACK, age};
 use crate::apply::{Outcome, Result};
 use crate::engine::{
-    Action, Connection, CountKind, Demand, FleetName, Instance, InstanceId, InstanceState, Listing, Market, Marks,
-    PoolName, Runner, RunnerId, RunnerName, ScaleSetDemand, Slot, Snapshot, Step,
+    Action, Connection, CountKind, Demand, FleetName, Instance, InstanceId, InstanceState, Listing, Marks, Offering,
+    PoolName, Prices, Runner, RunnerId, RunnerName, ScaleSetDemand, Slot, Snapshot, Step,
 };
 use crate::scale_set::{JobEvent, Message};
 
@@ -37,6 +37,8 @@ pub struct KnownSupply {
     launched: BTreeMap<RunnerId, (PoolName, Timestamp)>,
     /// The latest that the clock has shown.
     latest: Timestamp,
+    /// What is known of prices.
+    prices: Prices,
 }
 
 #[derive(Debug)]
@@ -61,7 +63,7 @@ enum Stage {
     /// Being carried out.
     Underway,
     /// Done.
-    Launched { runner: RunnerId, instance: InstanceId, market: Market, instance_type: String },
+    Launched { runner: RunnerId, instance: InstanceId, offering: Offering },
     /// Its name was taken: a peer is at work.
     Taken,
 }
@@ -77,6 +79,7 @@ impl KnownSupply {
             took: BTreeMap::new(),
             launched: BTreeMap::new(),
             latest: Timestamp::UNIX_EPOCH,
+            prices: Prices::default(),
         }
     }
 
@@ -136,12 +139,7 @@ impl KnownSupply {
         match (outcome.result, outcome.runner_id, &outcome.instance_id, &outcome.offering) {
             (Result::Done, Some(runner), Some(instance), Some(offering)) => {
                 self.launched.insert(runner, (launch.pool.clone(), outcome.at));
-                launch.stage = Stage::Launched {
-                    runner,
-                    instance: instance.clone(),
-                    market: offering.market,
-                    instance_type: offering.instance_type.clone(),
-                };
+                launch.stage = Stage::Launched { runner, instance: instance.clone(), offering: offering.clone() };
             }
             // Skipped as taken, or as no longer to be begun: the next look says which.
             (Result::Skipped, ..) => launch.stage = Stage::Taken,
@@ -181,7 +179,19 @@ impl KnownSupply {
             demand: Demand { kind: CountKind::AtLeast, ..Demand::none() },
             scale_sets,
             unheard: BTreeSet::new(),
+            prices: self.prices.clone(),
         })
+    }
+
+    /// Learns what things cost.
+    pub fn price(&mut self, prices: Prices) {
+        self.prices = prices;
+    }
+
+    /// Returns what is known of prices.
+    #[must_use]
+    pub fn prices(&self) -> &Prices {
+        &self.prices
     }
 
     /// Adds what is on its way to an observation, for the launches of a whole pass: its jobs were read after its own
@@ -230,7 +240,7 @@ fn record(nth: u64, name: &RunnerName, launch: &Launch) -> Runner {
 }
 
 fn instance(fleet: &FleetName, launch: &Launch) -> Option<Instance> {
-    let Stage::Launched { runner, instance, market, instance_type } = &launch.stage else { return None };
+    let Stage::Launched { runner, instance, offering } = &launch.stage else { return None };
     Some(Instance {
         id: instance.clone(),
         fleet: fleet.clone(),
@@ -239,9 +249,9 @@ fn instance(fleet: &FleetName, launch: &Launch) -> Option<Instance> {
         runner_id: Some(*runner),
         state: InstanceState::Pending,
         launched_at: Some(launch.since),
-        market: *market,
-        instance_type: instance_type.clone(),
-        subnet: None,
+        market: offering.market,
+        instance_type: offering.instance_type.clone(),
+        subnet: Some(offering.subnet.clone()),
         state_reason: None,
         marks: Marks::default(),
     })

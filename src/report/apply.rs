@@ -3,10 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::plan::{ActionRow, PlanReport};
+use super::cost::CostRow;
+use super::plan::{ActionKind, ActionRow, PlanReport};
 use super::table::{Look, Style, printable};
 use crate::apply::{Outcome, Result};
-use crate::engine::Offering;
+use crate::engine::{Cost, Offering, Prices};
 
 /// The body of `ghascale.apply/1`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -21,6 +22,8 @@ pub struct ApplyReport {
     pub unschedulable: Vec<crate::engine::Unschedulable>,
     /// The sums.
     pub summary: Summary,
+    /// What the launches that were done have added; `null` where nothing is known of prices.
+    pub cost: Option<CostRow>,
 }
 
 /// An action and what became of it.
@@ -91,12 +94,19 @@ impl ActionResult {
         Self { action, result, error, request_id: None, no_capacity: Vec::new() }
     }
 
+    /// Puts the price to what was bought.
+    #[must_use]
+    pub fn priced(mut self, prices: &Prices) -> Self {
+        self.action.price(prices);
+        self
+    }
+
     /// Returns it as a line.
     #[must_use]
     pub fn line(&self, look: Look) -> String {
         let deed = self.action.line(look);
         let launched = match (self.result, &self.action.instance_id) {
-            (ResultWord::Done, Some(id)) if self.action.action == super::ActionKind::Launch => format!("{id} "),
+            (ResultWord::Done, Some(id)) if self.action.action == ActionKind::Launch => format!("{id} "),
             _ => String::new(),
         };
         let result = match self.result {
@@ -123,7 +133,12 @@ impl ApplyReport {
                 ResultWord::Failed => summary.failed += 1,
             }
         }
+        let launched = actions
+            .iter()
+            .filter(|action| action.action.action == ActionKind::Launch && action.result == ResultWord::Done);
+        let cost: Cost = launched.map(|launch| launch.action.usd_per_hour).collect();
         Self {
+            cost: plan.cost.map(|_| cost.into()),
             plan_id: plan.plan_id.clone(),
             pools: plan.pools.clone(),
             actions,
@@ -140,7 +155,9 @@ impl ApplyReport {
         let sums = if lines.is_empty() {
             "applied: nothing to do".to_owned()
         } else {
-            format!("applied: {done} done, {skipped} skipped, {failed} failed")
+            let cost = self.cost.filter(|cost| *cost != Cost::default().into());
+            let cost = cost.map_or_else(String::new, |cost| format!("; +{}", cost.words()));
+            format!("applied: {done} done, {skipped} skipped, {failed} failed{cost}")
         };
         lines.into_iter().chain([sums]).collect::<Vec<_>>().join("\n")
     }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod compare;
+mod cost;
 mod explain;
 mod plan;
 mod scale_sets;
@@ -15,12 +16,13 @@ use serde::{Deserialize, Serialize};
 
 pub use apply::{ActionResult, ApplyReport, ResultWord, Summary};
 pub use compare::{CompareReport, PoolComparison, RestCounts, ScaleSetCounts};
+pub use cost::CostRow;
 pub use explain::{ExplainReport, OtherJob};
-pub use plan::{ActionKind, ActionRow, HeldRow, MarkRow, PlanFileError, PlanReport};
+pub use plan::{ActionKind, ActionRow, HeldRow, MarkRow, PlanCost, PlanFileError, PlanReport};
 pub use scale_sets::{GroupRow, ScaleSetResult, ScaleSetRow, ScaleSetsReport};
 pub use status::{
     HiddenRunRow, InstanceCounts, JobRow, Known, LabelSetRow, PoolStatus, Repositories, RunnerCounts, ScanRow,
-    SkippedRow, StatusReport,
+    SkippedRow, StatusCost, StatusReport,
 };
 pub use table::{Look, Style, printable};
 

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Report;
+use super::cost::CostRow;
 use super::table::{Look, Style, printable};
 use crate::engine::{
-    Action, Held, InstanceId, Mark, Offering, Plan, PoolName, PoolPlan, Reason, ReasonCode, RunnerId, RunnerName, Slot,
-    Snapshot, Source, Step, Unschedulable,
+    Action, Cost, Held, InstanceId, Mark, Offering, Plan, PoolName, PoolPlan, Price, Prices, Reason, ReasonCode,
+    RunnerId, RunnerName, Slot, Snapshot, Source, Step, Unschedulable,
 };
 use crate::quoting::json_fault;
 
@@ -58,6 +59,39 @@ pub struct PlanReport {
     pub unschedulable: Vec<Unschedulable>,
     /// Ends that a guard holds back.
     pub held: Vec<HeldRow>,
+    /// What the launches add, each at the price of its first choice; `null` where nothing is known of prices.
+    #[serde(default)]
+    pub cost: Option<PlanCost>,
+}
+
+/// What launches add to the fleet's cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PlanCost {
+    /// If each gets its first choice.
+    pub added: CostRow,
+    /// If each falls back to the dearest that it may be tried with.
+    pub added_at_most: CostRow,
+}
+
+impl PlanCost {
+    fn of(plan: &Plan, prices: &Prices) -> Option<Self> {
+        let offerings = || {
+            plan.actions.iter().filter_map(|action| match &action.step {
+                Step::Launch { offerings, .. } => Some(offerings),
+                Step::Deregister { .. } | Step::Terminate { .. } | Step::Mark { .. } => None,
+            })
+        };
+        let first = |offerings: &Vec<Offering>| prices.of_offering(offerings.first()?);
+        let dearest = |offerings: &Vec<Offering>| {
+            let known: Option<Vec<Price>> = offerings.iter().map(|one| prices.at_most_of_offering(one)).collect();
+            known?.into_iter().max()
+        };
+        let sum = |cost: Cost| CostRow::from(cost);
+        (!prices.is_empty()).then(|| Self {
+            added: sum(offerings().map(first).collect()),
+            added_at_most: sum(offerings().map(dearest).collect()),
+        })
+    }
 }
 
 /// One action.
@@ -77,6 +111,9 @@ pub struct ActionRow {
     pub instance_id: Option<InstanceId>,
     /// What is bought; the first choice, until it is bought.
     pub offering: Option<Offering>,
+    /// What an hour of that costs, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usd_per_hour: Option<Price>,
     /// For a launch: which book its jobs are in, and so where its runner is registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
@@ -132,6 +169,7 @@ impl From<&Action> for ActionRow {
             runner_id: None,
             instance_id: action.instance_id().cloned(),
             offering: None,
+            usd_per_hour: None,
             source: None,
             mark: None,
             reason: action.reason.clone(),
@@ -170,6 +208,11 @@ impl ActionRow {
         deed(self) == deed(other)
     }
 
+    /// Puts the price to what is bought.
+    pub fn price(&mut self, prices: &Prices) {
+        self.usd_per_hour = self.offering.as_ref().and_then(|offering| prices.of_offering(offering));
+    }
+
     /// Returns it as a line: `+` launch, `-` end, `~` mark.
     #[must_use]
     pub fn line(&self, look: Look) -> String {
@@ -178,7 +221,8 @@ impl ActionRow {
         let (style, deed) = match self.action {
             ActionKind::Launch => {
                 let offering = self.offering.as_ref().map_or_else(String::new, |offering| format!("  {offering}"));
-                (Style::Good, format!("+ launch      {runner}{offering}"))
+                let price = self.usd_per_hour.map_or_else(String::new, |price| format!("  ${price}/h"));
+                (Style::Good, format!("+ launch      {runner}{offering}{price}"))
             }
             ActionKind::Deregister => (Style::Bad, format!("- deregister  {runner}  {instance}")),
             ActionKind::Terminate => (Style::Bad, format!("- terminate   {instance}")),
@@ -208,7 +252,10 @@ impl PlanReport {
     /// Puts a plan into words; `configuration` is the digest of the configuration it was made with.
     #[must_use]
     pub fn of(plan: &Plan, snapshot: &Snapshot, configuration: &str) -> Self {
-        let actions: Vec<ActionRow> = plan.actions.iter().map(ActionRow::from).collect();
+        let mut actions: Vec<ActionRow> = plan.actions.iter().map(ActionRow::from).collect();
+        for action in &mut actions {
+            action.price(&snapshot.prices);
+        }
         let inputs = inputs(snapshot);
         Self {
             plan_id: plan_id(configuration, &inputs, &actions),
@@ -218,6 +265,7 @@ impl PlanReport {
             actions,
             unschedulable: plan.unschedulable.clone(),
             held: plan.held.iter().map(HeldRow::from).collect(),
+            cost: PlanCost::of(plan, &snapshot.prices),
         }
     }
 
@@ -261,8 +309,15 @@ impl PlanReport {
 
     /// Draws it with other lines in place of its actions'.
     pub(super) fn draw(&self, look: Look, actions: &[String]) -> String {
+        let added = |pool: &PoolName| {
+            let launches = self.actions.iter().filter(|action| action.action == ActionKind::Launch);
+            let cost: Cost = launches.filter(|one| one.pool == *pool).map(|launch| launch.usd_per_hour).collect();
+            self.cost.map(|_| CostRow::from(cost).cell())
+        };
+        let mut head = vec!["POOL", ">DEMAND", ">SUPPLY", ">TARGET", ">LAUNCH", ">END"];
+        head.extend(self.cost.map(|_| ">+$/H"));
         let mut sections = vec![look.table(
-            &["POOL", ">DEMAND", ">SUPPLY", ">TARGET", ">LAUNCH", ">END"],
+            &head,
             self.pools.iter().map(|pool| {
                 let numbers = [pool.demand, Some(pool.supply), pool.target, Some(pool.launch), Some(pool.end)];
                 let shown = numbers.iter().map(|n| match n {
@@ -270,7 +325,7 @@ impl PlanReport {
                     Some(0) => "-".to_owned(),
                     Some(n) => n.to_string(),
                 });
-                std::iter::once(pool.name.to_string()).chain(shown).collect()
+                std::iter::once(pool.name.to_string()).chain(shown).chain(added(&pool.name)).collect()
             }),
         )];
         if !actions.is_empty() {
@@ -298,9 +353,16 @@ impl PlanReport {
         if self.actions.is_empty() {
             return "plan: nothing to do".to_owned();
         }
+        let launches = count(&[ActionKind::Launch]);
+        let cost = self.cost.filter(|_| launches > 0).map_or_else(String::new, |cost| {
+            let PlanCost { added, added_at_most: at_most } = cost;
+            let more = at_most.usd_per_hour.filter(|price| Some(*price) != added.usd_per_hour);
+            let more = more.map_or_else(String::new, |price| format!(", at most ${price}/h"));
+            format!(" (+{}{more})", added.words())
+        });
         format!(
-            "plan: {} to launch, {} to deregister, {} to terminate, {} to mark",
-            count(&[ActionKind::Launch]),
+            "plan: {} to launch{cost}, {} to deregister, {} to terminate, {} to mark",
+            launches,
             count(&[ActionKind::Deregister]),
             count(&[ActionKind::Terminate]),
             count(&[ActionKind::Mark]),

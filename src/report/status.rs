@@ -7,11 +7,12 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::cost::CostRow;
 use super::table::{Look, Style};
 use crate::ages::{age, short};
 use crate::engine::{
-    Connection, CountKind, HiddenRun, Instance, Job, JobId, JobState, Label, PoolName, PoolView, Reason, ReasonCode,
-    RepositoryName, RunId, Runner, ScaleSetDemand, Signature, Snapshot, Source, State, Unit, View,
+    Connection, Cost, CountKind, HiddenRun, Instance, Job, JobId, JobState, Label, Plan, PoolName, PoolView, Prices,
+    Reason, ReasonCode, RepositoryName, RunId, Runner, ScaleSetDemand, Signature, Snapshot, Source, State, Unit, View,
 };
 use crate::github::Coverage;
 
@@ -34,6 +35,31 @@ pub struct StatusReport {
     pub unresolved_runs: Vec<HiddenRunRow>,
     /// Runs queued for longer than `scan.max_job_age`: not counted.
     pub ghost_runs: Vec<HiddenRunRow>,
+    /// What the whole fleet costs now; `null` where nothing is known of prices, or of instances.
+    pub cost: Option<StatusCost>,
+}
+
+/// What instances that are billed cost now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StatusCost {
+    /// All of them.
+    pub now: CostRow,
+    /// Those of them whose runners are idle.
+    pub idle: CostRow,
+}
+
+impl StatusCost {
+    fn of<'a>(units: impl Iterator<Item = &'a Unit<'a>> + Clone, apart: &[&Instance], prices: &Prices) -> Self {
+        let cost = |unit: &Unit<'_>| {
+            let billed = unit.instance().filter(|instance| instance.is_billed());
+            billed.map(|instance| prices.of_instance(instance))
+        };
+        let apart = apart.iter().filter(|one| one.is_billed()).map(|one| prices.of_instance(one));
+        let now: Cost = units.clone().filter_map(cost).chain(apart).collect();
+        let is_idle = |unit: &&Unit<'_>| matches!(unit.state, State::Idle | State::Expired);
+        let idle: Cost = units.filter(is_idle).filter_map(cost).collect();
+        Self { now: now.into(), idle: idle.into() }
+    }
 }
 
 /// One pool.
@@ -64,6 +90,8 @@ pub struct PoolStatus {
     pub min_idle: u32,
     /// As configured.
     pub max: u32,
+    /// What its instances cost now; `null` where nothing is known of prices, or of instances.
+    pub cost: Option<StatusCost>,
 }
 
 /// Runner records by what GitHub says of them.
@@ -224,6 +252,7 @@ impl StatusReport {
     pub fn of(snapshot: &Snapshot, view: &View<'_>, known: Known) -> Self {
         let now = snapshot.now;
         let mut in_progress = in_progress_by_pool(snapshot, view);
+        let has_prices = known.instances && !snapshot.prices.is_empty();
         let pools = view.pools.iter().map(|pool| {
             let queued = view.pending_on(&pool.pool.name);
             let counts = match pool.scale_set {
@@ -247,6 +276,7 @@ impl StatusReport {
                 instances: known.instances.then(|| instance_counts(pool)),
                 min_idle: pool.pool.min_idle,
                 max: pool.pool.max,
+                cost: has_prices.then(|| StatusCost::of(pool.units.iter(), &[], &snapshot.prices)),
             }
         });
         let mut waiting = BTreeMap::new();
@@ -272,7 +302,21 @@ impl StatusReport {
             waiting,
             unresolved_runs: hidden_rows(&snapshot.demand.unresolved, now),
             ghost_runs: hidden_rows(&snapshot.demand.ghosts, now),
+            cost: has_prices.then(|| {
+                let units = view.pools.iter().flat_map(|pool| &pool.units);
+                StatusCost::of(units, &view.strangers, &snapshot.prices)
+            }),
         }
+    }
+
+    /// Adds why jobs get no runner that a limit of all pools together keeps waiting: only a plan knows that.
+    #[must_use]
+    pub fn with_reasons(mut self, plan: &Plan) -> Self {
+        for job in self.jobs.iter_mut().filter(|job| job.reason.is_none()) {
+            let told = plan.unschedulable.iter().find(|told| told.job_id == job.job_id);
+            job.reason = told.map(|told| told.reason.clone());
+        }
+        self
     }
 
     /// Adds how the repositories were looked at.
@@ -318,7 +362,7 @@ impl StatusReport {
     }
 
     fn pool_table(&self, look: Look) -> String {
-        let head = [
+        let mut head = vec![
             "POOL",
             ">QUEUED",
             ">RUNNING",
@@ -331,6 +375,7 @@ impl StatusReport {
             ">BAD",
             ">MAX",
         ];
+        head.extend(self.cost.map(|_| ">$/H"));
         look.table(
             &head,
             self.pools.iter().map(|pool| {
@@ -344,7 +389,7 @@ impl StatusReport {
                     Some(_) => (of(|counts| counts.idle), of(|counts| counts.busy)),
                     None => (runners(|counts| counts.idle), runners(|counts| counts.busy)),
                 };
-                vec![
+                let mut row = vec![
                     pool.name.to_string(),
                     bounded(pool.queued, pool.count_kind),
                     bounded(pool.in_progress, pool.count_kind),
@@ -356,7 +401,9 @@ impl StatusReport {
                     of(|counts| counts.ending),
                     of(|counts| counts.boot_failed + counts.lost + counts.orphaned),
                     pool.max.to_string(),
-                ]
+                ];
+                row.extend(pool.cost.map(|cost| cost.now.cell()));
+                row
             }),
         )
     }
@@ -395,6 +442,9 @@ impl StatusReport {
         }
         if let Some(ago) = self.repositories.age_seconds {
             let _ = write!(notes, "\nnot all was read now: the oldest of it was seen {} ago", seconds(Some(ago)));
+        }
+        if let Some(StatusCost { now, idle }) = self.cost {
+            let _ = write!(notes, "\ncost now: {}, {} of it idle", now.words(), idle.words());
         }
         for (reason, count) in &self.waiting {
             let _ = write!(notes, "\nwaiting for {reason}: {}", jobs(*count));

@@ -1,5 +1,6 @@
 //! EC2's Query API (version 2016-11-15): the actions that ghascale uses, and `InvalidAction` for any other.
 
+mod prices;
 mod query;
 mod xml;
 
@@ -41,6 +42,7 @@ pub(super) fn answer(
         ("CreateTags", None) => create_tags(world, parameters),
         ("DeleteTags", None) => delete_tags(world, parameters),
         ("DescribeSubnets", None) => describe_subnets(world, parameters),
+        ("DescribeSpotPriceHistory", None) => prices::describe_spot_price_history(world, parameters),
         ("DescribeImages", None) => describe_images(world, parameters),
         _ => Err(Refusal::new("InvalidAction", format!("The action {action} is not valid for this web service."))),
     });
@@ -387,7 +389,15 @@ fn describe_subnets(world: &World, parameters: &Parameters) -> Result<Xml, Refus
     if let Some(id) = ids.iter().find(|id| !world.subnets.contains_key(**id)) {
         return Err(Refusal::new("InvalidSubnetID.NotFound", format!("The subnet ID '{id}' does not exist")));
     }
+    let mut wanted: Option<Vec<String>> = None;
+    for filter in parameters.structures("Filter") {
+        match filter.need("Name")? {
+            "subnet-id" => wanted = Some(filter.list("Value").into_iter().map(str::to_owned).collect()),
+            name => return Err(Refusal::new("InvalidParameterValue", format!("The filter '{name}' is invalid"))),
+        }
+    }
     let asked = world.subnets.iter().filter(|(id, _)| ids.is_empty() || ids.contains(&id.as_str()));
+    let asked = asked.filter(|(id, _)| wanted.as_ref().is_none_or(|wanted| wanted.contains(id)));
     Ok(Xml::default().list(
         "subnetSet",
         asked.map(|(id, subnet)| {

@@ -63,6 +63,8 @@ pub(super) struct Knobs {
     secondary_limit: Option<usize>,
     #[serde(default)]
     capacity: Vec<Capacity>,
+    #[serde(default)]
+    spot_prices: Vec<SpotPrice>,
     rate_limit_remaining: Option<u32>,
     /// What the Actions Service is like.
     #[serde(default)]
@@ -77,6 +79,15 @@ struct Capacity {
     subnet: String,
     /// `null`: no end.
     left: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SpotPrice {
+    instance_type: String,
+    zone: String,
+    /// As EC2 writes it, `"0.041000"`; `null`: it has none.
+    usd_per_hour: Option<String>,
 }
 
 impl Knobs {
@@ -108,6 +119,9 @@ impl Knobs {
         }
         for capacity in &self.capacity {
             world.capacity(capacity.market, &capacity.instance_type, &capacity.subnet, capacity.left);
+        }
+        for SpotPrice { instance_type, zone, usd_per_hour } in &self.spot_prices {
+            world.spot_price(instance_type, zone, usd_per_hour.as_deref());
         }
         if let Some(remaining) = self.rate_limit_remaining {
             let limit = world.budget.limit.max(remaining);

@@ -59,6 +59,8 @@ pub struct World {
     /// How many more of an offering (market, type, subnet) can be had; an offering that isn't listed has no end.
     pub(super) capacity: BTreeMap<(Market, String, String), u32>,
     pub(super) subnets: BTreeMap<String, Subnet>,
+    /// What an hour of spare capacity costs, by type and zone; of what isn't listed there is no price.
+    pub(super) spot_prices: BTreeMap<(String, String), String>,
     pub(super) images: BTreeMap<String, &'static str>,
     pub(super) tokens: BTreeMap<String, Option<Timestamp>>,
     pub(super) budget: Budget,
@@ -247,6 +249,16 @@ pub(super) struct Budget {
     pub(super) reset: Timestamp,
 }
 
+/// Returns spot prices of the types that the scenarios' pools launch: this world's own, and nobody's.
+fn spot_prices() -> BTreeMap<(String, String), String> {
+    let prices = [("m7a.large", 0.041), ("m6a.large", 0.038), ("m7g.large", 0.033), ("g5.xlarge", 0.42)];
+    let price = |(instance_type, dollars): (&str, f64), (letter, more)| {
+        ((instance_type.to_owned(), format!("eu-north-1{letter}")), format!("{:.6}", dollars + more))
+    };
+    let zones = [("a", 0.0), ("b", 0.0025), ("c", 0.001)];
+    prices.into_iter().flat_map(|of_type| zones.map(|zone| price(of_type, zone))).collect()
+}
+
 impl World {
     /// Returns an organization without anything, in an account with three subnets (`subnet-a` to `subnet-c`) and the
     /// images of the example configuration.
@@ -272,6 +284,7 @@ impl World {
             launches: BTreeMap::new(),
             capacity: BTreeMap::new(),
             subnets: BTreeMap::from(subnets),
+            spot_prices: spot_prices(),
             images: BTreeMap::from([
                 ("ami-0123456789abcdef0".to_owned(), "x86_64"),
                 ("ami-0123456789abcdef1".to_owned(), "arm64"),

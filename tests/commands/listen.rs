@@ -459,3 +459,29 @@ async fn no_secret_is_said_at_any_log_level() {
     }
     assert!(!all.contains("eyJ") && !all.contains("RemoteAuth ") && !all.contains("sandbox-token"), "a token");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn launches_at_messages_obey_the_ceiling_and_its_cost_is_measured() {
+    let desk = desk().await;
+    let table = "max_usd_per_hour = 0.25\n[ec2.prices]\n\"m7a.large\" = 0.1\n\"m6a.large\" = 0.1\n\"m7g.large\" = 0.1\n\"g5.xlarge\" = 1.0\n";
+    desk.reconfigure("fleet = \"sandbox\"\n", &format!("fleet = \"sandbox\"\n{table}"));
+    desk.reconfigure("market = \"spot-then-on-demand\"", "market = \"on-demand\"");
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut listening = Listening::on(&desk, &format!("--interval 1s --metrics 127.0.0.1:{port}"));
+    listening.opened().await;
+    desk.jobs(5, X64);
+    let done = listening.launches(2).await;
+    drop(done);
+    let metrics =
+        async || reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await.unwrap().text().await.unwrap();
+    let line = "ghascale_estimated_cost_usd_per_hour{pool=\"linux-x64\"} 0.2";
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while !metrics().await.contains(line) {
+        assert!(std::time::Instant::now() < deadline, "{}", metrics().await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    desk.looked_at().await;
+    desk.looked_at().await;
+    assert_eq!(desk.sandbox.world().runner_names().len(), 2, "of five that are asked for");
+    listening.end().await;
+}

@@ -35,6 +35,8 @@ fn every_setting_that_decides_changes_it() {
         changed("fleet", "fleet = \"other\""),
         changed("fleet", "fleet = \"acme-prod\"\nregion = \"eu-north-1\""),
         changed("fleet", "fleet = \"acme-prod\"\nmax_total = 9"),
+        changed("fleet", "fleet = \"acme-prod\"\nmax_usd_per_hour = 9"),
+        changed("fleet", "fleet = \"acme-prod\"\n[ec2.prices]\n\"m7a.large\" = 0.1"),
         changed("name", "name = \"other\""),
         changed("labels", "labels = [\"linux\", \"x64\"]"),
         changed("runner_group", "runner_group = \"other\""),

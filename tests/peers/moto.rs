@@ -2,6 +2,7 @@
 //!
 //! moto does not dedupe client tokens and knows no capacity; so what is asserted of repeats is what was *sent*.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
@@ -14,8 +15,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ghascale::config::Image;
 use ghascale::ec2::{ErrorClass, Fleet};
-use ghascale::engine::{InstanceState, Mark, Market, RunnerId, RunnerName, Slot};
-use ghascale::services::{Instances, RunInstance};
+use ghascale::engine::{InstanceState, Mark, Market, Price, RunnerId, RunnerName, Slot};
+use ghascale::services::{Instances, RunInstance, SpotPrices as _, SpotWish};
 use ghascale::warning::WarningCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -382,4 +383,22 @@ async fn reading_and_ending_survive_a_throttle_and_a_lost_connection() {
     moto.fault(json!({ "action": "TerminateInstances", "drop": true })).await;
     fleet.terminate(std::slice::from_ref(&id)).await.unwrap();
     assert_eq!(moto.calls("TerminateInstances").await.len(), 2);
+}
+
+#[tokio::test]
+#[cfg_attr(not(ghascale_peers), ignore = "set GHASCALE_PEERS=1")]
+async fn spot_prices_are_of_the_zones_of_our_subnets() {
+    let moto = Moto::start().await;
+    let wish = SpotWish {
+        types: BTreeSet::from(["m7a.large".to_owned(), "c5.large".to_owned()]),
+        subnets: BTreeSet::from([moto.subnet.clone(), "subnet-00000000".to_owned()]),
+    };
+    let prices = moto.fleet().spot_prices(&wish).await.unwrap();
+    let expected: Vec<_> = wish.types.iter().map(|name| (name.clone(), moto.subnet.clone())).collect();
+    assert_eq!(prices.keys().cloned().collect::<Vec<_>>(), expected, "one that is gone costs the others nothing");
+    assert!(prices.values().all(|price| *price > Price::ZERO), "{prices:?}");
+    let calls = moto.calls("DescribeSpotPriceHistory").await;
+    assert_eq!(calls[0]["ProductDescription.1"], "Linux/UNIX");
+    assert_eq!(calls[0]["ProductDescription.2"], "Linux/UNIX (Amazon VPC)");
+    assert_eq!(calls[0]["Filter.1.Name"], "availability-zone");
 }

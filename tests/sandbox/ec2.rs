@@ -18,6 +18,37 @@ use ghascale::sandbox::Fault;
 
 use super::*;
 
+#[tokio::test]
+async fn spot_prices_are_told_by_type_and_zone_page_by_page() {
+    let sandbox = Sandbox::start(Scenario::Empty, 0).await.unwrap();
+    sandbox.world().spot_price("m7a.large", "eu-north-1a", Some("0.050000"));
+    sandbox.world().spot_price("m7a.large", "eu-north-1c", None);
+    let ask = || {
+        let now = aws_sdk_ec2::primitives::DateTime::from(std::time::SystemTime::now());
+        let zones = Filter::builder().name("availability-zone").values("eu-north-1a").values("eu-north-1b");
+        let asked = client(&sandbox).describe_spot_price_history().start_time(now).filters(zones.build());
+        asked.instance_types(InstanceType::from("m7a.large")).product_descriptions("Linux/UNIX")
+    };
+    let page = ask().max_results(1).send().await.unwrap();
+    let shown = |entry: &aws_sdk_ec2::types::SpotPrice| {
+        (entry.availability_zone().unwrap().to_owned(), entry.spot_price().unwrap().to_owned())
+    };
+    assert_eq!(
+        page.spot_price_history().iter().map(shown).collect::<Vec<_>>(),
+        [("eu-north-1a".into(), "0.050000".into())]
+    );
+    let page = ask().max_results(1).next_token(page.next_token().unwrap()).send().await.unwrap();
+    assert_eq!(
+        page.spot_price_history().iter().map(shown).collect::<Vec<_>>(),
+        [("eu-north-1b".into(), "0.043500".into())]
+    );
+    assert_eq!(page.next_token(), Some(""), "EC2 ends this list so");
+    let subnets = client(&sandbox).describe_subnets();
+    let named = Filter::builder().name("subnet-id").values("subnet-b").values("subnet-gone").build();
+    let subnets = subnets.filters(named).send().await.unwrap();
+    assert_eq!(subnets.subnets().iter().map(|one| one.subnet_id().unwrap()).collect::<Vec<_>>(), ["subnet-b"]);
+}
+
 /// Returns the SDK's client with retries off.
 pub(super) fn client(sandbox: &Sandbox) -> aws_sdk_ec2::Client {
     client_with(sandbox, "sandbox")

@@ -38,13 +38,15 @@ pub(crate) enum Guard {
     BootTimeout,
     /// A registration has time to get its instance.
     LaunchWindow,
+    /// A launch that doesn't fit under the ceiling waits.
+    Ceiling,
 }
 
 impl Guard {
     /// GitHub's own.
     pub(crate) const GITHUBS: Self = Self::GitHubsRefusal;
     /// Ours.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::IdleWindow,
         Self::JobCheck,
         Self::SlotName,
@@ -58,6 +60,7 @@ impl Guard {
         Self::LostGrace,
         Self::BootTimeout,
         Self::LaunchWindow,
+        Self::Ceiling,
     ];
 
     /// Changes what the engine is given as if the guard were not there.
@@ -104,6 +107,7 @@ impl Guard {
                     runner.born = runner.born.map(|born| born - Duration::from_hours(1));
                 }
             }
+            Self::Ceiling => policy.max_usd_per_hour = None,
             Self::SlotName
             | Self::Token
             | Self::TokenOfRequest

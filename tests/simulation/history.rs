@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use ghascale::engine::Price;
+
 use super::chance::Chance;
 
 /// Milliseconds since the world began.
@@ -26,6 +28,9 @@ pub(crate) struct History {
     pub(crate) calm_from: Ms,
     /// From here on no operator runs any more: what is there must end by itself.
     pub(crate) abandoned_from: Option<Ms>,
+    /// The ceiling on what runs, in millionths of a dollar an hour: only where one operator runs, since several may each
+    /// count the same room.
+    pub(crate) ceiling: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -118,6 +123,7 @@ pub(crate) enum Call {
     LaunchedWith,
     Terminate,
     Mark,
+    SpotPrices,
 }
 
 /// How a call fails.
@@ -143,6 +149,10 @@ pub(crate) enum Fate {
     /// EC2 ends it itself after this long.
     Dies(Ms),
 }
+
+/// What an hour costs, in millionths of a dollar.
+pub(crate) const ON_DEMAND: u64 = 100_000;
+pub(crate) const SPOT: u64 = 40_000;
 
 const SUBNETS: u64 = 2;
 const LABELS: [&str; 3] = ["linux", "linux x64", "linux gpu"];
@@ -176,8 +186,17 @@ impl History {
             let what = What::Protect { lasts: chance.within(120, 900) * SECOND };
             events.push(Event { at: chance.below(calm_from), what });
         }
+        let mut price_chance = Chance::new(seed ^ 0x9c1e);
+        // With two pools, what is idle in one may rightly keep the other's jobs waiting.
+        let has_ceiling = operators.len() == 1 && pools.len() == 1 && price_chance.one_in(2);
+        let ceiling = has_ceiling.then(|| price_chance.pick(&[ON_DEMAND, 150_000, 240_000, 300_000]));
+        if has_ceiling && price_chance.one_in(2) {
+            let how = Failure::Refused(price_chance.pick(&["UnauthorizedOperation", "RequestLimitExceeded"]));
+            let what = What::Fail { call: Call::SpotPrices, how, times: 3 };
+            events.push(Event { at: price_chance.below(calm_from), what });
+        }
         events.sort_by_key(|event| event.at);
-        Self { seed, pools, operators, events, calm_from, abandoned_from }
+        Self { seed, pools, operators, events, calm_from, abandoned_from, ceiling }
     }
 }
 
@@ -327,7 +346,9 @@ fn fault(chance: &mut Chance) -> What {
         Call::Mark => {
             Failure::Refused(chance.pick(&["RequestLimitExceeded", "InternalError", "UnauthorizedOperation"]))
         }
-        Call::Run | Call::LaunchedFor | Call::LaunchedWith | Call::ListInstances => Failure::Refused(chance.pick(&EC2)),
+        Call::Run | Call::LaunchedFor | Call::LaunchedWith | Call::ListInstances | Call::SpotPrices => {
+            Failure::Refused(chance.pick(&EC2))
+        }
     };
     What::Fail { call, how, times: chance.pick(&[1, 1, 2, 5, 6]) }
 }
@@ -363,6 +384,9 @@ impl fmt::Display for History {
         }
         for event in &self.events {
             writeln!(f, "at {}  {}", clock(event.at), event.what)?;
+        }
+        if let Some(ceiling) = self.ceiling {
+            writeln!(f, "at most ${} an hour", Price::micros(ceiling))?;
         }
         writeln!(f, "calm from {}", clock(self.calm_from))?;
         match self.abandoned_from {

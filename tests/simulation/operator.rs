@@ -15,15 +15,16 @@ use ghascale::apply::{Executor, Listener, Outcome, PoolSettings};
 use ghascale::engine::build::{fleet, labels, pool};
 use ghascale::engine::{
     Connection, CountKind, Demand, Instance, InstanceState, Job, JobId, JobState, Listing, Plan, Policy, Pool,
-    PoolName, RunId, Runner, RunnerId, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Source, Step, check, plan,
+    PoolName, Price, Prices, RunId, Runner, RunnerId, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Source, Step, check,
+    plan,
 };
 use ghascale::listen::KnownSupply;
 use ghascale::scale_set::{JobEvent, JobKey, JobMessage, JobRunner, Message, ScaleSetId};
-use ghascale::services::{Clock, Place};
+use ghascale::services::{Clock, Place, SpotPrices as _, SpotWish};
 use jiff::Timestamp;
 
 use super::guards::Guard;
-use super::history::{Call, Failure, Ms, OperatorSetup, PoolSetup, SECOND};
+use super::history::{Call, Failure, Ms, ON_DEMAND, OperatorSetup, PoolSetup, SECOND};
 use super::world::{Record, World};
 
 /// One operator's access to the world: its calls, its clock.
@@ -103,6 +104,7 @@ impl Hand {
         let Some((mut ends, _)) = self.decide(seen.clone(), policy) else { return };
         ends.actions.retain(|action| !matches!(action.step, Step::Launch { .. }));
         self.carry_out(&ends, &seen).await;
+        known.price(seen.prices.clone());
         known.see(seen.now, seen.instances.items.clone(), seen.runners.items.clone());
         let filled = known.fill(self.now(), &seen);
         self.launch(filled, seen.now, policy, known).await;
@@ -255,7 +257,26 @@ impl Hand {
         };
         let kind = if jobs.whole { CountKind::Exact } else { CountKind::AtLeast };
         let demand = Demand { jobs: jobs.items, kind, ..Demand::none() };
-        Some(Snapshot { now, instances, runners, demand, scale_sets, unheard: BTreeSet::new() })
+        Some(Snapshot {
+            now,
+            instances,
+            runners,
+            demand,
+            scale_sets,
+            unheard: BTreeSet::new(),
+            prices: self.prices().await,
+        })
+    }
+
+    /// Reads what things cost, where there is a ceiling: the table, and spot prices if EC2 tells them.
+    async fn prices(&self) -> Prices {
+        if self.world.borrow().ceiling.is_none() {
+            return Prices::default();
+        }
+        let on_demand = BTreeMap::from([("m7a.large".to_owned(), Price::micros(ON_DEMAND))]);
+        let subnets = self.world.borrow().offerings(0).into_iter().map(|offering| offering.subnet).collect();
+        let wish = SpotWish { types: on_demand.keys().cloned().collect(), subnets };
+        Prices { on_demand, spot: self.spot_prices(&wish).await.unwrap_or_default() }
     }
 
     /// Gives records of scale sets that have no instance the age of this host's first sighting.
@@ -366,7 +387,12 @@ pub(crate) fn policy(world: &World, setups: &[PoolSetup]) -> Policy {
         has_scale_set: setup.has_set,
         ..pool(setup.name).labels(setup.labels).sized(setup.min_idle, setup.max)
     });
-    Policy { fleet: fleet(), pools: pools.collect(), max_total: None }
+    Policy {
+        fleet: fleet(),
+        pools: pools.collect(),
+        max_total: None,
+        max_usd_per_hour: world.ceiling.map(Price::micros),
+    }
 }
 
 /// Returns what launches need beside the plan.

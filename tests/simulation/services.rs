@@ -1,13 +1,17 @@
 //! GitHub and EC2 as the executor calls them: the same traits as production, another world behind them.
 
-use ghascale::engine::{InstanceId, Mark, Runner, RunnerId, RunnerName};
-use ghascale::services::{Instances, Launched, Place, Registered, Registration, Removed, RunInstance, RunnerRecords};
+use std::collections::BTreeMap;
+
+use ghascale::engine::{InstanceId, Mark, Price, Runner, RunnerId, RunnerName};
+use ghascale::services::{
+    Instances, Launched, Place, Registered, Registration, Removed, RunInstance, RunnerRecords, SpotPrices, SpotWish,
+};
 use ghascale::{ec2, github};
 use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 
 use super::guards::Guard;
-use super::history::{Call, Failure};
+use super::history::{Call, Failure, SPOT};
 use super::operator::{Hand, shown_runner};
 use super::world::{By, World};
 
@@ -203,5 +207,17 @@ impl Instances for Hand {
         let what = || format!("{id} {mark:?} {}", if at.is_some() { "set" } else { "cleared" });
         let answer = self.call(Call::Mark, what, effect).await;
         answer.and_then(|answer| answer.map_err(Failure::Refused)).map_err(|failure| ec2_error("CreateTags", failure))
+    }
+}
+
+impl SpotPrices for Hand {
+    async fn spot_prices(&self, wish: &SpotWish) -> Result<BTreeMap<(String, String), Price>, ec2::Error> {
+        let of_type = |instance_type: &String| {
+            let place = |subnet: &String| ((instance_type.clone(), subnet.clone()), Price::micros(SPOT));
+            wish.subnets.iter().map(place).collect::<Vec<_>>()
+        };
+        let prices = |_: &mut World| wish.types.iter().flat_map(of_type).collect();
+        let answer = self.call(Call::SpotPrices, String::new, prices).await;
+        answer.map_err(|failure| ec2_error("DescribeSpotPriceHistory", failure))
     }
 }

@@ -12,7 +12,7 @@ use ghascale::engine::{
 use jiff::Timestamp;
 
 use super::chance;
-use super::history::{Call, Failure, Fate, History, MINUTE, Ms, PoolSetup, SECOND, What, clock};
+use super::history::{Call, Failure, Fate, History, MINUTE, Ms, ON_DEMAND, PoolSetup, SECOND, SPOT, What, clock};
 
 /// How long an instance needs to boot where a history says nothing else.
 const BOOT: Ms = 40 * SECOND;
@@ -142,6 +142,7 @@ pub(crate) struct World {
     queue: BTreeMap<(Ms, u64), Due>,
     serial: u64,
     pub(crate) pools: Vec<PoolSetup>,
+    pub(crate) ceiling: Option<u64>,
     pub(crate) machines: Vec<Machine>,
     pub(crate) records: Vec<Record>,
     pub(crate) jobs: Vec<Job>,
@@ -178,6 +179,7 @@ impl World {
             queue: BTreeMap::new(),
             serial: 0,
             pools: history.pools.clone(),
+            ceiling: history.ceiling,
             machines: Vec::new(),
             records: Vec::new(),
             jobs: Vec::new(),
@@ -762,8 +764,14 @@ impl World {
 
     // --- what must always hold --------------------------------------------------------------------------------------
 
-    /// Looks at what is standing: never more than `max`, never two in a slot.
+    /// Looks at what is standing: never more than `max`, never two in a slot, never dearer than the ceiling.
     pub(crate) fn look(&mut self) {
+        let is_billed =
+            |one: &&Machine| one.pool.is_some() && one.is_live() && !one.excused && one.state != InstanceState::Stopped;
+        let costs: u64 = self.machines.iter().filter(is_billed).map(|one| price(&one.offering)).sum();
+        if let Some(ceiling) = self.ceiling.filter(|ceiling| costs > *ceiling) {
+            self.violated(format!("what runs costs {costs} millionths, and the ceiling is {ceiling}"));
+        }
         for nth in 0..self.pools.len() {
             let (name, max) = (self.pools[nth].name, self.pools[nth].max as usize);
             let mut slots = [0_u32; 16];
@@ -830,6 +838,10 @@ impl World {
     pub(crate) fn born(record: &Record) -> Option<Timestamp> {
         born(&record.labels)
     }
+}
+
+fn price(offering: &Offering) -> u64 {
+    if offering.market == ghascale::engine::Market::Spot { SPOT } else { ON_DEMAND }
 }
 
 fn subnet_name(nth: usize) -> String {

@@ -241,7 +241,8 @@ impl Log<'_> {
             audit.ended(outcome);
         }
         self.shared.parts.metrics.acted(outcome);
-        (self.shared.parts.hear)(Line::now(Event::Action(Box::new(ActionResult::from(outcome)))));
+        let result = ActionResult::from(outcome).priced(self.shared.supply.borrow().prices());
+        (self.shared.parts.hear)(Line::now(Event::Action(Box::new(result))));
     }
 }
 

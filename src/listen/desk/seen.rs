@@ -125,6 +125,7 @@ impl<'a> Desk<'a> {
             ends.actions.retain(|action| !matches!(action.step, Step::Launch { .. }));
             self.carry_out(ends, &snapshot, &scale_sets, carrying);
         }
+        self.shared.supply.borrow_mut().price(snapshot.prices.clone());
         let (instances, runners) = (snapshot.instances.items.clone(), snapshot.runners.items.clone());
         self.shared.supply.borrow_mut().see(snapshot.now, instances, runners);
         let holds = |pool: &PoolName| self.serving(pool).is_none_or(|served| served.counted_at >= snapshot.now);

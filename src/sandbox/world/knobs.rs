@@ -25,6 +25,15 @@ impl World {
         };
     }
 
+    /// Sets what an hour of spare capacity costs in a zone, as EC2 writes it; with `None` it has no price.
+    pub fn spot_price(&mut self, instance_type: &str, zone: &str, dollars: Option<&str>) {
+        let place = (instance_type.to_owned(), zone.to_owned());
+        match dollars {
+            Some(dollars) => self.spot_prices.insert(place, dollars.to_owned()),
+            None => self.spot_prices.remove(&place),
+        };
+    }
+
     /// Lets the next instances never bring their runner online.
     pub fn fail_next_boots(&mut self, instances: u32) {
         self.boot_failures = instances;
