@@ -4,6 +4,7 @@ mod apply;
 mod budget;
 mod cache;
 mod crashes;
+mod enterprise;
 mod explain;
 mod faults;
 pub(crate) mod listen;

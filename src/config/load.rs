@@ -130,7 +130,7 @@ impl Loader<'_> {
         let of_file = table.text("url");
         let address = match (&self.request.url, &of_file) {
             (Some(_), _) => self.flag_address(),
-            (None, Some(url)) => match scoped(&url.value) {
+            (None, Some(url)) => match address::parse(&url.value) {
                 Ok(address) => Some(address),
                 Err(why) => {
                     table.wrong("url", url, why, "not usable");
@@ -139,7 +139,10 @@ impl Loader<'_> {
             },
             (None, None) => {
                 if !table.has("url") {
-                    table.missing("url", "name the organization or repository, `url = \"https://github.com/ORG\"`");
+                    table.missing(
+                        "url",
+                        "name the organization, repository or enterprise, `url = \"https://github.com/ORG\"`",
+                    );
                 }
                 None
             }
@@ -155,6 +158,12 @@ impl Loader<'_> {
         let ca_pem = self.ca_pem(&table);
         table.finish();
         let Address { url, authority, scope, api_url: derived } = address?;
+        if matches!((&scope, &credentials), (Scope::Enterprise(_), Some(Credentials::App { .. }))) {
+            self.report(
+                Problem::new("`[github.app]` can't serve an enterprise: GitHub lets no App manage its runners")
+                    .hint("name one of its organizations by `github.url`, or a classic token by `token_env`"),
+            );
+        }
         // `--url` may name another server than the file: the file's API, and no other's, would be asked about it.
         let is_of_file = |url: &At<String>| address::parse(&url.value).is_ok_and(|file| file.authority == authority);
         let api_url = api_url.filter(|_| of_file.as_ref().is_none_or(is_of_file)).unwrap_or(derived);
@@ -162,7 +171,7 @@ impl Loader<'_> {
     }
 
     fn flag_address(&self) -> Option<Address> {
-        match scoped(self.request.url.as_ref()?) {
+        match address::parse(self.request.url.as_ref()?) {
             Ok(address) => Some(address),
             Err(why) => {
                 self.report(Problem::new(format!("`--url` {why}")));
@@ -340,17 +349,6 @@ impl Loader<'_> {
 fn token(text: &str) -> Option<Credentials> {
     let token = text.trim();
     token.chars().all(|c| c.is_ascii_graphic()).then(|| Credentials::Token(token.to_owned().into()))
-}
-
-/// Reads a URL whose scope this version can serve.
-fn scoped(url: &str) -> Result<Address, String> {
-    let address = address::parse(url)?;
-    if let Scope::Enterprise(name) = &address.scope {
-        return Err(format!(
-            "names the enterprise `{name}`, which this version can't scan: name one of its organizations"
-        ));
-    }
-    Ok(address)
 }
 
 fn scan(table: Option<Table<'_>>) -> Option<Scan> {

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK, LOCATION, RETRY_AFTER,
 };
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use jiff::Timestamp;
@@ -26,6 +27,7 @@ use super::cache::{Cache, Fresh, Identity, Known, Tag};
 use super::error::{Error, ErrorKind};
 use super::etag::{self, Foresight};
 use super::gate::{Budget, Gate, Limits, Purpose, Refusal, Told};
+use super::graphql;
 use super::transport::{self, LARGEST_ANSWER, chain, one_line};
 use crate::config;
 use crate::quoting::json_fault;
@@ -116,6 +118,8 @@ struct Exchange {
 pub struct Client {
     crab: Octocrab,
     api_url: String,
+    /// The path of that: `/api/v3` on a server of one's own.
+    base: String,
     auth: Auth,
     pub(super) patience: Patience,
     usage: Mutex<Usage>,
@@ -152,13 +156,18 @@ impl Client {
             message,
             request_id: None,
         };
-        let base: Uri = github.api_url.parse().map_err(|error| unusable(format!("not an address: {error}")))?;
-        let http = transport::builder(base.host().unwrap_or_default(), github.ca_pem.as_deref()).map_err(unusable)?;
+        let api: Uri = github.api_url.parse().map_err(|error| unusable(format!("not an address: {error}")))?;
+        let http = transport::builder(api.host().unwrap_or_default(), github.ca_pem.as_deref()).map_err(unusable)?;
+        // GraphQL is not below the REST base: paths are ours to make, from the root on.
+        let base = api.path().trim_end_matches('/').to_owned();
+        let mut root = api.into_parts();
+        root.path_and_query = Some(PathAndQuery::from_static("/"));
+        let root = Uri::from_parts(root).map_err(|error| unusable(format!("not an address: {error}")))?;
         let http = http.redirect(Policy::custom(same_origin));
         let http = http.build().map_err(|error| unusable(chain(&error)))?;
         let crab = OctocrabBuilder::new_empty()
             .with_service(ReqwestConnector::new(http))
-            .with_layer(&BaseUriLayer::new(base))
+            .with_layer(&BaseUriLayer::new(root))
             .with_auth(AuthState::None)
             .build();
         let crab = match crab {
@@ -168,6 +177,7 @@ impl Client {
         Ok(Self {
             crab,
             api_url: github.api_url.clone(),
+            base,
             auth: Auth::of(&github.credentials).map_err(unusable)?,
             who: auth::identity(&github.credentials, &github.api_url),
             cache: None,
@@ -207,6 +217,11 @@ impl Client {
     #[must_use]
     pub fn cache(&self) -> Option<&Cache> {
         self.cache.as_ref()
+    }
+
+    /// Returns whether it is a GitHub Enterprise Server, which is all one enterprise's.
+    pub(super) fn is_server(&self) -> bool {
+        self.base.ends_with("/api/v3")
     }
 
     /// Returns who asks.
@@ -311,6 +326,20 @@ impl Client {
         Ok(self.authorized(&Method::DELETE, path, None, None).await?.reply)
     }
 
+    /// Asks GraphQL, which changes nothing, with up to two repetitions.
+    pub(super) async fn ask(&self, body: &serde_json::Value) -> Result<Reply, Error> {
+        let mut sends = 0;
+        loop {
+            sends += 1;
+            match self.authorized(&Method::POST, graphql::PATH, Some(body.to_string()), None).await {
+                Err(error) if sends < SENDS && matches!(error.kind, ErrorKind::Transport | ErrorKind::Server) => {
+                    tokio::time::sleep(self.patience.before(sends)).await;
+                }
+                answer => return Ok(answer?.reply),
+            }
+        }
+    }
+
     /// Sends a request with our authorization; an App's token that is refused is minted anew, once.
     async fn authorized(
         &self,
@@ -347,15 +376,16 @@ impl Client {
         authorization: HeaderValue,
         etag: Option<&str>,
     ) -> Result<Reply, Error> {
-        let address = format!("{method} {}{path}", self.api_url);
-        let purpose = if *method == Method::GET { Purpose::Read } else { Purpose::Write };
+        let address = format!("{method} {}", placed(&self.api_url, path));
+        let is_query = path == graphql::PATH;
+        let purpose = if is_query || *method == Method::GET { Purpose::Read } else { Purpose::Write };
         let _pass = self.gate.pass(purpose).await.map_err(|refusal| not_asked(refusal, &address))?;
         let failed =
             |kind, message: String| Error { kind, request: address.clone(), status: None, message, request_id: None };
 
         let mut request = Request::builder()
             .method(method)
-            .uri(path)
+            .uri(placed(&self.base, path))
             .header(ACCEPT, MEDIA_TYPE)
             .header("X-GitHub-Api-Version", API_VERSION)
             .header(AUTHORIZATION, authorization);
@@ -388,7 +418,11 @@ impl Client {
         }
         let mut error = refusal(parts.status, &parts.headers, &body, address);
         if let ErrorKind::RateLimited { until } = &mut error.kind {
-            *until = Some(self.gate.refused(*until));
+            // That GraphQL's own limit is used up says nothing of the others.
+            let is_of_query = is_query && until.is_some() && !parts.headers.contains_key(RETRY_AFTER);
+            if !is_of_query {
+                *until = Some(self.gate.refused(*until));
+            }
         }
         Err(error)
     }
@@ -399,8 +433,10 @@ impl Client {
         let mut usage = lock(&self.usage);
         usage.not_modified += u64::from(status == StatusCode::NOT_MODIFIED);
         let limit = number("x-ratelimit-limit");
-        usage.limit = limit.or(usage.limit);
-        if let (Some(remaining), reset) = (number("x-ratelimit-remaining"), number("x-ratelimit-reset")) {
+        // GraphQL and registrations have limits of their own.
+        let is_ours = headers.get("x-ratelimit-resource").is_none_or(|resource| resource == "core");
+        usage.limit = limit.filter(|_| is_ours).or(usage.limit);
+        if is_ours && let (Some(remaining), reset) = (number("x-ratelimit-remaining"), number("x-ratelimit-reset")) {
             // Answers overtake each other: within one window the least is the latest.
             let known = usage.remaining.filter(|_| reset == usage.reset);
             usage.remaining = Some(known.map_or(remaining, |known| known.min(remaining)));
@@ -446,6 +482,12 @@ impl Reply {
             is_next.then(|| query.to_owned())
         })
     }
+}
+
+/// Returns where something is, below the REST base or its path; GraphQL is beside `/api/v3`, as `/api/graphql`.
+fn placed(base: &str, path: &str) -> String {
+    let base = if path == graphql::PATH { base.strip_suffix("/v3").unwrap_or(base) } else { base };
+    format!("{base}{path}")
 }
 
 /// Returns GitHub's own id of an answer.
@@ -529,4 +571,18 @@ fn same_origin(attempt: Attempt<'_>) -> reqwest::redirect::Action {
 /// Locks what is only ever held for a few assignments; a panic in between left it whole.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn graphql_is_beside_the_rest_api_on_a_server_and_below_it_elsewhere() {
+        assert_eq!(placed("https://api.github.com", graphql::PATH), "https://api.github.com/graphql");
+        assert_eq!(placed("https://ghe.example/api/v3", graphql::PATH), "https://ghe.example/api/graphql");
+        assert_eq!(placed("https://ghe.example/api/v3", "/user/orgs"), "https://ghe.example/api/v3/user/orgs");
+        assert_eq!(placed("/api/v3", graphql::PATH), "/api/graphql");
+        assert_eq!(placed("", graphql::PATH), "/graphql");
+    }
 }

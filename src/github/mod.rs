@@ -3,14 +3,17 @@
 mod auth;
 mod cache;
 mod client;
+mod discovery;
 mod error;
 mod etag;
 mod gate;
+mod graphql;
 mod groups;
 mod jobs;
 mod link;
 mod lookup;
 mod memory;
+mod organizations;
 mod pages;
 mod registration;
 mod repositories;

@@ -11,10 +11,10 @@ use futures::stream;
 use jiff::Timestamp;
 
 use super::client::{Client, Usage};
+use super::discovery::Discovery;
 use super::error::{Error, ErrorKind};
 use super::jobs::{self, Jobs};
-use super::memory::{Memory, Seen, SeenRepositories};
-use super::repositories::{Discovered, discover};
+use super::memory::{Memory, Seen};
 use super::runs::{self, Old, Run};
 use super::turns::{Coverage, Pace, Tier, Turn, turns};
 use crate::ages::{age, short};
@@ -73,7 +73,8 @@ pub async fn scan(
     let memory = Memory { cache: client.cache().map(|cache| (cache, client.who())), now };
     let scan = Scan { client, now, max_job_age: settings.max_job_age, memory };
     let mut sum = Sum::default();
-    let found = scan.discover(scope, settings, &mut sum).await?;
+    let found = Discovery { client, settings, memory }.of(scope).await?;
+    sum.is_missing |= found.is_missing;
     sum.skipped.extend(found.skipped);
     sum.warnings.extend(found.warnings);
     sum.public = found.public;
@@ -186,38 +187,6 @@ struct Part {
 }
 
 impl Scan<'_> {
-    /// Lists the repositories; those of an earlier list where nothing can be asked now.
-    async fn discover(&self, scope: &Scope, settings: &config::Scan, sum: &mut Sum) -> Result<Discovered, Error> {
-        let globs = &settings.patterns;
-        let error = match discover(self.client, scope, settings).await {
-            Ok(mut found) => {
-                if found.warnings.is_empty() {
-                    let (repositories, skipped) = (found.repositories.clone(), found.skipped.clone());
-                    let seen = SeenRepositories { at: self.now, repositories, skipped, public: found.public.clone() };
-                    self.memory.keep_repositories(scope, globs, &seen);
-                }
-                if found.warnings.iter().any(|warning| warning.code.is_partial()) {
-                    sum.is_missing = true;
-                    // What stood on the page that was lost is most likely still there, and can be looked at.
-                    found.add(self.memory.repositories(scope, globs));
-                }
-                return Ok(found);
-            }
-            Err(error) => error,
-        };
-        let known = self.memory.repositories(scope, globs).filter(|_| error.kind.ends_asking());
-        let Some(known) = known else { return Err(error) };
-        // A repository that was made since could be missing.
-        sum.is_missing = true;
-        sum.warnings.push(Warning::new(
-            unasked_code(&error),
-            "repositories",
-            format!("the list of {} ago is used: {error}", short(age(self.now, known.at))),
-        ));
-        let SeenRepositories { repositories, skipped, public, .. } = known;
-        Ok(Discovered { repositories, skipped, public, warnings: Vec::new() })
-    }
-
     async fn look(&self, task: Task) -> Look {
         let Task { repository, seen, turn } = task;
         let is_read = match (seen, turn) {
@@ -485,7 +454,7 @@ impl Unasked {
     }
 }
 
-fn unasked_code(error: &Error) -> WarningCode {
+pub(super) fn unasked_code(error: &Error) -> WarningCode {
     match error.kind {
         ErrorKind::OverBudget => WarningCode::BudgetEnded,
         _ => WarningCode::RateLimited,
@@ -493,7 +462,7 @@ fn unasked_code(error: &Error) -> WarningCode {
 }
 
 /// Returns whether an error says nothing of what was asked for, so that it is most likely still as it was.
-fn passes(error: &Error) -> bool {
+pub(super) fn passes(error: &Error) -> bool {
     error.kind.ends_asking() || matches!(error.kind, ErrorKind::Server | ErrorKind::Transport)
 }
 

@@ -1,7 +1,8 @@
-//! GitHub's REST API: the endpoints that ghascale uses, at the organization and at repositories.
+//! GitHub's REST API: the endpoints that ghascale uses, at the enterprise, at organizations and at repositories.
 
 mod answer;
 mod documents;
+mod enterprise;
 mod groups;
 mod registration;
 
@@ -18,14 +19,14 @@ use sha2::{Digest, Sha256};
 pub(super) use self::answer::error_body;
 use self::answer::{Answer, Request};
 use self::documents::{Documents, time};
-use super::world::{RegistrationRefused, RemovalRefused, Repository, Run, Runner, World};
+use super::world::{Budget, Organization, RegistrationRefused, RemovalRefused, Repository, Run, Runner, Scope, World};
 
 /// The most that GitHub shows of a filtered list of runs.
 const FILTERED_AT_MOST: usize = 1000;
 /// How long an installation token is valid.
 const INSTALLATION_TOKEN_LIVES: Duration = Duration::from_hours(1);
 
-/// Answers one request, whose path begins with `/api/v3`.
+/// Answers one request, whose path begins with `/api/v3`, or is GraphQL's.
 pub(super) fn respond(
     world: &mut World,
     method: &Method,
@@ -38,7 +39,7 @@ pub(super) fn respond(
     let query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned();
     let request = Request {
         method,
-        path: uri.path().strip_prefix("/api/v3").unwrap_or_default(),
+        path: uri.path().strip_prefix("/api/v3").or_else(|| uri.path().strip_prefix("/api")).unwrap_or_default(),
         query: query.collect(),
         body,
         base: &format!("http://{host}"),
@@ -123,17 +124,25 @@ fn write(world: &mut World, headers: &HeaderMap, request: &Request, answer: &Ans
             status = StatusCode::NOT_MODIFIED;
         }
     }
-    let free = [StatusCode::NOT_MODIFIED, StatusCode::UNAUTHORIZED].contains(&status) || request.path == "/rate_limit";
+    let is_query = request.path == enterprise::GRAPHQL;
+    let free = [StatusCode::NOT_MODIFIED, StatusCode::UNAUTHORIZED].contains(&status)
+        || is_query
+        || request.path == "/rate_limit";
     if !free && world.settings.rate_limits {
         world.budget.remaining = world.budget.remaining.saturating_sub(1);
     }
-    let budget = world.budget;
+    let budget = if is_query {
+        let points = enterprise::GRAPHQL_POINTS;
+        Budget { limit: points, remaining: points - 1, reset: world.budget.reset }
+    } else {
+        world.budget
+    };
     if world.settings.rate_limits {
         put("x-ratelimit-limit", &budget.limit.to_string());
         put("x-ratelimit-remaining", &budget.remaining.to_string());
         put("x-ratelimit-used", &budget.limit.saturating_sub(budget.remaining).to_string());
         put("x-ratelimit-reset", &budget.reset.as_second().to_string());
-        put("x-ratelimit-resource", "core");
+        put("x-ratelimit-resource", if is_query { "graphql" } else { "core" });
     }
     if let Some(seconds) = answer.retry_after {
         put("retry-after", &seconds.to_string());
@@ -150,10 +159,6 @@ fn write(world: &mut World, headers: &HeaderMap, request: &Request, answer: &Ans
     (status, response, body).into_response()
 }
 
-/// Where runners are registered.
-#[derive(Clone, Copy)]
-struct RunnerScope<'a>(Option<&'a str>);
-
 fn route(world: &mut World, headers: &HeaderMap, request: &Request) -> Answer {
     let segments: Vec<_> = request.path.trim_matches('/').split('/').collect();
     let get = request.method == Method::GET;
@@ -164,24 +169,39 @@ fn route(world: &mut World, headers: &HeaderMap, request: &Request) -> Answer {
             registration::register(world, headers, request)
         }
         ["installation", "repositories"] if get => installation_repositories(world, request),
-        ["orgs", organization, ref rest @ ..] => {
-            if !organization.eq_ignore_ascii_case(&world.organization) {
-                return Answer::not_found();
+        ["graphql"] if request.method == Method::POST => enterprise::query(world, request),
+        ["organizations"] if get => enterprise::organizations(world, request),
+        ["user", "orgs"] if get => enterprise::memberships(world, request),
+        ["enterprises", slug, "actions", ref rest @ ..] => {
+            enterprise::respond(world, request, is_installation(headers), slug, rest)
+        }
+        ["orgs", login, ref rest @ ..] => {
+            let Some(organization) = world.organization_of(login) else { return Answer::not_found() };
+            if organization.is_protected {
+                return protected();
             }
+            let is_own = organization.login == world.organization;
             match *rest {
-                [] if get => Answer::ok(documents(world, request).organization()),
-                ["repos"] if get => repositories(world, request),
-                ["actions", "runner-groups", ref rest @ ..] if get => groups::respond(world, request, rest),
-                ["actions", "runners", ref rest @ ..] => runners(world, request, RunnerScope(None), rest),
+                [] if get => Answer::ok(documents(world, request).organization(organization)),
+                ["repos"] if get => repositories(world, request, organization),
+                ["actions", "runner-groups", ref rest @ ..] if is_own => {
+                    groups::respond(world, request, &Scope::Organization, rest)
+                }
+                ["actions", "runners", ref rest @ ..] if is_own => runners(world, request, &Scope::Organization, rest),
                 _ => Answer::not_found(),
             }
         }
         ["repos", owner, name, ref rest @ ..] => {
             let Some(repository) = find_repository(world, owner, name) else { return Answer::not_found() };
+            match world.organization_of(owner) {
+                Some(organization) if organization.is_protected => return protected(),
+                Some(organization) if !organization.is_member && repository.private => return Answer::not_found(),
+                _ => {}
+            }
             match *rest {
                 ["actions", "runners", ref rest @ ..] => {
-                    let name = repository.full_name.clone();
-                    runners(world, request, RunnerScope(Some(&name)), rest)
+                    let scope = Scope::Repository(repository.full_name.clone());
+                    runners(world, request, &scope, rest)
                 }
                 ref rest if get => in_repository(world, request, repository, rest),
                 _ => Answer::not_found(),
@@ -217,13 +237,23 @@ fn access_token(world: &mut World, installation: &str) -> Answer {
     }))
 }
 
-fn of_organization(world: &World) -> Vec<&Repository> {
-    let prefix = format!("{}/", world.organization);
+/// Returns whether it is an App's installation that asks.
+fn is_installation(headers: &HeaderMap) -> bool {
+    bearer(headers).is_some_and(|credential| credential.starts_with("ghs_"))
+}
+
+fn protected() -> Answer {
+    Answer::error(StatusCode::FORBIDDEN, enterprise::PROTECTED)
+}
+
+fn of_organization<'a>(world: &'a World, login: &str) -> Vec<&'a Repository> {
+    let prefix = format!("{login}/");
     world.repositories.values().filter(|repository| repository.full_name.starts_with(&prefix)).collect()
 }
 
-fn repositories(world: &World, request: &Request) -> Answer {
-    let mut repositories = of_organization(world);
+fn repositories(world: &World, request: &Request, organization: &Organization) -> Answer {
+    let mut repositories = of_organization(world, &organization.login);
+    repositories.retain(|repository| organization.is_member || !repository.private);
     let by_name = request.parameter("sort") == Some("full_name");
     match request.parameter("sort") {
         Some("pushed" | "updated") => repositories.sort_by_key(|repository| (repository.pushed_at, repository.id)),
@@ -241,7 +271,7 @@ fn repositories(world: &World, request: &Request) -> Answer {
 
 fn installation_repositories(world: &World, request: &Request) -> Answer {
     let documents = documents(world, request);
-    Answer::page(request, &of_organization(world), |total, page| {
+    Answer::page(request, &of_organization(world, &world.organization), |total, page| {
         let page: Vec<_> = page.iter().map(|repository| documents.whole_repository(repository)).collect();
         json!({ "total_count": total, "repository_selection": "all", "repositories": page })
     })
@@ -335,8 +365,8 @@ fn jobs(world: &World, request: &Request, run: &Run) -> Answer {
     })
 }
 
-fn runners(world: &mut World, request: &Request, scope: RunnerScope, rest: &[&str]) -> Answer {
-    let here = |runner: &Runner| runner.repository.as_deref() == scope.0;
+fn runners(world: &mut World, request: &Request, scope: &Scope, rest: &[&str]) -> Answer {
+    let here = |runner: &Runner| runner.scope == *scope;
     match (request.method, rest) {
         (&Method::GET, []) => {
             let documents = documents(world, request);
@@ -351,7 +381,7 @@ fn runners(world: &mut World, request: &Request, scope: RunnerScope, rest: &[&st
                 json!({ "total_count": total, "runners": page })
             })
         }
-        (&Method::POST, ["registration-token"]) => registration::token(world, scope.0),
+        (&Method::POST, ["registration-token"]) => registration::token(world, scope),
         (&Method::POST, ["generate-jitconfig"]) => generate_jit_config(world, request, scope),
         (&Method::GET, [id]) => match id.parse().ok().and_then(|id| world.runners.get(&id)) {
             Some(runner) if here(runner) => Answer::ok(documents(world, request).runner(runner)),
@@ -383,7 +413,7 @@ struct JitRequest {
     labels: Vec<String>,
 }
 
-fn generate_jit_config(world: &mut World, request: &Request, scope: RunnerScope) -> Answer {
+fn generate_jit_config(world: &mut World, request: &Request, scope: &Scope) -> Answer {
     let body: JitRequest = match serde_json::from_slice(request.body) {
         Ok(body) => body,
         Err(error) => return unprocessable(&format!("Invalid request.\n\n{error}")),
@@ -396,7 +426,7 @@ fn generate_jit_config(world: &mut World, request: &Request, scope: RunnerScope)
     }
     // GitHub keeps a just-in-time runner's labels in lower case.
     let labels = body.labels.iter().map(|label| label.to_lowercase()).collect();
-    match world.register(scope.0, &body.name, body.runner_group_id, labels) {
+    match world.register(scope, &body.name, body.runner_group_id, labels) {
         Ok((id, jit_config)) => match world.runners.get(&id) {
             Some(runner) => Answer::created(json!({
                 "runner": documents(world, request).runner(runner), "encoded_jit_config": jit_config,

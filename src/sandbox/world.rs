@@ -10,6 +10,7 @@ mod grant;
 mod group;
 mod knobs;
 mod launch;
+mod organization;
 mod registration;
 mod scale_set;
 mod scale_set_editor;
@@ -27,6 +28,8 @@ pub(super) use self::grant::{Grant, Scope};
 pub use self::group::RunnerGroupEditor;
 pub(super) use self::group::{RunnerGroup, Visibility};
 pub(super) use self::launch::{LaunchRequest, Refusal};
+pub(super) use self::organization::Organization;
+pub use self::organization::OrganizationEditor;
 pub(super) use self::registration::{JitRefused, RegistrationRefused, RemovalRefused};
 pub(super) use self::scale_set::{ActionsService, ScaleSet, ScaleSetRefused, ScaleSetWish};
 pub use self::scale_set_editor::ScaleSetEditor;
@@ -35,7 +38,7 @@ pub(super) use self::settings::take_one;
 pub use self::settings::{Completions, Dispatch, ScaleSetSettings, Settings};
 use crate::engine::{InstanceState, Market};
 
-/// Everything there is: one organization's repositories, runs, jobs and runners, and one account's instances.
+/// Everything there is: an organization's (or an enterprise's organizations') repositories, runs, jobs and runners, and one account's instances.
 ///
 /// Its clone is another world that has begun the same.
 #[derive(Clone, Debug)]
@@ -43,7 +46,12 @@ pub struct World {
     /// How fast things happen.
     pub settings: Settings,
     pub(super) now: Timestamp,
+    /// Its own organization.
     pub(super) organization: String,
+    /// That one and others, by login.
+    pub(super) organizations: BTreeMap<String, Organization>,
+    /// The enterprise that all of them are of, if there is one.
+    pub(super) enterprise: Option<String>,
     pub(super) repositories: BTreeMap<String, Repository>,
     pub(super) runs: BTreeMap<u64, Run>,
     pub(super) jobs: BTreeMap<u64, Job>,
@@ -170,8 +178,8 @@ pub(super) struct Runner {
     pub(super) name: String,
     pub(super) labels: Vec<String>,
     pub(super) group_id: u64,
-    /// The repository it is registered at; `None`: the organization.
-    pub(super) repository: Option<String>,
+    /// Where it is registered.
+    pub(super) scope: Scope,
     /// The scale set whose JIT configuration it was registered with: it takes that set's jobs and no others.
     pub(super) scale_set: Option<u64>,
     pub(super) ephemeral: bool,
@@ -260,12 +268,14 @@ impl World {
             settings: Settings::default(),
             now,
             organization: organization.to_owned(),
+            organizations: BTreeMap::from([(organization.to_owned(), Organization::new(9919, organization))]),
+            enterprise: None,
             repositories: BTreeMap::new(),
             runs: BTreeMap::new(),
             jobs: BTreeMap::new(),
             open: BTreeSet::new(),
             runners: BTreeMap::new(),
-            groups: vec![RunnerGroup::new(1, "Default")],
+            groups: vec![RunnerGroup::new(1, "Default", Scope::Organization)],
             issued: BTreeMap::new(),
             arrivals: Vec::new(),
             instances: BTreeMap::new(),

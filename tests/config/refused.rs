@@ -16,7 +16,6 @@ macro_rules! refused {
 refused! {
     a_url_must_not_hold_credentials: github("url = \"https://me:hunter2@github.com/acme\"");
     a_url_is_not_plain_http: github("url = \"http://github.com/acme\"");
-    a_url_is_no_enterprise_yet: github("url = \"https://github.com/enterprises/acme\"");
     a_url_is_no_page_about_an_organization: github("url = \"https://github.com/orgs/acme/repositories\"");
     a_url_is_no_clones_address: github("url = \"https://github.com/acme/api.git\"");
     a_url_is_needed: github("");

@@ -216,10 +216,7 @@ impl World {
             return self.is_assigned(job.id, set);
         }
         let Some(repository) = self.runs.get(&job.run_id).map(|run| &run.repository) else { return false };
-        let here = match &runner.repository {
-            Some(at) => at == repository,
-            None => self.may_use(repository, runner.group_id),
-        };
+        let here = self.serves(&runner.scope, runner.group_id, repository);
         here && !self.is_held(job.id) && can_run(&job.labels, &runner.labels)
     }
 
