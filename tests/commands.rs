@@ -7,6 +7,7 @@ mod crashes;
 mod enterprise;
 mod explain;
 mod faults;
+mod installations;
 pub(crate) mod listen;
 mod plan;
 mod sandbox;

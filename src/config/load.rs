@@ -154,16 +154,11 @@ impl Loader<'_> {
                 None
             }
         });
-        let credentials = self.credentials(&table);
+        let enterprise = address.as_ref().filter(|address| matches!(address.scope, Scope::Enterprise(_)));
+        let credentials = self.credentials(&table, enterprise.is_some());
         let ca_pem = self.ca_pem(&table);
         table.finish();
         let Address { url, authority, scope, api_url: derived } = address?;
-        if matches!((&scope, &credentials), (Scope::Enterprise(_), Some(Credentials::App { .. }))) {
-            self.report(
-                Problem::new("`[github.app]` can't serve an enterprise: GitHub lets no App manage its runners")
-                    .hint("name one of its organizations by `github.url`, or a classic token by `token_env`"),
-            );
-        }
         // `--url` may name another server than the file: the file's API, and no other's, would be asked about it.
         let is_of_file = |url: &At<String>| address::parse(&url.value).is_ok_and(|file| file.authority == authority);
         let api_url = api_url.filter(|_| of_file.as_ref().is_none_or(is_of_file)).unwrap_or(derived);
@@ -180,7 +175,7 @@ impl Loader<'_> {
         }
     }
 
-    fn credentials(&self, table: &Table<'_>) -> Option<Credentials> {
+    fn credentials(&self, table: &Table<'_>, is_enterprise: bool) -> Option<Credentials> {
         let env = table.text("token_env");
         let file = table.text("token_file");
         let app = table.table("app");
@@ -191,7 +186,7 @@ impl Loader<'_> {
             let problem = Problem::new("`token_env`, `token_file` and `[github.app]` exclude each other");
             self.report(problem.at(second.clone()).label("the second").hint("keep one of them"));
         }
-        let app = app.map(|app| self.app(&app));
+        let app = app.map(|app| self.app(&app, is_enterprise));
         if let Some(file) = file {
             let text = self.secret_file(table, "token_file", &file)?;
             let token = token(&text);
@@ -240,7 +235,17 @@ impl Loader<'_> {
         token
     }
 
-    fn app(&self, table: &Table<'_>) -> Option<Credentials> {
+    fn app(&self, table: &Table<'_>, is_enterprise: bool) -> Option<Credentials> {
+        if is_enterprise && self.request.needs != Needs::Look {
+            let said =
+                "GitHub lets no App manage an enterprise's runners: with `[github.app]`, only looking works here";
+            self.report(
+                Problem::new(said)
+                    .at(table.span.clone())
+                    .label("an App")
+                    .hint("name a classic token with `manage_runners:enterprise`, or an organization by `github.url`"),
+            );
+        }
         let id = table.integer("app_id", 1..=i64::MAX);
         let client = table.text("client_id");
         let installation = table.integer("installation_id", 1..=i64::MAX);
@@ -251,8 +256,13 @@ impl Loader<'_> {
         if !table.has("app_id") && !table.has("client_id") {
             table.missing("app_id", "name the App by `app_id = 1` or `client_id = \"Iv1.…\"`");
         }
+        if let Some(installation) = installation.as_ref().filter(|_| is_enterprise) {
+            let said = "an enterprise's organizations have an installation each: the App finds them by itself";
+            table.wrong("installation_id", installation, said, "leave it out");
+        }
         for key in ["installation_id", "private_key_file"] {
-            if !table.has(key) {
+            let is_needed = key != "installation_id" || !is_enterprise;
+            if is_needed && !table.has(key) {
                 table.missing(key, "an App needs its installation in the scope and its private key");
             }
         }
@@ -275,6 +285,9 @@ impl Loader<'_> {
             (Some(id), _) => AppIssuer::AppId(u64::try_from(id.value).ok()?),
             (None, client) => AppIssuer::ClientId(client?.value),
         };
+        if is_enterprise {
+            return Some(Credentials::EveryInstallation { issuer, private_key: key? });
+        }
         let installation_id = u64::try_from(installation?.value).ok()?;
         Some(Credentials::App { issuer, installation_id, private_key: key? })
     }

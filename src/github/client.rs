@@ -4,7 +4,8 @@
 //! authorization off api.github.com, its cache stores truncated bodies and its retry repeats a POST (each shown with
 //! 0.54.9); so it stands here without retry, cache and timeouts of its own, and is only asked for relative addresses.
 
-use std::sync::Mutex;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -78,6 +79,20 @@ pub struct Usage {
     pub reset: Option<u64>,
 }
 
+impl Usage {
+    /// Returns both together. Limits add up; the first window to end is named.
+    fn and(self, other: Self) -> Self {
+        let sum = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a + b).or(a).or(b);
+        Self {
+            requests: self.requests + other.requests,
+            not_modified: self.not_modified + other.not_modified,
+            remaining: sum(self.remaining, other.remaining),
+            limit: sum(self.limit, other.limit),
+            reset: [self.reset, other.reset].into_iter().flatten().min(),
+        }
+    }
+}
+
 /// A good answer: 2xx, or 304 to a request that had a tag.
 #[derive(Debug)]
 pub(super) struct Reply {
@@ -124,9 +139,12 @@ pub struct Client {
     pub(super) patience: Patience,
     usage: Mutex<Usage>,
     who: Identity,
-    cache: Option<Cache>,
+    cache: Option<Arc<Cache>>,
     foresight: Mutex<Foresight>,
-    gate: Box<Gate>,
+    limits: Limits,
+    gate: Arc<Gate>,
+    /// Of an App: the clients of its installations, by their ids.
+    installations: Mutex<BTreeMap<u64, Arc<Self>>>,
 }
 
 impl std::fmt::Debug for Client {
@@ -184,7 +202,9 @@ impl Client {
             foresight: Mutex::default(),
             patience,
             usage: Mutex::default(),
-            gate: Box::new(Gate::new(Limits::default(), patience.rate_limit)),
+            limits: Limits::default(),
+            gate: Arc::new(Gate::new(Limits::default(), patience.rate_limit)),
+            installations: Mutex::default(),
         })
     }
 
@@ -192,14 +212,15 @@ impl Client {
     #[must_use]
     pub fn with_cache(mut self, cache: Cache) -> Self {
         self.foresight = Mutex::new(Foresight::after(cache.note(self.who, FORESIGHT).unwrap_or(0)));
-        self.cache = Some(cache);
+        self.cache = Some(Arc::new(cache));
         self
     }
 
     /// Lets it ask no more than so much.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
-        self.gate = Box::new(Gate::new(limits, self.patience.rate_limit));
+        self.limits = limits;
+        self.gate = Arc::new(Gate::new(limits, self.patience.rate_limit));
         self
     }
 
@@ -216,7 +237,7 @@ impl Client {
     /// Returns the cache, if it has one.
     #[must_use]
     pub fn cache(&self) -> Option<&Cache> {
-        self.cache.as_ref()
+        self.cache.as_deref()
     }
 
     /// Returns whether it is a GitHub Enterprise Server, which is all one enterprise's.
@@ -229,10 +250,47 @@ impl Client {
         self.who
     }
 
-    /// Returns what the requests so far have cost.
+    /// Returns what the requests so far have cost; an App's, with those of all its installations.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        *lock(&self.usage)
+        let mut own = *lock(&self.usage);
+        if self.is_app() {
+            // What is left to list installations with is not what is left to read with.
+            (own.remaining, own.limit, own.reset) = (None, None, None);
+        }
+        lock(&self.installations).values().map(|installation| installation.usage()).fold(own, Usage::and)
+    }
+
+    /// Returns whether it is an App itself, which acts through its installations only.
+    pub(crate) fn is_app(&self) -> bool {
+        matches!(self.auth, Auth::Issuer(_))
+    }
+
+    /// Returns the client of one of the App's installations, which has a token, a rate limit and a memory of its own, and
+    /// as much at once as is its share `among` so many; `None`: this is no App.
+    pub(super) fn in_installation(&self, id: u64, among: usize) -> Option<Arc<Self>> {
+        let Auth::Issuer(issuer) = &self.auth else { return None };
+        let mut installations = lock(&self.installations);
+        let installation = installations.entry(id).or_insert_with(|| {
+            let who = self.who.in_installation(id);
+            let limits = Limits { at_once: (self.limits.at_once / among.max(1)).max(1), ..self.limits };
+            let foresight = self.cache.as_ref().and_then(|cache| cache.note(who, FORESIGHT)).unwrap_or(0);
+            Arc::new(Self {
+                crab: self.crab.clone(),
+                api_url: self.api_url.clone(),
+                base: self.base.clone(),
+                auth: Auth::in_installation(issuer.clone(), id),
+                patience: self.patience,
+                usage: Mutex::default(),
+                who,
+                cache: self.cache.clone(),
+                foresight: Mutex::new(Foresight::after(foresight)),
+                limits,
+                gate: Arc::new(Gate::below(self.gate.clone(), limits, self.patience.rate_limit)),
+                installations: Mutex::default(),
+            })
+        });
+        Some(installation.clone())
     }
 
     /// Reads something as it is now, whatever is known of it.

@@ -141,7 +141,7 @@ impl Discovery<'_> {
 }
 
 /// Says that all of an organization is left out, as its repositories would be.
-fn skipped(login: &str) -> SkippedRepository {
+pub(super) fn skipped(login: &str) -> SkippedRepository {
     SkippedRepository { repository: RepositoryName::new(format!("{login}/*")), reason: "excluded".to_owned() }
 }
 

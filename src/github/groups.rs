@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::client::Client;
 use super::error::Error;
+use super::installations::no_business;
 use super::pages::Pages;
 use super::runners::actions;
 use crate::engine::{RepositoryName, Scope};
@@ -90,6 +91,9 @@ pub async fn runner_groups(client: &Client, scope: &Scope) -> Result<Vec<RunnerG
     if let Scope::Repository(_) = scope {
         let name = "Default".to_owned();
         return Ok(vec![RunnerGroup { id: 1, name, visibility: Visibility::All, allows_public: true }]);
+    }
+    if let Some(error) = no_business(client, scope) {
+        return Err(error);
     }
     let path = format!("{}/runner-groups", actions(scope));
     let mut groups = Vec::new();

@@ -9,6 +9,7 @@ mod etag;
 mod gate;
 mod graphql;
 mod groups;
+mod installations;
 mod jobs;
 mod link;
 mod lookup;
@@ -20,6 +21,7 @@ mod repositories;
 mod runners;
 mod runs;
 mod scan;
+mod shares;
 pub(crate) mod transport;
 mod turns;
 

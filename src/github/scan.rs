@@ -11,11 +11,12 @@ use futures::stream;
 use jiff::Timestamp;
 
 use super::client::{Client, Usage};
-use super::discovery::Discovery;
 use super::error::{Error, ErrorKind};
 use super::jobs::{self, Jobs};
 use super::memory::{Memory, Seen};
+use super::repositories::Discovered;
 use super::runs::{self, Old, Run};
+use super::shares::{Share, shares};
 use super::turns::{Coverage, Pace, Tier, Turn, turns};
 use crate::ages::{age, short};
 use crate::config;
@@ -70,41 +71,46 @@ pub async fn scan(
     now: Timestamp,
     progress: &dyn Progress,
 ) -> Result<Scanned, Error> {
-    let memory = Memory { cache: client.cache().map(|cache| (cache, client.who())), now };
-    let scan = Scan { client, now, max_job_age: settings.max_job_age, memory };
-    let mut sum = Sum::default();
-    let found = Discovery { client, settings, memory }.of(scope).await?;
-    sum.is_missing |= found.is_missing;
-    sum.skipped.extend(found.skipped);
-    sum.warnings.extend(found.warnings);
-    sum.public = found.public;
-
-    let seen: Vec<Option<Seen>> = found.repositories.iter().map(|name| memory.repository(name)).collect();
-    let pace = Pace { requests: client.requests_for_a_look(), full: settings.full, last: memory.last_scan(scope), now };
-    let (turns, coverage) = turns(&seen, pace);
-    sum.warnings.extend(words(coverage, pace));
-    let mut tasks: Vec<Task> = found.repositories.into_iter().zip(seen).zip(turns).map(Task::from).collect();
-    // What most likely has jobs comes first, should not all be allowed.
-    tasks.sort_by(|a, b| (a.tier(now), &a.repository).cmp(&(b.tier(now), &b.repository)));
-    progress.found(tasks.iter().filter(|task| task.turn != Turn::Later).count());
-    let mut looks: Vec<(RepositoryName, Look)> = stream::iter(tasks)
-        .map(|task| async {
+    let (shares, found) = shares(client, scope, settings, now).await?;
+    let Discovered { skipped, warnings, public, is_missing, .. } = found;
+    let mut sum = Sum { public, skipped, warnings, is_missing, ..Sum::default() };
+    let clients = shares.iter().map(|share| share.client(client));
+    let scans = clients.map(|client| {
+        let memory = Memory::of(client, now);
+        Scan { client, now, max_job_age: settings.max_job_age, memory }
+    });
+    let scans: Vec<Scan<'_>> = scans.collect();
+    let mut coverage: Option<Coverage> = None;
+    let mut queues: Vec<(&Scan<'_>, Vec<Task>)> = Vec::new();
+    for (share, scan) in shares.iter().zip(&scans) {
+        let (tasks, covered, said) = scan.tasks(share, settings.full);
+        sum.warnings.extend(said);
+        coverage = Some(coverage.map_or(covered, |coverage| coverage.and(covered)));
+        queues.push((scan, tasks));
+    }
+    let due = queues.iter().flat_map(|(_, tasks)| tasks).filter(|task| task.turn != Turn::Later).count();
+    progress.found(due);
+    // One queue for each share: one that has to wait doesn't stop the others.
+    let queues = queues.into_iter().map(|(scan, tasks)| {
+        let looks = stream::iter(tasks).map(async |task| {
             let (repository, is_looked_at) = (task.repository.clone(), task.turn != Turn::Later);
             let look = scan.look(task).await;
             if is_looked_at {
                 progress.done(&repository, client.usage());
             }
             (repository, look)
-        })
-        .buffer_unordered(settings.concurrency.max(1))
-        .collect()
-        .await;
+        });
+        Box::pin(looks.buffer_unordered(settings.concurrency.max(1)))
+    });
+    let mut looks: Vec<(RepositoryName, Look)> = stream::select_all(queues).collect().await;
     looks.sort_by(|(a, _), (b, _)| a.cmp(b));
     for (repository, look) in looks {
         sum.add(repository, look, now);
     }
-    let scanned = sum.up(now, coverage)?;
-    memory.keep_scan(scope);
+    let scanned = sum.up(now, coverage.unwrap_or_default())?;
+    for (share, scan) in shares.iter().zip(&scans) {
+        scan.memory.keep_scan(&share.scope);
+    }
     Ok(scanned)
 }
 
@@ -187,6 +193,18 @@ struct Part {
 }
 
 impl Scan<'_> {
+    /// Gives each of a share's repositories its turn; what most likely has jobs comes first, should not all be allowed.
+    fn tasks(&self, share: &Share, full: bool) -> (Vec<Task>, Coverage, Option<Warning>) {
+        let repositories = &share.repositories;
+        let seen: Vec<Option<Seen>> = repositories.iter().map(|name| self.memory.repository(name)).collect();
+        let (requests, last) = (self.client.requests_for_a_look(), self.memory.last_scan(&share.scope));
+        let pace = Pace { requests, full, last, now: self.now };
+        let (turns, coverage) = turns(&seen, pace);
+        let mut tasks: Vec<Task> = repositories.iter().cloned().zip(seen).zip(turns).map(Task::from).collect();
+        tasks.sort_by(|a, b| (a.tier(self.now), &a.repository).cmp(&(b.tier(self.now), &b.repository)));
+        (tasks, coverage, words(coverage, pace))
+    }
+
     async fn look(&self, task: Task) -> Look {
         let Task { repository, seen, turn } = task;
         let is_read = match (seen, turn) {

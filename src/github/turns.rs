@@ -79,6 +79,20 @@ pub(super) struct Pace {
     pub(super) now: Timestamp,
 }
 
+impl Coverage {
+    /// Returns that of two parts of a scope together.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            whole: self.whole && other.whole,
+            hot: self.hot + other.hot,
+            warm: self.warm + other.warm,
+            cold: self.cold + other.cold,
+            detection: self.detection.max(other.detection),
+            rerun_detection: self.rerun_detection.max(other.rerun_detection),
+        }
+    }
+}
+
 impl Tier {
     /// Sorts a repository by what was seen of it.
     pub(super) fn of(seen: Option<&Seen>, now: Timestamp) -> Self {

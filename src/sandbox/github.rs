@@ -60,7 +60,7 @@ fn admit(world: &mut World, headers: &HeaderMap, request: &Request) -> Option<An
     let Some(credential) = bearer(headers) else {
         return Some(Answer::error(StatusCode::UNAUTHORIZED, "Requires authentication"));
     };
-    if request.path.starts_with("/app/") {
+    if is_of_app(request) {
         let message = "A JSON web token could not be decoded";
         return (!is_jwt(credential)).then(|| Answer::error(StatusCode::UNAUTHORIZED, message));
     }
@@ -68,7 +68,8 @@ fn admit(world: &mut World, headers: &HeaderMap, request: &Request) -> Option<An
     if !valid {
         return Some(Answer::error(StatusCode::UNAUTHORIZED, "Bad credentials"));
     }
-    let spent = world.settings.rate_limits && world.budget.remaining == 0 && request.path != "/rate_limit";
+    let is_spent = *world.remaining(installation(headers)) == 0;
+    let spent = world.settings.rate_limits && is_spent && request.path != "/rate_limit";
     spent.then(|| Answer::error(StatusCode::FORBIDDEN, "API rate limit exceeded for user ID 1."))
 }
 
@@ -127,17 +128,19 @@ fn write(world: &mut World, headers: &HeaderMap, request: &Request, answer: &Ans
     let is_query = request.path == enterprise::GRAPHQL;
     let free = [StatusCode::NOT_MODIFIED, StatusCode::UNAUTHORIZED].contains(&status)
         || is_query
+        || is_of_app(request)
         || request.path == "/rate_limit";
     if !free && world.settings.rate_limits {
-        world.budget.remaining = world.budget.remaining.saturating_sub(1);
+        let remaining = world.remaining(installation(headers));
+        *remaining = remaining.saturating_sub(1);
     }
     let budget = if is_query {
         let points = enterprise::GRAPHQL_POINTS;
         Budget { limit: points, remaining: points - 1, reset: world.budget.reset }
     } else {
-        world.budget
+        Budget { remaining: *world.remaining(installation(headers)), ..world.budget }
     };
-    if world.settings.rate_limits {
+    if world.settings.rate_limits && !is_of_app(request) {
         put("x-ratelimit-limit", &budget.limit.to_string());
         put("x-ratelimit-remaining", &budget.remaining.to_string());
         put("x-ratelimit-used", &budget.limit.saturating_sub(budget.remaining).to_string());
@@ -164,6 +167,7 @@ fn route(world: &mut World, headers: &HeaderMap, request: &Request) -> Answer {
     let get = request.method == Method::GET;
     match segments[..] {
         ["rate_limit"] if get => Answer::ok(documents(world, request).rate_limit()),
+        ["app", "installations"] if get => enterprise::installations(world, request),
         ["app", "installations", id, "access_tokens"] if request.method == Method::POST => access_token(world, id),
         ["actions", "runner-registration"] if request.method == Method::POST => {
             registration::register(world, headers, request)
@@ -173,12 +177,15 @@ fn route(world: &mut World, headers: &HeaderMap, request: &Request) -> Answer {
         ["organizations"] if get => enterprise::organizations(world, request),
         ["user", "orgs"] if get => enterprise::memberships(world, request),
         ["enterprises", slug, "actions", ref rest @ ..] => {
-            enterprise::respond(world, request, is_installation(headers), slug, rest)
+            enterprise::respond(world, request, installation(headers).is_some(), slug, rest)
         }
         ["orgs", login, ref rest @ ..] => {
             let Some(organization) = world.organization_of(login) else { return Answer::not_found() };
             if organization.is_protected {
                 return protected();
+            }
+            if is_elsewhere(world, headers, &organization.login) {
+                return Answer::not_found();
             }
             let is_own = organization.login == world.organization;
             match *rest {
@@ -196,6 +203,7 @@ fn route(world: &mut World, headers: &HeaderMap, request: &Request) -> Answer {
             match world.organization_of(owner) {
                 Some(organization) if organization.is_protected => return protected(),
                 Some(organization) if !organization.is_member && repository.private => return Answer::not_found(),
+                _ if is_elsewhere(world, headers, owner) => return Answer::not_found(),
                 _ => {}
             }
             match *rest {
@@ -225,8 +233,13 @@ fn find_repository<'a>(world: &'a World, owner: &str, name: &str) -> Option<&'a 
 }
 
 fn access_token(world: &mut World, installation: &str) -> Answer {
-    if installation.parse::<u64>().is_err() {
-        return Answer::not_found();
+    let Ok(id) = installation.parse::<u64>() else { return Answer::not_found() };
+    match world.installed(id).and_then(|organization| organization.installation) {
+        Some(installed) if installed.is_suspended => {
+            return Answer::error(StatusCode::FORBIDDEN, "This installation has been suspended");
+        }
+        None if world.organizations.values().any(|one| one.installation.is_some()) => return Answer::not_found(),
+        _ => {}
     }
     let expires = world.now + INSTALLATION_TOKEN_LIVES;
     let token = format!("ghs_sandbox{installation}n{}", world.tokens.len());
@@ -237,9 +250,20 @@ fn access_token(world: &mut World, installation: &str) -> Answer {
     }))
 }
 
-/// Returns whether it is an App's installation that asks.
-fn is_installation(headers: &HeaderMap) -> bool {
-    bearer(headers).is_some_and(|credential| credential.starts_with("ghs_"))
+/// Returns whether a request is for the App itself.
+fn is_of_app(request: &Request) -> bool {
+    request.path.starts_with("/app/")
+}
+
+/// Returns the App's installation that asks.
+fn installation(headers: &HeaderMap) -> Option<u64> {
+    bearer(headers)?.strip_prefix("ghs_sandbox")?.split('n').next()?.parse().ok()
+}
+
+/// Returns whether it is an App's installation in another organization that asks.
+fn is_elsewhere(world: &World, headers: &HeaderMap, login: &str) -> bool {
+    let own = installation(headers).and_then(|id| world.installed(id));
+    own.is_some_and(|own| !own.login.eq_ignore_ascii_case(login))
 }
 
 fn protected() -> Answer {

@@ -199,7 +199,9 @@ async fn an_organization_whose_member_nobody_is_shows_its_public_repositories_an
             world.repository("globex/site").public().run().job(X64);
             world.organization("globex").without_membership();
         }
-        fault.into_iter().for_each(|fault| desk.sandbox.fault(fault));
+        if let Some(fault) = fault {
+            desk.sandbox.fault(fault);
+        }
         assert_at_least(&status(&desk).await, 1, "globex", "no member of it");
     }
 }
@@ -256,7 +258,9 @@ async fn nothing_is_ended_while_an_organization_is_not_seen() {
         };
         assert_eq!(applied(0).await, ["launch", "launch"]);
         let jobs = desk.sandbox.world().job_ids();
-        jobs.into_iter().for_each(|job| desk.sandbox.world().cancel(job));
+        for job in jobs {
+            desk.sandbox.world().cancel(job);
+        }
         desk.sandbox.advance(Duration::from_mins(2));
         assert!(applied(0).await.iter().all(|action| action == "mark"));
         // Beyond `boot_timeout`, before the host's own `idle_timeout`.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::sandbox::world::{
-    Job, JobStatus, Organization, Repository, Run, Runner, RunnerGroup, Scope, Visibility, World,
+    Installation, Job, JobStatus, Organization, Repository, Run, Runner, RunnerGroup, Scope, Visibility, World,
 };
 
 /// Writes documents whose addresses begin with one base.
@@ -48,6 +48,23 @@ impl Documents<'_> {
             document.extend(more);
         }
         document
+    }
+
+    /// Returns an App's installation.
+    pub(super) fn installation(&self, organization: &Organization, installation: Installation) -> Value {
+        let Installation { id, is_suspended, .. } = installation;
+        let url = self.api(&format!("/app/installations/{id}"));
+        json!({
+            "id": id, "account": self.owner(&organization.login), "app_id": 1, "app_slug": "ghascale",
+            "access_tokens_url": format!("{url}/access_tokens"),
+            "repositories_url": self.api("/installation/repositories"),
+            "html_url": format!("{}/organizations/{}/settings/installations/{id}", self.base, organization.login),
+            "target_id": organization.id, "target_type": "Organization", "repository_selection": "all",
+            "permissions": { "actions": "read", "metadata": "read" }, "events": [], "single_file_name": null,
+            "created_at": LONG_AGO, "updated_at": LONG_AGO,
+            "suspended_at": is_suspended.then_some(LONG_AGO),
+            "suspended_by": is_suspended.then(|| self.owner(&organization.login)),
+        })
     }
 
     pub(super) fn owner(&self, login: &str) -> Value {

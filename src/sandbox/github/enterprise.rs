@@ -85,6 +85,15 @@ pub(super) fn organizations(world: &World, request: &Request) -> Answer {
     Answer { link, ..Answer::ok(body.into()) }
 }
 
+/// Lists the App's installations.
+pub(super) fn installations(world: &World, request: &Request) -> Answer {
+    let all: Vec<_> = world.organizations.values().filter_map(|one| Some((one, one.installation?))).collect();
+    let documents = documents(world, request);
+    Answer::page(request, &all, |_, page| {
+        page.iter().map(|(one, installation)| documents.installation(one, *installation)).collect()
+    })
+}
+
 /// Lists the organizations that the token's owner is a member of.
 pub(super) fn memberships(world: &World, request: &Request) -> Answer {
     let own: Vec<&Organization> = world.organizations.values().filter(|one| one.is_member).collect();

@@ -25,11 +25,22 @@ pub(in crate::sandbox) struct Organization {
     pub(in crate::sandbox) is_member: bool,
     /// It is protected by SAML, and the token is not authorized for it.
     pub(in crate::sandbox) is_protected: bool,
+    /// The App's installation in it.
+    pub(in crate::sandbox) installation: Option<Installation>,
+}
+
+/// An App's installation in an organization.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::sandbox) struct Installation {
+    pub(in crate::sandbox) id: u64,
+    pub(in crate::sandbox) is_suspended: bool,
+    /// What is left of its own hour, which ends with everybody's.
+    pub(in crate::sandbox) remaining: u32,
 }
 
 impl Organization {
     pub(super) fn new(id: u64, login: &str) -> Self {
-        Self { id, login: login.to_owned(), is_member: true, is_protected: false }
+        Self { id, login: login.to_owned(), is_member: true, is_protected: false, installation: None }
     }
 }
 
@@ -48,6 +59,18 @@ impl World {
             self.organizations.insert(login.to_owned(), Organization::new(id, login));
         }
         OrganizationEditor { world: self, login: login.to_owned() }
+    }
+
+    /// Returns the organization that an App's installation is in. Where no installation was made, any has all the rights.
+    pub(in crate::sandbox) fn installed(&self, id: u64) -> Option<&Organization> {
+        self.organizations.values().find(|one| one.installation.is_some_and(|installation| installation.id == id))
+    }
+
+    /// Returns what is left of the hour, of an installation or of everybody else.
+    pub(in crate::sandbox) fn remaining(&mut self, installation: Option<u64>) -> &mut u32 {
+        let own = self.organizations.values_mut().filter_map(|one| one.installation.as_mut());
+        let own = own.into_iter().find(|one| Some(one.id) == installation);
+        own.map_or(&mut self.budget.remaining, |installation| &mut installation.remaining)
     }
 
     /// Returns an organization by its login, without case.
@@ -80,6 +103,32 @@ impl OrganizationEditor<'_> {
     /// Makes the token's owner no member of it: only its public repositories are shown.
     pub fn without_membership(self) -> Self {
         self.edit(|organization| organization.is_member = false)
+    }
+
+    /// Installs the App in it, which has a rate limit of its own there.
+    pub fn installed(self, id: u64) -> Self {
+        let remaining = self.world.budget.limit;
+        self.edit(|organization| {
+            organization.installation = Some(Installation { id, is_suspended: false, remaining });
+        })
+    }
+
+    /// Suspends the App's installation in it.
+    pub fn suspended(self) -> Self {
+        self.edit(|organization| {
+            if let Some(installation) = &mut organization.installation {
+                installation.is_suspended = true;
+            }
+        })
+    }
+
+    /// Leaves the App's installation in it only so many requests of the hour.
+    pub fn with_requests_left(self, requests: u32) -> Self {
+        self.edit(|organization| {
+            if let Some(installation) = &mut organization.installation {
+                installation.remaining = requests;
+            }
+        })
     }
 
     /// Protects it by SAML, for which the token is not authorized: everything in it is refused.

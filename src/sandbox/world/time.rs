@@ -120,6 +120,9 @@ impl World {
         match event {
             Event::BudgetResets => {
                 self.budget.remaining = self.budget.limit;
+                for installation in self.organizations.values_mut().filter_map(|one| one.installation.as_mut()) {
+                    installation.remaining = self.budget.limit;
+                }
                 self.budget.reset = self.now + Duration::from_hours(1);
             }
             Event::Arrives(index) => self.arrive(index),
