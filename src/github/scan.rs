@@ -221,7 +221,7 @@ impl Scan<'_> {
     async fn repository(&self, repository: &RepositoryName, seen: Option<&Seen>, turn: Turn) -> Result<Part, Error> {
         let (old, searched) = match seen {
             Some(seen) if turn == Turn::Newest => (Old::Remembered(&seen.active), seen.searched),
-            _ => (Old::Searched, self.now),
+            _ => (Old::Searched(seen.map_or(&[], |seen| &seen.active)), self.now),
         };
         let runs = runs::active(self.client, repository, old, self.max_job_age, self.now).await?;
         let (newest, has_history, active) = (runs.newest, runs.has_history, runs.active.clone());
@@ -229,6 +229,7 @@ impl Scan<'_> {
         let warnings: Vec<Warning> = runs.lost.into_iter().map(lost).collect();
         let unsearched = Some(searched).filter(|searched| has_history && *searched < self.now);
         let mut part = Part { is_missing: !warnings.is_empty(), warnings, unsearched, ..Part::default() };
+        // Of all of them, each time: a run's own entry can stay as it is while its jobs change. What has not changed is free.
         let listed: Vec<(Run, Result<Jobs, Error>)> = stream::iter(runs.active)
             .map(|run| async {
                 let jobs = jobs::of_run(self.client, repository, run.id).await;

@@ -19,7 +19,9 @@ use sha2::{Digest, Sha256};
 pub(super) use self::answer::error_body;
 use self::answer::{Answer, Request};
 use self::documents::{Documents, time};
-use super::world::{Budget, Organization, RegistrationRefused, RemovalRefused, Repository, Run, Runner, Scope, World};
+use super::world::{
+    Budget, JobStatus, Organization, RegistrationRefused, RemovalRefused, Repository, Run, Runner, Scope, World,
+};
 
 /// The most that GitHub shows of a filtered list of runs.
 const FILTERED_AT_MOST: usize = 1000;
@@ -339,17 +341,23 @@ fn runs(world: &World, request: &Request, repository: &Repository) -> Answer {
     let mut runs: Vec<_> =
         world.runs.values().filter(|run| repository.actions && run.repository == repository.full_name).collect();
     runs.sort_by_key(|run| std::cmp::Reverse((run.created_at, run.id)));
+    let is_filtered = ["actor", "branch", "check_suite_id", "created", "event", "head_sha", "status"]
+        .iter()
+        .any(|filter| request.query.contains_key(*filter));
+    if is_filtered {
+        runs.retain(|run| world.indexed_status(run).is_some());
+    }
     if let Some(status) = request.parameter("status") {
-        runs.retain(|run| world.run_status(run).as_str() == status || documents.conclusion(run) == Some(status));
+        runs.retain(|run| match world.indexed_status(run) {
+            Some(JobStatus::Completed) => status == "completed" || documents.conclusion(run) == Some(status),
+            known => known.is_some_and(|known| known.as_str() == status),
+        });
     }
     if let Some(created) = request.parameter("created") {
         runs.retain(|run| was_created(&time(run.created_at), created));
     }
     let all = runs.len();
-    if ["actor", "branch", "check_suite_id", "created", "event", "head_sha", "status"]
-        .iter()
-        .any(|filter| request.query.contains_key(*filter))
-    {
+    if is_filtered {
         runs.truncate(FILTERED_AT_MOST);
     }
     Answer::page(request, &runs, |_, page| {

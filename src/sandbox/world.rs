@@ -8,6 +8,7 @@ mod dispatch;
 mod editor;
 mod grant;
 mod group;
+mod index;
 mod knobs;
 mod launch;
 mod organization;
@@ -73,6 +74,7 @@ pub struct World {
     pub(super) actions: ActionsService,
     /// When the requests of the last minute came in, where there is a secondary rate limit.
     pub(super) recent: VecDeque<Timestamp>,
+    index: index::Index,
     boot_failures: u32,
     next_id: u64,
 }
@@ -290,6 +292,7 @@ impl World {
             budget: Budget { limit: 5000, remaining: 5000, reset: now + Duration::from_hours(1) },
             actions: ActionsService::default(),
             recent: VecDeque::new(),
+            index: index::Index::new(),
             boot_failures: 0,
             next_id: 1,
         }

@@ -42,7 +42,7 @@ fn warned<'a>(report: &'a Value, code: &str) -> Vec<&'a str> {
     of_code.map(|warning| warning["subject"].as_str().unwrap()).collect()
 }
 
-fn answered(ran: Ran, code: i32) -> Value {
+fn answered(ran: &Ran, code: i32) -> Value {
     assert_eq!(ran.code, code, "{ran:#?}");
     ran.json()
 }
@@ -54,7 +54,7 @@ fn mints(desk: &Desk) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_organization_is_read_with_its_own_token_which_is_kept() {
     let desk = desk().await;
-    let report = answered(desk.run("status -o json").await, 0);
+    let report = answered(&desk.run("status -o json").await, 0);
     assert_eq!((queued(&report), mints(&desk)), ((5, "exact"), 2), "{report:#}");
     // What it can not see is said, and not asked for.
     assert_eq!(warned(&report, "degraded"), ["runners", "enterprises/megacorp"]);
@@ -63,7 +63,7 @@ async fn each_organization_is_read_with_its_own_token_which_is_kept() {
     assert_eq!(report["api"]["rate_limit_limit"], 10_000);
 
     desk.sandbox.forget_calls();
-    let again = answered(desk.run("status -o json").await, 0);
+    let again = answered(&desk.run("status -o json").await, 0);
     assert_eq!((queued(&again), mints(&desk)), ((5, "exact"), 0));
     let paid = |report: &Value| report["api"]["rate_limit_remaining"].clone();
     assert_eq!(paid(&again), paid(&report), "what has not changed costs nothing");
@@ -73,13 +73,13 @@ async fn each_organization_is_read_with_its_own_token_which_is_kept() {
 async fn a_rate_limit_that_ends_in_one_organization_stops_no_other() {
     let desk = desk().await;
     desk.sandbox.world().organization("globex").with_requests_left(0);
-    let report = answered(desk.run("status -o json").await, 3);
+    let report = answered(&desk.run("status -o json").await, 3);
     assert_eq!((queued(&report), warned(&report, "organization_failed")), ((2, "at_least"), vec!["globex"]));
 
     let desk = self::desk().await;
     let refusal = Fault::github("/repos/globex/api/actions/runs?").status(429).header("retry-after", "3600");
     desk.sandbox.fault(refusal.times(99));
-    let report = answered(desk.run("status -o json").await, 3);
+    let report = answered(&desk.run("status -o json").await, 3);
     assert_eq!((queued(&report), warned(&report, "rate_limited")), ((2, "at_least"), vec!["scan"]));
     assert_eq!(desk.calls(Service::Github, "/repos/globex/api/actions/runs?").len(), 1);
 }
@@ -90,14 +90,14 @@ async fn an_installation_that_is_suspended_or_refused_is_named_and_never_counts_
     desk.sandbox.world().organization("globex").suspended();
     let ran = desk.run("status -o json").await;
     assert!(ran.stdout.contains("the App's installation in it is suspended"), "{ran:#?}");
-    let report = answered(ran, 3);
+    let report = answered(&ran, 3);
     assert_eq!((queued(&report), warned(&report, "organization_failed")), ((2, "at_least"), vec!["globex"]));
     assert_eq!(mints(&desk), 1, "nothing is asked for where it is known to be suspended");
 
     for status in [401, 403, 404, 500] {
         let desk = self::desk().await;
         desk.sandbox.fault(Fault::github("/app/installations/12/access_tokens").status(status).times(99));
-        let report = answered(desk.run("status -o json").await, 3);
+        let report = answered(&desk.run("status -o json").await, 3);
         assert_eq!((queued(&report), warned(&report, "organization_failed")), ((2, "at_least"), vec!["globex"]));
     }
     let desk = self::desk().await;
@@ -120,7 +120,7 @@ async fn an_app_that_is_installed_nowhere_or_not_known_is_a_failure() {
 async fn an_organization_that_the_globs_leave_out_gets_no_token() {
     let desk = desk().await;
     desk.reconfigure("[scan]\n", "[scan]\nexclude = [\"globex/*\"]\n");
-    let report = answered(desk.run("status -o json").await, 0);
+    let report = answered(&desk.run("status -o json").await, 0);
     assert_eq!((queued(&report), mints(&desk)), ((2, "exact"), 1));
 }
 
@@ -128,7 +128,7 @@ async fn an_organization_that_the_globs_leave_out_gets_no_token() {
 async fn the_budget_of_a_look_is_that_of_all_installations_together() {
     let desk = desk().await;
     let ran = desk.run("status -o json --max-requests 4").await;
-    let report = answered(ran, 3);
+    let report = answered(&ran, 3);
     let reads = desk.calls(Service::Github, "GET ").len();
     assert_eq!((reads, queued(&report).1), (4, "at_least"), "{report:#}");
 }

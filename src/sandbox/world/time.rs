@@ -46,6 +46,7 @@ impl World {
             self.settle();
         }
         self.now = self.now.max(now);
+        self.note_changes();
     }
 
     /// Makes everything older by a duration, and then lets happen what is due.
@@ -354,6 +355,7 @@ impl World {
             }
         }
         self.arrivals.iter_mut().for_each(|arrival| older(&mut arrival.at));
+        self.index.values_mut().flatten().for_each(|(at, _)| older(at));
         self.tokens.values_mut().filter_map(Option::as_mut).for_each(older);
         older(&mut self.budget.reset);
         self.actions.each_time(older);
