@@ -291,6 +291,42 @@ async fn a_scale_set_is_the_enterprises() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_is_closed_to_an_organization_is_the_cause_of_a_difference() {
+    let desk = desk().await;
+    let pool = "name = \"linux-x64\"\n";
+    desk.reconfigure(pool, &format!("{pool}scale_set = \"linux-x64\"\nrunner_group = \"builders\"\n"));
+    {
+        let mut world = desk.sandbox.world();
+        world.enterprise_group("builders").for_organizations(["acme"]);
+        world.enterprise_scale_set("linux-x64").labels(X64).group("builders").listened(9);
+        for repository in ["acme/api", "globex/api"] {
+            world.repository(repository).run().aged(Duration::from_mins(10)).job(X64).lasting(HOUR);
+        }
+    }
+    let ran = desk.run("compare -o json --pool linux-x64").await;
+    let causes = &ran.json()["pools"][0]["causes"];
+    assert_eq!((&causes[0]["code"], &causes[0]["count"]), (&json!("group_not_visible"), &1.into()), "{ran:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_serves_jobs_of_any_organization() {
+    let desk = desk().await;
+    desk.reconfigure("name = \"linux-x64\"\n", "name = \"linux-x64\"\nscale_set = \"linux-x64\"\n");
+    {
+        let mut world = desk.sandbox.world();
+        world.settings.scale_sets.poll_hold = Duration::from_millis(300);
+        world.enterprise_scale_set("linux-x64").labels(X64);
+    }
+    let listening = desk.command("listen -o json").stdout(std::process::Stdio::null()).spawn().unwrap();
+    until(|| !desk.calls(Service::Actions, "POST /_apis/runtime/runnerscalesets/1/sessions").is_empty()).await;
+    queue(&desk, "acme/api", 1);
+    queue(&desk, "globex/api", 1);
+    until(|| desk.sandbox.world().instance_states().len() == 2).await;
+    assert_eq!(desk.calls(Service::Actions, "generatejitconfig").len(), 2);
+    drop(listening);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_group_that_is_not_open_to_the_organization_is_what_fails() {
     let desk = desk().await;
     desk.reconfigure("name = \"linux-x64\"\n", "name = \"linux-x64\"\nrunner_group = \"builders\"\n");

@@ -121,9 +121,11 @@ impl ScaleSetEditor<'_> {
         self.edit(|set| set.labels = labels)
     }
 
-    /// Moves it to a runner group, which is made where it isn't there.
+    /// Moves it to a runner group of its scope, which is made where it isn't there.
     pub fn group(self, name: &str) -> Self {
-        let id = self.world.group(name).id();
+        let is_enterprises = self.world.scale_set_of(self.id).is_some_and(|set| set.scope == Scope::Enterprise);
+        let group = if is_enterprises { self.world.enterprise_group(name) } else { self.world.group(name) };
+        let id = group.id();
         self.edit(|set| set.group_id = id)
     }
 
