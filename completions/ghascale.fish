@@ -25,7 +25,7 @@ function __fish_ghascale_using_subcommand
 end
 
 complete -c ghascale -n "__fish_ghascale_needs_command" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
-complete -c ghascale -n "__fish_ghascale_needs_command" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_needs_command" -l url -d 'The organization, repository or enterprise on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
 complete -c ghascale -n "__fish_ghascale_needs_command" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
 json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_needs_command" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
@@ -53,7 +53,7 @@ scale-set\t'The pools\' scale sets, and nothing else'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l pool -d 'Only this pool; can be given again' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l watch -d 'Look again and again, every 30s or as given, until interrupted' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
-complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l url -d 'The organization, repository or enterprise on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
 json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
@@ -68,7 +68,7 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand status" -l full -d 'Lo
 complete -c ghascale -n "__fish_ghascale_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -l pool -d 'Only this pool, or without a configuration file, this scale set; can be given again' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
-complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -l url -d 'The organization, repository or enterprise on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
 json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
@@ -82,7 +82,7 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -l no-cache -
 complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand compare" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
-complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -l url -d 'The organization, repository or enterprise on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
 json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
@@ -100,7 +100,7 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __f
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -f -a "update" -d 'Give the scale set of a pool the pool\'s labels'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and not __fish_seen_subcommand_from list show create update delete" -f -a "delete" -d 'Delete a scale set'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from list" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
-complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from list" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from list" -l url -d 'The organization, repository or enterprise on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from list" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
 json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from list" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
@@ -113,7 +113,7 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from list" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from show" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
-complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from show" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from show" -l url -d 'The organization, repository or enterprise on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from show" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
 json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from show" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
@@ -126,7 +126,7 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from show" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from create" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
-complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from create" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from create" -l url -d 'The organization, repository or enterprise on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from create" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
 json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from create" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
@@ -139,7 +139,7 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from create" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from create" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from update" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
-complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from update" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from update" -l url -d 'The organization, repository or enterprise on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from update" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
 json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from update" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
@@ -152,7 +152,7 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from update" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from update" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
-complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -l url -d 'The organization, repository or enterprise on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
 json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand scale-set; and __fish_seen_subcommand_from delete" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
@@ -171,7 +171,7 @@ scale-set\t'The pools\' scale sets, and nothing else'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l pool -d 'Only this pool; can be given again' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l out -d 'Write the plan to a file, for `ghascale apply FILE`; it holds no secret' -r -F
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
-complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l url -d 'The organization, repository or enterprise on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
 json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand plan" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
@@ -189,7 +189,7 @@ rest\t'The REST API\'s runs and jobs'
 scale-set\t'The pools\' scale sets, and nothing else'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l pool -d 'Only this pool; can be given again' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
-complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l url -d 'The organization, repository or enterprise on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
 json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand apply" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
@@ -206,7 +206,7 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand listen" -l pool -d 'On
 complete -c ghascale -n "__fish_ghascale_using_subcommand listen" -l metrics -d 'Serve Prometheus metrics at `/metrics` and the health of the sessions at `/healthz`, on this address' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand listen" -l interval -d 'How often everything is looked at; launches for scale sets don\'t wait for it' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand listen" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
-complete -c ghascale -n "__fish_ghascale_using_subcommand listen" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand listen" -l url -d 'The organization, repository or enterprise on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand listen" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
 json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand listen" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
@@ -219,7 +219,7 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand listen" -l no-cache -d
 complete -c ghascale -n "__fish_ghascale_using_subcommand listen" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand listen" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
-complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -l url -d 'The organization, repository or enterprise on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
 json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
@@ -232,7 +232,7 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -l no-cache -
 complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
-complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -l url -d 'The organization, repository or enterprise on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
 json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fish_seen_subcommand_from serve" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
@@ -248,7 +248,7 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and not __fis
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l port -d 'The port on 127.0.0.1; 0 takes a free one' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l scenario -d 'What the world starts with: `acme`, `empty`, `scale-sets`, or the path of a scenario file' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
-complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l url -d 'The organization, repository or enterprise on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
 json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'
@@ -261,7 +261,7 @@ complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_se
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -l full -d 'Look at every repository, however long it takes; in large scopes they take turns otherwise'
 complete -c ghascale -n "__fish_ghascale_using_subcommand sandbox; and __fish_seen_subcommand_from serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -s c -l config -d 'The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`' -r -F
-complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -l url -d 'The organization or repository on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
+complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -l url -d 'The organization, repository or enterprise on GitHub, `https://github.com/acme`; beats the file\'s `github.url`' -r
 complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -s o -l output -d 'How results are printed' -r -f -a "table\t'Tables, for people'
 json\t'One JSON object, for scripts'"
 complete -c ghascale -n "__fish_ghascale_using_subcommand completions" -l color -d 'Whether colours are used; `NO_COLOR` is honoured by `auto`' -r -f -a "auto\t'On a terminal'

@@ -11,9 +11,9 @@ use crate::exit;
 
 /// Plan, compare and apply the number of self-hosted GitHub Actions runners on EC2.
 ///
-/// ghascale reads the pending jobs of an organization or a repository, the runners that GitHub knows and the EC2
-/// instances that carry its tag; decides, by one pure function, what should be launched and what should end; and shows
-/// that, or does it.
+/// ghascale reads the pending jobs of an organization, a repository or an enterprise, the runners that GitHub knows and
+/// the EC2 instances that carry its tag; decides, by one pure function, what should be launched and what should end; and
+/// shows that, or does it.
 #[derive(Debug, Parser)]
 #[command(
     name = "ghascale",
@@ -28,7 +28,7 @@ pub struct Cli {
     /// The configuration file; else `GHASCALE_CONFIG`, `./ghascale.toml`, `$XDG_CONFIG_HOME/ghascale/ghascale.toml`
     #[arg(short, long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
-    /// The organization or repository on GitHub, `https://github.com/acme`; beats the file's `github.url`
+    /// The organization, repository or enterprise on GitHub, `https://github.com/acme`; beats the file's `github.url`
     #[arg(long, value_name = "URL", global = true)]
     pub url: Option<String>,
     /// How results are printed

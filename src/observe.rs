@@ -366,6 +366,11 @@ async fn runners(
     if config.pools.is_empty() {
         return Ok(None);
     }
+    if client.is_app() {
+        let said = "GitHub lets no App see an enterprise's runners: they are not shown, and nothing can be planned";
+        warnings.push(Warning::new(WarningCode::Degraded, "runners", said));
+        return Ok(None);
+    }
     match github::runners(client, &config.github.scope).await {
         Ok((listing, said)) => {
             warnings.extend(said);

@@ -55,6 +55,8 @@ codes! {
     RepositoryFailed => "repository_failed", true;
     /// The jobs of a run could not be read: they are missing from the counts.
     RunFailed => "run_failed", true;
+    /// An organization could not be listed, or not with all its repositories: they are missing from the counts.
+    OrganizationFailed => "organization_failed", true;
     /// A page of the repositories could not be read: whole repositories are missing from the counts.
     DiscoveryFailed => "discovery_failed", true;
     /// An entry of an answer had no id or could not be understood, and was left out.

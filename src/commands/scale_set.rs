@@ -31,6 +31,11 @@ pub(super) async fn run(cli: &Cli, command: &ScaleSetCommand, ui: &Ui) -> Result
         return Err(Failure::usage("nobody is here to confirm").hint("add `--yes` to delete without being asked"));
     }
     let session = Session::open(config, Needs::Look).await?;
+    if session.client.is_app() {
+        let said = "GitHub lets no App manage an enterprise's runners, nor its scale sets";
+        let cure = "name a classic token with `manage_runners:enterprise`, or an organization by `github.url`";
+        return Err(Failure::usage(said).hint(cure));
+    }
     let service = &session.service;
     let (result, sets, mut warnings) = match (command, &wanted) {
         (ScaleSetCommand::Create(_), Some(wanted)) => done(create(service, wanted).await?, &wanted.labels),

@@ -28,30 +28,30 @@ pub(super) fn parse(url: &str) -> Result<Address, String> {
     let scheme = uri.scheme_str().unwrap_or("https");
     let segments: Vec<&str> = uri.path().split('/').filter(|segment| !segment.is_empty()).collect();
     let is_page = |name: &str| ["orgs", "enterprises"].iter().any(|page| name.eq_ignore_ascii_case(page));
-    let scope =
-        match segments[..] {
-            [organization] if is_name(organization) && !is_page(organization) => {
-                Scope::Organization(organization.to_owned())
-            }
-            [enterprises, name] if enterprises.eq_ignore_ascii_case("enterprises") && is_name(name) => {
-                Scope::Enterprise(name.to_owned())
-            }
-            // How GitHub's own pages about an organization begin; no owner can have that name.
-            [orgs, name, ..] if orgs.eq_ignore_ascii_case("orgs") => {
-                return Err(format!("is a page about an organization: name it `{scheme}://{authority}/{name}`"));
-            }
-            // What `git clone` takes; no repository's name can end so.
-            [owner, name] if let Some(name) = name.strip_suffix(".git") => {
-                return Err(format!("is a clone's address: name it `{scheme}://{authority}/{owner}/{name}`"));
-            }
-            [owner, name] if is_name(owner) && is_name(name) => {
-                Scope::Repository(RepositoryName::new(format!("{owner}/{name}")))
-            }
-            _ => return Err(
-                "must name an organization, `https://github.com/acme`, or a repository, `https://github.com/acme/api`"
-                    .to_owned(),
-            ),
-        };
+    let scope = match segments[..] {
+        [organization] if is_name(organization) && !is_page(organization) => {
+            Scope::Organization(organization.to_owned())
+        }
+        [enterprises, name] if enterprises.eq_ignore_ascii_case("enterprises") && is_name(name) => {
+            Scope::Enterprise(name.to_owned())
+        }
+        // How GitHub's own pages about an organization begin; no owner can have that name.
+        [orgs, name, ..] if orgs.eq_ignore_ascii_case("orgs") => {
+            return Err(format!("is a page about an organization: name it `{scheme}://{authority}/{name}`"));
+        }
+        // What `git clone` takes; no repository's name can end so.
+        [owner, name] if let Some(name) = name.strip_suffix(".git") => {
+            return Err(format!("is a clone's address: name it `{scheme}://{authority}/{owner}/{name}`"));
+        }
+        [owner, name] if is_name(owner) && is_name(name) => {
+            Scope::Repository(RepositoryName::new(format!("{owner}/{name}")))
+        }
+        _ => return Err(
+            "must name an organization, `https://github.com/acme`, a repository, `https://github.com/acme/api`, or an \
+                enterprise, `https://github.com/enterprises/x`"
+                .to_owned(),
+        ),
+    };
     // By host and port: what answers at another port of that name is not github.com, and must not be taken for it.
     let api_url = match authority.strip_suffix(":443").unwrap_or(&authority) {
         "github.com" | "www.github.com" => "https://api.github.com".to_owned(),

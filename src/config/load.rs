@@ -137,7 +137,7 @@ impl Loader<'_> {
         let of_file = table.text("url");
         let address = match (&self.request.url, &of_file) {
             (Some(_), _) => self.flag_address(),
-            (None, Some(url)) => match scoped(&url.value) {
+            (None, Some(url)) => match address::parse(&url.value) {
                 Ok(address) => Some(address),
                 Err(why) => {
                     table.wrong("url", url, why, "not usable");
@@ -146,7 +146,10 @@ impl Loader<'_> {
             },
             (None, None) => {
                 if !table.has("url") {
-                    table.missing("url", "name the organization or repository, `url = \"https://github.com/ORG\"`");
+                    table.missing(
+                        "url",
+                        "name the organization, repository or enterprise, `url = \"https://github.com/ORG\"`",
+                    );
                 }
                 None
             }
@@ -158,7 +161,8 @@ impl Loader<'_> {
                 None
             }
         });
-        let credentials = self.credentials(&table);
+        let enterprise = address.as_ref().filter(|address| matches!(address.scope, Scope::Enterprise(_)));
+        let credentials = self.credentials(&table, enterprise.is_some());
         let ca_pem = self.ca_pem(&table);
         table.finish();
         let Address { url, authority, scope, api_url: derived } = address?;
@@ -169,7 +173,7 @@ impl Loader<'_> {
     }
 
     fn flag_address(&self) -> Option<Address> {
-        match scoped(self.request.url.as_ref()?) {
+        match address::parse(self.request.url.as_ref()?) {
             Ok(address) => Some(address),
             Err(why) => {
                 self.report(Problem::new(format!("`--url` {why}")));
@@ -178,7 +182,7 @@ impl Loader<'_> {
         }
     }
 
-    fn credentials(&self, table: &Table<'_>) -> Option<Credentials> {
+    fn credentials(&self, table: &Table<'_>, is_enterprise: bool) -> Option<Credentials> {
         let env = table.text("token_env");
         let file = table.text("token_file");
         let app = table.table("app");
@@ -189,7 +193,7 @@ impl Loader<'_> {
             let problem = Problem::new("`token_env`, `token_file` and `[github.app]` exclude each other");
             self.report(problem.at(second.clone()).label("the second").hint("keep one of them"));
         }
-        let app = app.map(|app| self.app(&app));
+        let app = app.map(|app| self.app(&app, is_enterprise));
         if let Some(file) = file {
             let text = self.secret_file(table, "token_file", &file)?;
             let token = token(&text);
@@ -238,7 +242,17 @@ impl Loader<'_> {
         token
     }
 
-    fn app(&self, table: &Table<'_>) -> Option<Credentials> {
+    fn app(&self, table: &Table<'_>, is_enterprise: bool) -> Option<Credentials> {
+        if is_enterprise && self.request.needs != Needs::Look {
+            let said =
+                "GitHub lets no App manage an enterprise's runners: with `[github.app]`, only looking works here";
+            self.report(
+                Problem::new(said)
+                    .at(table.span.clone())
+                    .label("an App")
+                    .hint("name a classic token with `manage_runners:enterprise`, or an organization by `github.url`"),
+            );
+        }
         let id = table.integer("app_id", 1..=i64::MAX);
         let client = table.text("client_id");
         let installation = table.integer("installation_id", 1..=i64::MAX);
@@ -249,8 +263,13 @@ impl Loader<'_> {
         if !table.has("app_id") && !table.has("client_id") {
             table.missing("app_id", "name the App by `app_id = 1` or `client_id = \"Iv1.…\"`");
         }
+        if let Some(installation) = installation.as_ref().filter(|_| is_enterprise) {
+            let said = "an enterprise's organizations have an installation each: the App finds them by itself";
+            table.wrong("installation_id", installation, said, "leave it out");
+        }
         for key in ["installation_id", "private_key_file"] {
-            if !table.has(key) {
+            let is_needed = key != "installation_id" || !is_enterprise;
+            if is_needed && !table.has(key) {
                 table.missing(key, "an App needs its installation in the scope and its private key");
             }
         }
@@ -273,6 +292,9 @@ impl Loader<'_> {
             (Some(id), _) => AppIssuer::AppId(u64::try_from(id.value).ok()?),
             (None, client) => AppIssuer::ClientId(client?.value),
         };
+        if is_enterprise {
+            return Some(Credentials::EveryInstallation { issuer, private_key: key? });
+        }
         let installation_id = u64::try_from(installation?.value).ok()?;
         Some(Credentials::App { issuer, installation_id, private_key: key? })
     }
@@ -386,17 +408,6 @@ impl Loader<'_> {
 fn token(text: &str) -> Option<Credentials> {
     let token = text.trim();
     token.chars().all(|c| c.is_ascii_graphic()).then(|| Credentials::Token(token.to_owned().into()))
-}
-
-/// Reads a URL whose scope this version can serve.
-fn scoped(url: &str) -> Result<Address, String> {
-    let address = address::parse(url)?;
-    if let Scope::Enterprise(name) = &address.scope {
-        return Err(format!(
-            "names the enterprise `{name}`, which this version can't scan: name one of its organizations"
-        ));
-    }
-    Ok(address)
 }
 
 fn scan(table: Option<Table<'_>>) -> Option<Scan> {

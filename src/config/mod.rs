@@ -76,6 +76,13 @@ pub enum Credentials {
         /// PEM, PKCS#1 or PKCS#8.
         private_key: SecretString,
     },
+    /// A GitHub App in an enterprise, whose organizations have an installation each: it acts through all that it has.
+    EveryInstallation {
+        /// The `iss` of its JWTs.
+        issuer: AppIssuer,
+        /// PEM, PKCS#1 or PKCS#8.
+        private_key: SecretString,
+    },
 }
 
 /// Who signs an App's JWT.

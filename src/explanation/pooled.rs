@@ -88,7 +88,10 @@ fn runner_group(case: &Case<'_>, seen: &Seen<'_>, job: &Job, settings: &config::
                 Scope::Organization(name) => {
                     format!("{}/organizations/{name}/settings/actions/runner-groups/{}", case.site, group.id)
                 }
-                Scope::Repository(_) | Scope::Enterprise(_) => "the group's settings".to_owned(),
+                Scope::Enterprise(name) => {
+                    format!("{}/enterprises/{name}/settings/actions/runner-groups/{}", case.site, group.id)
+                }
+                Scope::Repository(_) => "the group's settings".to_owned(),
             };
             let repository = &job.repository;
             let evidence = format!("runner group `{}` is open to {}, not to {repository}", group.name, audience(group));
@@ -99,7 +102,11 @@ fn runner_group(case: &Case<'_>, seen: &Seen<'_>, job: &Job, settings: &config::
                     format!("open it to public repositories {warned}: {settings}"),
                 );
             }
-            Finding::failed(evidence, format!("open it to {repository}: {settings}"))
+            let to = match &group.visibility {
+                Visibility::Organizations(_) => repository.as_str().split('/').next().unwrap_or_default(),
+                _ => repository.as_str(),
+            };
+            Finding::failed(evidence, format!("open it to {to}: {settings}"))
         }
     }
 }
@@ -111,6 +118,10 @@ fn audience(group: &RunnerGroup) -> String {
         Visibility::Private => "all repositories that are not public".to_owned(),
         Visibility::Selected(chosen) => {
             format!("{}{but}", count(chosen.len() as u64, "chosen repository", "chosen repositories"))
+        }
+        Visibility::Organizations(chosen) => {
+            let chosen = count(chosen.len() as u64, "chosen organization", "chosen organizations");
+            format!("all repositories{but} of {chosen}")
         }
         Visibility::Unknown => "some repositories".to_owned(),
     }

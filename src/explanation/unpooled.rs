@@ -81,7 +81,12 @@ fn unseen(case: &Case<'_>) -> Option<String> {
                 "the runners of {owner} may serve it, too, and are not seen from here: use the URL of {owner}"
             ))
         }
-        Scope::Organization(_) | Scope::Enterprise(_) => None,
+        Scope::Enterprise(_) => {
+            let said =
+                "the runners of its organization may serve it, too, and are not seen from here: use the URL of that";
+            Some(said.to_owned())
+        }
+        Scope::Organization(_) => None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who we are: a token, or a GitHub App that mints its own.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Method};
@@ -26,13 +27,21 @@ const MINTS: u32 = 3;
 /// The identity behind every request.
 pub(super) enum Auth {
     Token(SecretString),
+    /// An App itself: all it may do is to look at its installations.
+    Issuer(Arc<Issuer>),
+    /// An App in one of its installations.
     App(Box<App>),
 }
 
-pub(super) struct App {
-    issuer: String,
-    installation_id: u64,
+/// Who signs for an App.
+pub(super) struct Issuer {
+    name: String,
     key: EncodingKey,
+}
+
+pub(super) struct App {
+    issuer: Arc<Issuer>,
+    installation_id: u64,
     /// Held while minting, so that any number of tasks that need a token cause one mint.
     minted: Mutex<Option<Minted>>,
     /// When a mint was last refused, and how: for a while everybody gets that answer, and GitHub is left alone.
@@ -63,23 +72,25 @@ impl Auth {
         match credentials {
             Credentials::Token(token) => Ok(Self::Token(token.clone())),
             Credentials::App { issuer, installation_id, private_key } => {
-                // The library's error can hold a piece of what it read; ours holds none of it.
-                let key = EncodingKey::from_rsa_pem(private_key.expose_secret().as_bytes())
-                    .map_err(|_| "`github.app.private_key_file` is no RSA private key in PEM form")?;
-                let issuer = match issuer {
-                    AppIssuer::AppId(id) => id.to_string(),
-                    AppIssuer::ClientId(id) => id.clone(),
-                };
-                let (minted, refused) = (Mutex::default(), Mutex::default());
-                Ok(Self::App(Box::new(App { issuer, installation_id: *installation_id, key, minted, refused })))
+                Ok(Self::in_installation(Arc::new(Issuer::of(issuer, private_key)?), *installation_id))
+            }
+            Credentials::EveryInstallation { issuer, private_key } => {
+                Ok(Self::Issuer(Arc::new(Issuer::of(issuer, private_key)?)))
             }
         }
+    }
+
+    /// Returns an App in one of its installations.
+    pub(super) fn in_installation(issuer: Arc<Issuer>, installation_id: u64) -> Self {
+        let (minted, refused) = (Mutex::default(), Mutex::default());
+        Self::App(Box::new(App { issuer, installation_id, minted, refused }))
     }
 
     /// Returns the `Authorization` of a request; an App mints a token first if it has none that lasts.
     pub(super) async fn header(&self, client: &Client) -> Result<HeaderValue, Error> {
         match self {
             Self::Token(token) => bearer(token.expose_secret()),
+            Self::Issuer(issuer) => bearer(&issuer.jwt()?),
             Self::App(app) => app.header(client).await,
         }
     }
@@ -133,7 +144,7 @@ impl App {
         let path = format!("/app/installations/{}/access_tokens", self.installation_id);
         let mut tries = 1;
         let reply = loop {
-            match client.send(&Method::POST, &path, None, bearer(&self.jwt()?)?, None).await {
+            match client.send(&Method::POST, &path, None, bearer(&self.issuer.jwt()?)?, None).await {
                 Err(error) if tries < MINTS && matches!(error.kind, ErrorKind::Transport | ErrorKind::Server) => {
                     tries += 1;
                 }
@@ -151,11 +162,24 @@ impl App {
             _ => Err(reply.unreadable("no installation token in it")),
         }
     }
+}
+
+impl Issuer {
+    fn of(issuer: &AppIssuer, private_key: &SecretString) -> Result<Self, String> {
+        // The library's error can hold a piece of what it read; ours holds none of it.
+        let key = EncodingKey::from_rsa_pem(private_key.expose_secret().as_bytes())
+            .map_err(|_| "`github.app.private_key_file` is no RSA private key in PEM form")?;
+        let name = match issuer {
+            AppIssuer::AppId(id) => id.to_string(),
+            AppIssuer::ClientId(id) => id.clone(),
+        };
+        Ok(Self { name, key })
+    }
 
     /// Signs who we are, for nine minutes and from a minute ago, since clocks differ and GitHub allows ten.
     fn jwt(&self) -> Result<String, Error> {
         let now = Timestamp::now().as_second();
-        let claims = Claims { iat: now - 60, exp: now + 540, iss: &self.issuer };
+        let claims = Claims { iat: now - 60, exp: now + 540, iss: &self.name };
         jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.key)
             .map_err(|_| unusable("the App's private key could not sign"))
     }
@@ -173,6 +197,13 @@ pub(super) fn identity(credentials: &Credentials, api_url: &str) -> Identity {
             version,
             api_url,
             format!("{issuer:?} {installation_id}").as_bytes(),
+            private_key.expose_secret().as_bytes(),
+        ]),
+        Credentials::EveryInstallation { issuer, private_key } => Identity::of(&[
+            b"app",
+            version,
+            api_url,
+            format!("{issuer:?}").as_bytes(),
             private_key.expose_secret().as_bytes(),
         ]),
     }

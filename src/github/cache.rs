@@ -47,6 +47,11 @@ impl Identity {
         Self(digest_of(parts))
     }
 
+    /// Returns the identity of one of an App's installations.
+    pub(super) fn in_installation(self, id: u64) -> Self {
+        Self(digest_of(&[&self.0, b"installation", id.to_string().as_bytes()]))
+    }
+
     fn key(self, what: &str, name: &str) -> Key {
         digest_of(&[&self.0, what.as_bytes(), name.as_bytes()])
     }

@@ -4,13 +4,15 @@
 //! authorization off api.github.com, its cache stores truncated bodies and its retry repeats a POST (each shown with
 //! 0.54.9); so it stands here without retry, cache and timeouts of its own, and is only asked for relative addresses.
 
-use std::sync::Mutex;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK, LOCATION, RETRY_AFTER,
 };
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use jiff::Timestamp;
@@ -26,6 +28,7 @@ use super::cache::{Cache, Fresh, Identity, Known, Tag};
 use super::error::{Error, ErrorKind};
 use super::etag::{self, Foresight};
 use super::gate::{Budget, Gate, Limits, Purpose, Refusal, Told};
+use super::graphql;
 use super::transport::{self, LARGEST_ANSWER, chain, one_line};
 use crate::config;
 use crate::quoting::json_fault;
@@ -80,6 +83,20 @@ pub struct Usage {
     pub reset: Option<u64>,
 }
 
+impl Usage {
+    /// Returns both together. Limits add up; the first window to end is named.
+    fn and(self, other: Self) -> Self {
+        let sum = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a + b).or(a).or(b);
+        Self {
+            requests: self.requests + other.requests,
+            not_modified: self.not_modified + other.not_modified,
+            remaining: sum(self.remaining, other.remaining),
+            limit: sum(self.limit, other.limit),
+            reset: [self.reset, other.reset].into_iter().flatten().min(),
+        }
+    }
+}
+
 /// A good answer: 2xx, or 304 to a request that had a tag.
 #[derive(Debug)]
 pub(super) struct Reply {
@@ -120,14 +137,19 @@ struct Exchange {
 pub struct Client {
     crab: Octocrab,
     api_url: String,
+    /// The path of that: `/api/v3` on a server of one's own.
+    base: String,
     auth: Auth,
     pub(super) patience: Patience,
     usage: Mutex<Usage>,
     tally: Tally,
     who: Identity,
-    cache: Option<Cache>,
+    cache: Option<Arc<Cache>>,
     foresight: Mutex<Foresight>,
-    gate: Box<Gate>,
+    limits: Limits,
+    gate: Arc<Gate>,
+    /// Of an App: the clients of its installations, by their ids.
+    installations: Mutex<BTreeMap<u64, Arc<Self>>>,
 }
 
 impl std::fmt::Debug for Client {
@@ -157,13 +179,18 @@ impl Client {
             message,
             request_id: None,
         };
-        let base: Uri = github.api_url.parse().map_err(|error| unusable(format!("not an address: {error}")))?;
-        let http = transport::builder(base.host().unwrap_or_default(), github.ca_pem.as_deref()).map_err(unusable)?;
+        let api: Uri = github.api_url.parse().map_err(|error| unusable(format!("not an address: {error}")))?;
+        let http = transport::builder(api.host().unwrap_or_default(), github.ca_pem.as_deref()).map_err(unusable)?;
+        // GraphQL is not below the REST base: paths are ours to make, from the root on.
+        let base = api.path().trim_end_matches('/').to_owned();
+        let mut root = api.into_parts();
+        root.path_and_query = Some(PathAndQuery::from_static("/"));
+        let root = Uri::from_parts(root).map_err(|error| unusable(format!("not an address: {error}")))?;
         let http = http.redirect(Policy::custom(same_origin));
         let http = http.build().map_err(|error| unusable(chain(&error)))?;
         let crab = OctocrabBuilder::new_empty()
             .with_service(ReqwestConnector::new(http))
-            .with_layer(&BaseUriLayer::new(base))
+            .with_layer(&BaseUriLayer::new(root))
             .with_auth(AuthState::None)
             .build();
         let crab = match crab {
@@ -173,6 +200,7 @@ impl Client {
         Ok(Self {
             crab,
             api_url: github.api_url.clone(),
+            base,
             auth: Auth::of(&github.credentials).map_err(unusable)?,
             who: auth::identity(&github.credentials, &github.api_url),
             cache: None,
@@ -180,7 +208,9 @@ impl Client {
             patience,
             usage: Mutex::default(),
             tally: Tally::default(),
-            gate: Box::new(Gate::new(Limits::default(), patience.rate_limit)),
+            limits: Limits::default(),
+            gate: Arc::new(Gate::new(Limits::default(), patience.rate_limit)),
+            installations: Mutex::default(),
         })
     }
 
@@ -188,14 +218,15 @@ impl Client {
     #[must_use]
     pub fn with_cache(mut self, cache: Cache) -> Self {
         self.foresight = Mutex::new(Foresight::after(cache.note(self.who, FORESIGHT).unwrap_or(0)));
-        self.cache = Some(cache);
+        self.cache = Some(Arc::new(cache));
         self
     }
 
     /// Lets it ask no more than so much.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
-        self.gate = Box::new(Gate::new(limits, self.patience.rate_limit));
+        self.limits = limits;
+        self.gate = Arc::new(Gate::new(limits, self.patience.rate_limit));
         self
     }
 
@@ -212,7 +243,12 @@ impl Client {
     /// Returns the cache, if it has one.
     #[must_use]
     pub fn cache(&self) -> Option<&Cache> {
-        self.cache.as_ref()
+        self.cache.as_deref()
+    }
+
+    /// Returns whether it is a GitHub Enterprise Server, which is all one enterprise's.
+    pub(super) fn is_server(&self) -> bool {
+        self.base.ends_with("/api/v3")
     }
 
     /// Returns who asks.
@@ -220,10 +256,48 @@ impl Client {
         self.who
     }
 
-    /// Returns what the requests so far have cost.
+    /// Returns what the requests so far have cost; an App's, with those of all its installations.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        *lock(&self.usage)
+        let mut own = *lock(&self.usage);
+        if self.is_app() {
+            // What is left to list installations with is not what is left to read with.
+            (own.remaining, own.limit, own.reset) = (None, None, None);
+        }
+        lock(&self.installations).values().map(|installation| installation.usage()).fold(own, Usage::and)
+    }
+
+    /// Returns whether it is an App itself, which acts through its installations only.
+    pub(crate) fn is_app(&self) -> bool {
+        matches!(self.auth, Auth::Issuer(_))
+    }
+
+    /// Returns the client of one of the App's installations, which has a token, a rate limit and a memory of its own, and
+    /// as much at once as is its share `among` so many; `None`: this is no App.
+    pub(super) fn in_installation(&self, id: u64, among: usize) -> Option<Arc<Self>> {
+        let Auth::Issuer(issuer) = &self.auth else { return None };
+        let mut installations = lock(&self.installations);
+        let installation = installations.entry(id).or_insert_with(|| {
+            let who = self.who.in_installation(id);
+            let limits = Limits { at_once: (self.limits.at_once / among.max(1)).max(1), ..self.limits };
+            let foresight = self.cache.as_ref().and_then(|cache| cache.note(who, FORESIGHT)).unwrap_or(0);
+            Arc::new(Self {
+                crab: self.crab.clone(),
+                api_url: self.api_url.clone(),
+                base: self.base.clone(),
+                auth: Auth::in_installation(issuer.clone(), id),
+                patience: self.patience,
+                usage: Mutex::default(),
+                tally: Tally::default(),
+                who,
+                cache: self.cache.clone(),
+                foresight: Mutex::new(Foresight::after(foresight)),
+                limits,
+                gate: Arc::new(Gate::below(self.gate.clone(), limits, self.patience.rate_limit)),
+                installations: Mutex::default(),
+            })
+        });
+        Some(installation.clone())
     }
 
     /// Returns what its requests were answered with.
@@ -323,6 +397,20 @@ impl Client {
         Ok(self.authorized(&Method::DELETE, path, None, None).await?.reply)
     }
 
+    /// Asks GraphQL, which changes nothing, with up to two repetitions.
+    pub(super) async fn ask(&self, body: &serde_json::Value) -> Result<Reply, Error> {
+        let mut sends = 0;
+        loop {
+            sends += 1;
+            match self.authorized(&Method::POST, graphql::PATH, Some(body.to_string()), None).await {
+                Err(error) if sends < SENDS && matches!(error.kind, ErrorKind::Transport | ErrorKind::Server) => {
+                    tokio::time::sleep(self.patience.before(sends)).await;
+                }
+                answer => return Ok(answer?.reply),
+            }
+        }
+    }
+
     /// Sends a request with our authorization; an App's token that is refused is minted anew, once.
     async fn authorized(
         &self,
@@ -359,15 +447,16 @@ impl Client {
         authorization: HeaderValue,
         etag: Option<&str>,
     ) -> Result<Reply, Error> {
-        let address = format!("{method} {}{path}", self.api_url);
-        let purpose = if *method == Method::GET { Purpose::Read } else { Purpose::Write };
+        let address = format!("{method} {}", placed(&self.api_url, path));
+        let is_query = path == graphql::PATH;
+        let purpose = if is_query || *method == Method::GET { Purpose::Read } else { Purpose::Write };
         let _pass = self.gate.pass(purpose).await.map_err(|refusal| not_asked(refusal, &address))?;
         let failed =
             |kind, message: String| Error { kind, request: address.clone(), status: None, message, request_id: None };
 
         let mut request = Request::builder()
             .method(method)
-            .uri(path)
+            .uri(placed(&self.base, path))
             .header(ACCEPT, MEDIA_TYPE)
             .header("X-GitHub-Api-Version", API_VERSION)
             .header(AUTHORIZATION, authorization);
@@ -402,7 +491,11 @@ impl Client {
         }
         let mut error = refusal(parts.status, &parts.headers, &body, address);
         if let ErrorKind::RateLimited { until } = &mut error.kind {
-            *until = Some(self.gate.refused(*until));
+            // That GraphQL's own limit is used up says nothing of the others.
+            let is_of_query = is_query && until.is_some() && !parts.headers.contains_key(RETRY_AFTER);
+            if !is_of_query {
+                *until = Some(self.gate.refused(*until));
+            }
         }
         Err(error)
     }
@@ -413,8 +506,10 @@ impl Client {
         let mut usage = lock(&self.usage);
         usage.not_modified += u64::from(status == StatusCode::NOT_MODIFIED);
         let limit = number("x-ratelimit-limit");
-        usage.limit = limit.or(usage.limit);
-        if let (Some(remaining), reset) = (number("x-ratelimit-remaining"), number("x-ratelimit-reset")) {
+        // GraphQL and registrations have limits of their own.
+        let is_ours = headers.get("x-ratelimit-resource").is_none_or(|resource| resource == "core");
+        usage.limit = limit.filter(|_| is_ours).or(usage.limit);
+        if is_ours && let (Some(remaining), reset) = (number("x-ratelimit-remaining"), number("x-ratelimit-reset")) {
             // Answers overtake each other: within one window the least is the latest.
             let known = usage.remaining.filter(|_| reset == usage.reset);
             usage.remaining = Some(known.map_or(remaining, |known| known.min(remaining)));
@@ -460,6 +555,12 @@ impl Reply {
             is_next.then(|| query.to_owned())
         })
     }
+}
+
+/// Returns where something is, below the REST base or its path; GraphQL is beside `/api/v3`, as `/api/graphql`.
+fn placed(base: &str, path: &str) -> String {
+    let base = if path == graphql::PATH { base.strip_suffix("/v3").unwrap_or(base) } else { base };
+    format!("{base}{path}")
 }
 
 /// Returns GitHub's own id of an answer.
@@ -543,4 +644,18 @@ fn same_origin(attempt: Attempt<'_>) -> reqwest::redirect::Action {
 /// Locks what is only ever held for a few assignments; a panic in between left it whole.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn graphql_is_beside_the_rest_api_on_a_server_and_below_it_elsewhere() {
+        assert_eq!(placed("https://api.github.com", graphql::PATH), "https://api.github.com/graphql");
+        assert_eq!(placed("https://ghe.example/api/v3", graphql::PATH), "https://ghe.example/api/graphql");
+        assert_eq!(placed("https://ghe.example/api/v3", "/user/orgs"), "https://ghe.example/api/v3/user/orgs");
+        assert_eq!(placed("/api/v3", graphql::PATH), "/api/graphql");
+        assert_eq!(placed("", graphql::PATH), "/graphql");
+    }
 }

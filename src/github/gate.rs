@@ -6,8 +6,8 @@
 //! What decides is pure and is told the time; only [`Gate::pass`] waits.
 
 use std::num::NonZeroU32;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use governor::clock::Clock;
@@ -96,6 +96,8 @@ pub(super) struct Gate {
     /// Whoever waits for the pace waits in line: one for reads, one for writes.
     lines: [tokio::sync::Mutex<()>; 2],
     state: Mutex<State>,
+    /// The gate of the App whose installation this one is of: its budget is that of all installations together.
+    above: Option<Arc<Gate>>,
 }
 
 /// Leave to send one request; given back when it is answered.
@@ -116,7 +118,16 @@ impl Gate {
             slots: Semaphore::new(limits.at_once.clamp(1, 100)),
             lines: <[tokio::sync::Mutex<()>; 2]>::default(),
             state: Mutex::new(State::new(limits)),
+            above: None,
         }
+    }
+
+    /// Prepares the gate of one of an App's installations, which counts against the App's budget and is otherwise closed
+    /// and paced by what GitHub says to this installation alone.
+    pub(super) fn below(above: Arc<Self>, limits: Limits, patience: Duration) -> Self {
+        let gate = Self::new(Limits { most_requests: None, ..limits }, patience);
+        lock(&gate.state).spent = Some(0);
+        Self { above: Some(above), ..gate }
     }
 
     /// Waits until a request may be sent.
@@ -130,7 +141,12 @@ impl Gate {
         loop {
             let verdict = lock(&self.state).ask(purpose, self.began.elapsed(), Timestamp::now(), self.patience)?;
             match verdict {
-                Verdict::Go => return Ok(Pass { _slot: slot }),
+                Verdict::Go => {
+                    if let Some(above) = self.above.as_ref().filter(|_| purpose == Purpose::Read) {
+                        lock(&above.state).spend()?;
+                    }
+                    return Ok(Pass { _slot: slot });
+                }
                 Verdict::Pace(wait) => tokio::time::sleep(wait).await,
                 Verdict::Closed(wait) => {
                     tracing::warn!("rate limit: waiting {}", crate::ages::short(wait + Duration::from_millis(999)));
@@ -242,6 +258,16 @@ impl State {
             *spent += 1;
         }
         Ok(Verdict::Go)
+    }
+
+    /// Counts a read that another gate lets pass.
+    fn spend(&mut self) -> Result<(), Refusal> {
+        let Some(spent) = &mut self.spent else { return Ok(()) };
+        if let Some(most) = self.limits.most_requests.filter(|most| *spent >= *most) {
+            return Err(Refusal::Budget(most));
+        }
+        *spent += 1;
+        Ok(())
     }
 
     fn paces_reads(&self) -> bool {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::client::Client;
 use super::error::Error;
+use super::installations::no_business;
 use super::pages::Pages;
 use super::runners::actions;
 use crate::engine::{RepositoryName, Scope};
@@ -32,6 +33,8 @@ pub enum Visibility {
     Private,
     /// These.
     Selected(BTreeSet<RepositoryName>),
+    /// Those of these organizations, as far as the enterprise has a say: each may narrow it down.
+    Organizations(BTreeSet<String>),
     /// GitHub didn't say.
     Unknown,
 }
@@ -49,6 +52,10 @@ impl RunnerGroup {
             Visibility::Private => Some(!is_public),
             Visibility::Selected(repositories) => {
                 Some(repositories.iter().any(|one| one.as_str().eq_ignore_ascii_case(repository.as_str())))
+            }
+            Visibility::Organizations(logins) => {
+                let owner = repository.as_str().split('/').next().unwrap_or_default();
+                Some(logins.iter().any(|login| login.eq_ignore_ascii_case(owner)))
             }
             Visibility::Unknown => None,
         }
@@ -68,10 +75,15 @@ struct Repository {
     full_name: Option<String>,
 }
 
-/// Lists an organization's runner groups (GET /orgs/{org}/actions/runner-groups, …/{id}/repositories).
+#[derive(Serialize, Deserialize)]
+struct Organization {
+    login: Option<String>,
+}
+
+/// Lists the runner groups of an organization (GET /orgs/{org}/actions/runner-groups, …/{id}/repositories) or of an
+/// enterprise (GET /enterprises/{enterprise}/actions/runner-groups, …/{id}/organizations).
 ///
-/// A repository has only the default group, which it may use; of an enterprise's groups it isn't known which
-/// repositories may use them.
+/// A repository has only the default group, which it may use.
 ///
 /// # Errors
 /// A list could not be read whole: what is missing from it could be the answer.
@@ -80,17 +92,23 @@ pub async fn runner_groups(client: &Client, scope: &Scope) -> Result<Vec<RunnerG
         let name = "Default".to_owned();
         return Ok(vec![RunnerGroup { id: 1, name, visibility: Visibility::All, allows_public: true }]);
     }
+    if let Some(error) = no_business(client, scope) {
+        return Err(error);
+    }
     let path = format!("{}/runner-groups", actions(scope));
     let mut groups = Vec::new();
     let mut pages = Pages::new(client, &path, "");
     while let Some(page) = pages.next::<Listed>().await? {
         for listed in page.items {
             let visibility = match (scope, listed.visibility.as_deref()) {
-                (Scope::Organization(_), Some("all")) => Visibility::All,
+                (Scope::Organization(_) | Scope::Enterprise(_), Some("all")) => Visibility::All,
                 (Scope::Organization(_), Some("private")) => Visibility::Private,
                 (Scope::Organization(_), Some("selected")) => {
                     Visibility::Selected(selected(client, &format!("{path}/{}/repositories", listed.id)).await?)
                 }
+                (Scope::Enterprise(_), Some("selected")) => Visibility::Organizations(
+                    organizations(client, &format!("{path}/{}/organizations", listed.id)).await?,
+                ),
                 _ => Visibility::Unknown,
             };
             groups.push(RunnerGroup {
@@ -111,6 +129,15 @@ async fn selected(client: &Client, path: &str) -> Result<BTreeSet<RepositoryName
         repositories.extend(page.items.into_iter().filter_map(|one| one.full_name).map(RepositoryName::new));
     }
     Ok(repositories)
+}
+
+async fn organizations(client: &Client, path: &str) -> Result<BTreeSet<String>, Error> {
+    let mut logins = BTreeSet::new();
+    let mut pages = Pages::new(client, path, "");
+    while let Some(page) = pages.next::<Organization>().await? {
+        logins.extend(page.items.into_iter().filter_map(|one| one.login));
+    }
+    Ok(logins)
 }
 
 #[cfg(test)]
@@ -134,6 +161,9 @@ mod tests {
             (selected.clone(), true, false, Some(true)),
             (selected, false, true, Some(false)),
             (Visibility::Selected(BTreeSet::new()), true, false, Some(false)),
+            (Visibility::Organizations(BTreeSet::from(["ACME".into()])), true, false, Some(true)),
+            (Visibility::Organizations(BTreeSet::from(["ACME".into()])), false, true, Some(false)),
+            (Visibility::Organizations(BTreeSet::from(["globex".into()])), true, false, Some(false)),
             (Visibility::Unknown, true, false, None),
         ] {
             let group = group(visibility, allows_public);

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::client::Client;
 use super::error::{Error, ErrorKind};
+use super::installations::installation_for;
 use super::jobs::{self, Jobs};
 use crate::engine::{Job, JobId, Label, RepositoryName, RunId, RunnerName};
 
@@ -102,6 +103,8 @@ struct ShownRun {
 /// # Errors
 /// It could not be read.
 pub async fn find_job(client: &Client, repository: &RepositoryName, id: JobId) -> Result<Option<FoundJob>, Error> {
+    let installation = installation_for(client, repository).await?;
+    let client = installation.as_deref().unwrap_or(client);
     let reply = match client.get(&format!("/repos/{repository}/actions/jobs/{id}")).await {
         Ok(reply) => reply,
         Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
@@ -133,6 +136,8 @@ pub async fn find_job(client: &Client, repository: &RepositoryName, id: JobId) -
 /// # Errors
 /// The run or its jobs could not be read whole: the one that is missing could be the one that waits.
 pub async fn find_run(client: &Client, repository: &RepositoryName, id: RunId) -> Result<Option<FoundRun>, Error> {
+    let installation = installation_for(client, repository).await?;
+    let client = installation.as_deref().unwrap_or(client);
     let reply = match client.get(&format!("/repos/{repository}/actions/runs/{id}")).await {
         Ok(reply) => reply,
         Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::cache::{Cache, Identity};
+use super::client::Client;
 use super::runs::Run;
 use crate::ages::age;
 use crate::engine::{HiddenRun, Job, RepositoryName, Scope, SkippedRepository};
@@ -52,7 +53,12 @@ pub(super) struct SeenRepositories {
     pub(super) public: BTreeSet<RepositoryName>,
 }
 
-impl Memory<'_> {
+impl<'a> Memory<'a> {
+    /// Returns what a client has kept.
+    pub(super) fn of(client: &'a Client, now: Timestamp) -> Self {
+        Self { cache: client.cache().map(|cache| (cache, client.who())), now }
+    }
+
     /// Returns what was last seen of a repository. What a clock that was set back puts into the future is forgotten.
     pub(super) fn repository(&self, name: &RepositoryName) -> Option<Seen> {
         let (cache, who) = self.cache?;

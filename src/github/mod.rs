@@ -3,20 +3,25 @@
 mod auth;
 mod cache;
 mod client;
+mod discovery;
 mod error;
 mod etag;
 mod gate;
+mod graphql;
 mod groups;
+mod installations;
 mod jobs;
 mod link;
 mod lookup;
 mod memory;
+mod organizations;
 mod pages;
 mod registration;
 mod repositories;
 mod runners;
 mod runs;
 mod scan;
+mod shares;
 pub(crate) mod transport;
 mod turns;
 

@@ -42,7 +42,8 @@ struct Wrapped<T> {
         alias = "jobs",
         alias = "runners",
         alias = "runner_groups",
-        alias = "repositories"
+        alias = "repositories",
+        alias = "organizations"
     )]
     items: Option<Vec<T>>,
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::auth::authorization;
 use super::client::Client;
 use super::error::{Error, ErrorKind};
+use super::installations::no_business;
 use super::runners::actions;
 use crate::engine::Scope;
 
@@ -46,6 +47,9 @@ impl Client {
 
     /// POST …/actions/runners/registration-token
     async fn registration_token(&self, scope: &Scope) -> Result<SecretString, Error> {
+        if let Some(error) = no_business(self, scope) {
+            return Err(error);
+        }
         let path = format!("{}/runners/registration-token", actions(scope));
         let reply = self.repeated(&Method::POST, &path).await?;
         // What doesn't decode may hold the token: it is not quoted.

@@ -1,15 +1,16 @@
-//! The repositories of a scope.
+//! The repositories of an organization.
 
 use std::collections::BTreeSet;
 
+use globset::GlobBuilder;
 use serde::{Deserialize, Serialize};
 
 use super::client::{Client, Decoded, Reply};
-use super::error::{Error, ErrorKind};
+use super::error::Error;
 use super::memory::SeenRepositories;
 use super::pages::Pages;
 use crate::config::Scan;
-use crate::engine::{RepositoryName, Scope, SkippedRepository};
+use crate::engine::{RepositoryName, SkippedRepository};
 use crate::warning::{Warning, WarningCode};
 
 /// The repositories to read, and what is missing.
@@ -20,6 +21,8 @@ pub(super) struct Discovered {
     /// Those that anybody can see.
     pub(super) public: BTreeSet<RepositoryName>,
     pub(super) warnings: Vec<Warning>,
+    /// A repository could be missing.
+    pub(super) is_missing: bool,
 }
 
 /// GitHub's repository, as far as it matters here.
@@ -32,56 +35,45 @@ struct Repository {
     disabled: Option<bool>,
 }
 
-/// Lists the repositories of a scope (GET /orgs/{org}/repos, GET /repos/{owner}/{repo}).
+/// Reads the one repository of a scope (GET /repos/{owner}/{repo}): named by the configuration, it is read whatever the
+/// globs say.
+pub(super) async fn one(client: &Client, name: &RepositoryName) -> Result<Discovered, Error> {
+    let mut found = Discovered::default();
+    found.sort_in(client.read(&format!("/repos/{name}")).await?.value, None);
+    Ok(found)
+}
+
+/// Lists the repositories of an organization (GET /orgs/{org}/repos).
 ///
 /// # Errors
 /// Not even the first page could be read.
-pub(super) async fn discover(client: &Client, scope: &Scope, settings: &Scan) -> Result<Discovered, Error> {
+pub(super) async fn of_organization(client: &Client, login: &str, settings: &Scan) -> Result<Discovered, Error> {
     let mut found = Discovered::default();
-    match scope {
-        Scope::Repository(name) => {
-            // Named by the configuration: it is read whatever the globs say.
-            let repository: Repository = client.read(&format!("/repos/{name}")).await?.value;
-            found.sort_in(repository, None);
-        }
-        Scope::Organization(organization) => {
-            let path = format!("/orgs/{organization}/repos");
-            // A stable order: with `sort=updated` a push during the listing moves entries across pages.
-            let mut pages = Pages::new(client, &path, "type=all&sort=full_name");
-            let mut first = true;
-            loop {
-                match pages.next::<Repository>().await {
-                    Ok(Some(page)) => {
-                        if page.unreadable > 0 {
-                            let said = format!("{} repositories could not be read from the list", page.unreadable);
-                            found.warnings.push(Warning::new(WarningCode::EntryUnreadable, path.as_str(), said));
-                        }
-                        for repository in page.items {
-                            found.sort_in(repository, Some(settings));
-                        }
-                    }
-                    Ok(None) => break,
-                    Err(error) if first => return Err(error),
-                    Err(error) => {
-                        found.warnings.push(Warning::new(WarningCode::DiscoveryFailed, path, error.to_string()));
-                        break;
-                    }
+    let path = format!("/orgs/{login}/repos");
+    // A stable order: with `sort=updated` a push during the listing moves entries across pages.
+    let mut pages = Pages::new(client, &path, "type=all&sort=full_name");
+    let mut first = true;
+    loop {
+        match pages.next::<Repository>().await {
+            Ok(Some(page)) => {
+                if page.unreadable > 0 {
+                    let said = format!("{} repositories could not be read from the list", page.unreadable);
+                    found.warnings.push(Warning::new(WarningCode::EntryUnreadable, path.as_str(), said));
                 }
-                first = false;
+                for repository in page.items {
+                    found.sort_in(repository, Some(settings));
+                }
+            }
+            Ok(None) => break,
+            Err(error) if first => return Err(error),
+            Err(error) => {
+                found.warnings.push(Warning::new(WarningCode::DiscoveryFailed, path, error.to_string()));
+                break;
             }
         }
-        Scope::Enterprise(name) => {
-            return Err(Error {
-                kind: ErrorKind::NotFound,
-                request: format!("GET /enterprises/{name}"),
-                status: None,
-                message: "GitHub has no list of an enterprise's repositories".to_owned(),
-                request_id: None,
-            });
-        }
+        first = false;
     }
-    found.repositories.sort();
-    found.repositories.dedup();
+    found.order();
     Ok(found)
 }
 
@@ -103,6 +95,21 @@ impl Discovered {
         let repositories: Vec<_> = earlier.repositories.into_iter().filter(is_new).collect();
         self.public.extend(earlier.public.into_iter().filter(|name| repositories.contains(name)));
         self.repositories.extend(repositories);
+        self.order();
+    }
+
+    /// Adds what was found elsewhere.
+    pub(super) fn extend(&mut self, other: Self) {
+        let Self { repositories, skipped, public, warnings, is_missing } = other;
+        self.repositories.extend(repositories);
+        self.skipped.extend(skipped);
+        self.public.extend(public);
+        self.warnings.extend(warnings);
+        self.is_missing |= is_missing;
+        self.order();
+    }
+
+    fn order(&mut self) {
         self.repositories.sort();
         self.repositories.dedup();
     }
@@ -140,13 +147,89 @@ fn is_wanted(name: &RepositoryName, settings: &Scan) -> bool {
     matches(&settings.include) && !matches(&settings.exclude)
 }
 
+/// Returns whether the globs can want any of an owner's repositories; a pattern that can't be told by its owner can.
+pub(super) fn is_owner_wanted(owner: &str, settings: &Scan) -> bool {
+    let (include, exclude) = &settings.patterns;
+    let is_of_owner = |part: &str| {
+        let glob = GlobBuilder::new(part).case_insensitive(true).build();
+        glob.is_ok_and(|glob| glob.compile_matcher().is_match(owner))
+    };
+    let can_include = |pattern: &String| split(pattern).is_none_or(|(part, _)| is_of_owner(part));
+    let excludes_all =
+        |pattern: &String| split(pattern).is_some_and(|(part, rest)| ["*", "**"].contains(&rest) && is_of_owner(part));
+    include.iter().any(can_include) && !exclude.iter().any(excludes_all)
+}
+
+/// Splits a pattern into the owner's part and the repository's; `None` where it has not just these two.
+fn split(pattern: &str) -> Option<(&str, &str)> {
+    // A wildcard can stand for a slash, too: but a name has one, and that is the pattern's own.
+    let (owner, name) = pattern.split_once('/')?;
+    (!name.contains('/') && !pattern.contains(['[', '{', '\\'])).then_some((owner, name))
+}
+
 /// Returns whether a name can stand in an address as it is: two segments of the characters that GitHub allows.
 pub(super) fn is_path(name: &str) -> bool {
-    let is_segment = |segment: &str| {
-        !segment.is_empty()
-            && segment != ".."
-            && segment.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-    };
     let segments: Vec<&str> = name.split('/').collect();
     segments.len() == 2 && segments.into_iter().all(is_segment)
+}
+
+/// Returns whether a name can be one segment of an address as it is.
+pub(super) fn is_segment(segment: &str) -> bool {
+    !segment.is_empty()
+        && segment != "."
+        && segment != ".."
+        && segment.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn settings(include: &[&str], exclude: &[&str]) -> Scan {
+        let texts = |patterns: &[&str]| patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+        Scan {
+            include: globset::GlobSet::empty(),
+            exclude: globset::GlobSet::empty(),
+            patterns: (texts(include), texts(exclude)),
+            concurrency: 1,
+            requests_per_minute: None,
+            max_job_age: Duration::ZERO,
+            rate_limit_share: 100,
+            full: false,
+            max_requests: None,
+            cache: true,
+        }
+    }
+
+    #[test]
+    fn an_owner_is_left_out_only_where_no_repository_of_it_can_be_wanted() {
+        for (include, exclude, is_wanted) in [
+            (&["*"][..], &[][..], true),
+            (&["acme/*"], &[], true),
+            (&["ACME/api"], &[], true),
+            (&["ac*/api"], &[], true),
+            (&["globex/*"], &[], false),
+            (&["globex/*", "api"], &[], true),
+            (&["{globex,acme}/*"], &[], true),
+            (&["*"], &["acme/*"], false),
+            (&["*"], &["Acme/**"], false),
+            (&["*"], &["a*/*"], false),
+            (&["*"], &["acme/api"], true),
+            (&["*"], &["acme/?"], true),
+            (&["*"], &["*-old"], true),
+            (&["*"], &["globex/*"], true),
+        ] {
+            assert_eq!(is_owner_wanted("acme", &settings(include, exclude)), is_wanted, "{include:?} {exclude:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_a_path_is_asked_for() {
+        for name in ["acme", "acme/", "acme/..", "./api", "acme/a/b", "acme/a b", "acme/a%2f"] {
+            assert!(!is_path(name), "{name}");
+        }
+        assert!(is_path("acme/.github"));
+    }
 }

@@ -8,6 +8,7 @@ use tokio::sync::OnceCell;
 
 use super::client::{Client, request_id};
 use super::error::{Error, ErrorKind};
+use super::installations::no_business;
 use super::pages::Pages;
 use crate::engine::{Connection, Label, Listing, Runner, RunnerId, RunnerName, Scope, born};
 use crate::services::{Place, Registered, Registration, Removed, RunnerRecords};
@@ -69,6 +70,9 @@ pub(super) fn actions(scope: &Scope) -> String {
 /// # Errors
 /// Not even the first page could be read.
 pub async fn runners(client: &Client, scope: &Scope) -> Result<(Listing<Runner>, Vec<Warning>), Error> {
+    if let Some(error) = no_business(client, scope) {
+        return Err(error);
+    }
     let mut reading = read(client, scope).await?;
     for _ in 1..READINGS {
         if !reading.has_gap {

@@ -10,8 +10,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::client::Client;
-use super::error::Error;
+use super::client::{Client, Decoded, Reply};
+use super::error::{Error, ErrorKind};
 use super::pages::Pages;
 use crate::engine::{RepositoryName, RunId};
 
@@ -70,8 +70,9 @@ pub(super) struct Runs {
 /// Whether old runs that are active again are searched for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Old<'a> {
-    /// In the index.
-    Searched,
+    /// In the index. Where it doesn't name one of those that were active at the last look, GitHub is asked for that one:
+    /// the index is empty at times.
+    Searched(&'a [Run]),
     /// No: those that were active at the last look still are, as far as is known.
     Remembered(&'a [Run]),
 }
@@ -125,12 +126,17 @@ pub(super) async fn active(
     }
     let newest = all.values().filter_map(|run| run.created_at).max();
     match old {
-        Old::Searched if has_history => {
+        Old::Searched(known) if has_history => {
             for status in ACTIVE {
                 search(client, &path, status, &mut all, &mut lost).await;
             }
+            for run in known {
+                if !all.contains_key(&run.id) {
+                    all.extend(again(client, &path, run, &mut lost).await.map(|run| (run.id, run)));
+                }
+            }
         }
-        Old::Searched => {}
+        Old::Searched(_) => {}
         Old::Remembered(runs) => {
             for run in runs {
                 all.entry(run.id).or_insert_with(|| run.clone());
@@ -138,6 +144,28 @@ pub(super) async fn active(
         }
     }
     Ok(Runs { active: all.into_values().filter(Run::is_active).collect(), lost, newest, has_history })
+}
+
+/// Reads a run that was active at the last look; `None`: it is gone.
+async fn again(client: &Client, path: &str, run: &Run, lost: &mut Vec<String>) -> Option<Run> {
+    match client.read::<Run>(&format!("{path}/{}", run.id)).await {
+        Ok(read) => Some(read.value),
+        Err(error) if error.kind == ErrorKind::NotFound => None,
+        Err(error) => {
+            lost.push(error.to_string());
+            Some(run.clone())
+        }
+    }
+}
+
+impl Decoded for Run {
+    fn decode(reply: &Reply) -> Result<Self, Error> {
+        reply.decode()
+    }
+
+    fn is_whole(&self) -> bool {
+        true
+    }
 }
 
 /// Adds the runs that an index calls active; where the unfiltered list has them, that one is right.

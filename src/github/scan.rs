@@ -13,9 +13,10 @@ use jiff::Timestamp;
 use super::client::{Client, Usage};
 use super::error::{Error, ErrorKind};
 use super::jobs::{self, Jobs};
-use super::memory::{Memory, Seen, SeenRepositories};
-use super::repositories::{Discovered, discover};
+use super::memory::{Memory, Seen};
+use super::repositories::Discovered;
 use super::runs::{self, Old, Run};
+use super::shares::{Share, shares};
 use super::turns::{Coverage, Pace, Tier, Turn, turns};
 use crate::ages::{age, short};
 use crate::config;
@@ -70,40 +71,46 @@ pub async fn scan(
     now: Timestamp,
     progress: &dyn Progress,
 ) -> Result<Scanned, Error> {
-    let memory = Memory { cache: client.cache().map(|cache| (cache, client.who())), now };
-    let scan = Scan { client, now, max_job_age: settings.max_job_age, memory };
-    let mut sum = Sum::default();
-    let found = scan.discover(scope, settings, &mut sum).await?;
-    sum.skipped.extend(found.skipped);
-    sum.warnings.extend(found.warnings);
-    sum.public = found.public;
-
-    let seen: Vec<Option<Seen>> = found.repositories.iter().map(|name| memory.repository(name)).collect();
-    let pace = Pace { requests: client.requests_for_a_look(), full: settings.full, last: memory.last_scan(scope), now };
-    let (turns, coverage) = turns(&seen, pace);
-    sum.warnings.extend(words(coverage, pace));
-    let mut tasks: Vec<Task> = found.repositories.into_iter().zip(seen).zip(turns).map(Task::from).collect();
-    // What most likely has jobs comes first, should not all be allowed.
-    tasks.sort_by(|a, b| (a.tier(now), &a.repository).cmp(&(b.tier(now), &b.repository)));
-    progress.found(tasks.iter().filter(|task| task.turn != Turn::Later).count());
-    let mut looks: Vec<(RepositoryName, Look)> = stream::iter(tasks)
-        .map(|task| async {
+    let (shares, found) = shares(client, scope, settings, now).await?;
+    let Discovered { skipped, warnings, public, is_missing, .. } = found;
+    let mut sum = Sum { public, skipped, warnings, is_missing, ..Sum::default() };
+    let clients = shares.iter().map(|share| share.client(client));
+    let scans = clients.map(|client| {
+        let memory = Memory::of(client, now);
+        Scan { client, now, max_job_age: settings.max_job_age, memory }
+    });
+    let scans: Vec<Scan<'_>> = scans.collect();
+    let mut coverage: Option<Coverage> = None;
+    let mut queues: Vec<(&Scan<'_>, Vec<Task>)> = Vec::new();
+    for (share, scan) in shares.iter().zip(&scans) {
+        let (tasks, covered, said) = scan.tasks(share, settings.full);
+        sum.warnings.extend(said);
+        coverage = Some(coverage.map_or(covered, |coverage| coverage.and(covered)));
+        queues.push((scan, tasks));
+    }
+    let due = queues.iter().flat_map(|(_, tasks)| tasks).filter(|task| task.turn != Turn::Later).count();
+    progress.found(due);
+    // One queue for each share: one that has to wait doesn't stop the others.
+    let queues = queues.into_iter().map(|(scan, tasks)| {
+        let looks = stream::iter(tasks).map(async |task| {
             let (repository, is_looked_at) = (task.repository.clone(), task.turn != Turn::Later);
             let look = scan.look(task).await;
             if is_looked_at {
                 progress.done(&repository, client.usage());
             }
             (repository, look)
-        })
-        .buffer_unordered(settings.concurrency.max(1))
-        .collect()
-        .await;
+        });
+        Box::pin(looks.buffer_unordered(settings.concurrency.max(1)))
+    });
+    let mut looks: Vec<(RepositoryName, Look)> = stream::select_all(queues).collect().await;
     looks.sort_by(|(a, _), (b, _)| a.cmp(b));
     for (repository, look) in looks {
         sum.add(repository, look, now);
     }
-    let scanned = sum.up(now, coverage)?;
-    memory.keep_scan(scope);
+    let scanned = sum.up(now, coverage.unwrap_or_default())?;
+    for (share, scan) in shares.iter().zip(&scans) {
+        scan.memory.keep_scan(&share.scope);
+    }
     Ok(scanned)
 }
 
@@ -186,36 +193,16 @@ struct Part {
 }
 
 impl Scan<'_> {
-    /// Lists the repositories; those of an earlier list where nothing can be asked now.
-    async fn discover(&self, scope: &Scope, settings: &config::Scan, sum: &mut Sum) -> Result<Discovered, Error> {
-        let globs = &settings.patterns;
-        let error = match discover(self.client, scope, settings).await {
-            Ok(mut found) => {
-                if found.warnings.is_empty() {
-                    let (repositories, skipped) = (found.repositories.clone(), found.skipped.clone());
-                    let seen = SeenRepositories { at: self.now, repositories, skipped, public: found.public.clone() };
-                    self.memory.keep_repositories(scope, globs, &seen);
-                }
-                if found.warnings.iter().any(|warning| warning.code.is_partial()) {
-                    sum.is_missing = true;
-                    // What stood on the page that was lost is most likely still there, and can be looked at.
-                    found.add(self.memory.repositories(scope, globs));
-                }
-                return Ok(found);
-            }
-            Err(error) => error,
-        };
-        let known = self.memory.repositories(scope, globs).filter(|_| error.kind.ends_asking());
-        let Some(known) = known else { return Err(error) };
-        // A repository that was made since could be missing.
-        sum.is_missing = true;
-        sum.warnings.push(Warning::new(
-            unasked_code(&error),
-            "repositories",
-            format!("the list of {} ago is used: {error}", short(age(self.now, known.at))),
-        ));
-        let SeenRepositories { repositories, skipped, public, .. } = known;
-        Ok(Discovered { repositories, skipped, public, warnings: Vec::new() })
+    /// Gives each of a share's repositories its turn; what most likely has jobs comes first, should not all be allowed.
+    fn tasks(&self, share: &Share, full: bool) -> (Vec<Task>, Coverage, Option<Warning>) {
+        let repositories = &share.repositories;
+        let seen: Vec<Option<Seen>> = repositories.iter().map(|name| self.memory.repository(name)).collect();
+        let (requests, last) = (self.client.requests_for_a_look(), self.memory.last_scan(&share.scope));
+        let pace = Pace { requests, full, last, now: self.now };
+        let (turns, coverage) = turns(&seen, pace);
+        let mut tasks: Vec<Task> = repositories.iter().cloned().zip(seen).zip(turns).map(Task::from).collect();
+        tasks.sort_by(|a, b| (a.tier(self.now), &a.repository).cmp(&(b.tier(self.now), &b.repository)));
+        (tasks, coverage, words(coverage, pace))
     }
 
     async fn look(&self, task: Task) -> Look {
@@ -234,7 +221,7 @@ impl Scan<'_> {
     async fn repository(&self, repository: &RepositoryName, seen: Option<&Seen>, turn: Turn) -> Result<Part, Error> {
         let (old, searched) = match seen {
             Some(seen) if turn == Turn::Newest => (Old::Remembered(&seen.active), seen.searched),
-            _ => (Old::Searched, self.now),
+            _ => (Old::Searched(seen.map_or(&[], |seen| &seen.active)), self.now),
         };
         let runs = runs::active(self.client, repository, old, self.max_job_age, self.now).await?;
         let (newest, has_history, active) = (runs.newest, runs.has_history, runs.active.clone());
@@ -242,6 +229,7 @@ impl Scan<'_> {
         let warnings: Vec<Warning> = runs.lost.into_iter().map(lost).collect();
         let unsearched = Some(searched).filter(|searched| has_history && *searched < self.now);
         let mut part = Part { is_missing: !warnings.is_empty(), warnings, unsearched, ..Part::default() };
+        // Of all of them, each time: a run's own entry can stay as it is while its jobs change. What has not changed is free.
         let listed: Vec<(Run, Result<Jobs, Error>)> = stream::iter(runs.active)
             .map(|run| async {
                 let jobs = jobs::of_run(self.client, repository, run.id).await;
@@ -485,7 +473,7 @@ impl Unasked {
     }
 }
 
-fn unasked_code(error: &Error) -> WarningCode {
+pub(super) fn unasked_code(error: &Error) -> WarningCode {
     match error.kind {
         ErrorKind::OverBudget => WarningCode::BudgetEnded,
         _ => WarningCode::RateLimited,
@@ -493,7 +481,7 @@ fn unasked_code(error: &Error) -> WarningCode {
 }
 
 /// Returns whether an error says nothing of what was asked for, so that it is most likely still as it was.
-fn passes(error: &Error) -> bool {
+pub(super) fn passes(error: &Error) -> bool {
     error.kind.ends_asking() || matches!(error.kind, ErrorKind::Server | ErrorKind::Transport)
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::memory::Seen;
+use super::runs::Run;
 use crate::ages::age;
 
 /// A repository with a run so lately is hot.
@@ -31,7 +32,7 @@ const USUAL_CADENCE: Duration = Duration::from_mins(1);
 /// How much is expected of a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Tier {
-    /// It had jobs at the last look, or a run of late.
+    /// It had jobs at the last look, or a run that may get more of them, or one of late.
     Hot,
     /// Never seen: it could be anything.
     New,
@@ -79,12 +80,29 @@ pub(super) struct Pace {
     pub(super) now: Timestamp,
 }
 
+impl Coverage {
+    /// Returns that of two parts of a scope together.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            whole: self.whole && other.whole,
+            hot: self.hot + other.hot,
+            warm: self.warm + other.warm,
+            cold: self.cold + other.cold,
+            detection: self.detection.max(other.detection),
+            rerun_detection: self.rerun_detection.max(other.rerun_detection),
+        }
+    }
+}
+
 impl Tier {
     /// Sorts a repository by what was seen of it.
     pub(super) fn of(seen: Option<&Seen>, now: Timestamp) -> Self {
         let Some(seen) = seen else { return Self::New };
         let newest = seen.newest.map(|at| age(now, at));
-        if !seen.jobs.is_empty() || !seen.unresolved.is_empty() || newest.is_some_and(|age| age <= HOT_FOR) {
+        // A run may stand between two of its jobs; one that is a ghost has none to come.
+        let is_ghost = |run: &Run| seen.ghosts.iter().any(|ghost| ghost.run_id == run.id);
+        let has_runs = seen.active.iter().any(|run| !is_ghost(run));
+        if has_runs || !seen.jobs.is_empty() || newest.is_some_and(|age| age <= HOT_FOR) {
             Self::Hot
         } else if newest.is_some_and(|age| age <= WARM_FOR) {
             Self::Warm
@@ -166,6 +184,7 @@ fn cost(seen: Option<&Seen>, is_searched: bool) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::HiddenRun;
 
     const MINUTE: Duration = Duration::from_mins(1);
 
@@ -222,6 +241,17 @@ mod tests {
         let (turns, coverage) = turns(&all, pace(400));
         assert_eq!(turns[7..10], [Turn::Newest, Turn::Whole, Turn::Whole]);
         assert_eq!((coverage.hot, coverage.cold, coverage.whole), (3, 997, false));
+    }
+
+    #[test]
+    fn one_with_a_run_between_two_of_its_jobs_is_hot_and_one_with_a_ghost_is_not() {
+        let run: Run = serde_json::from_str(r#"{"id":7,"status":"in_progress"}"#).unwrap();
+        let two_days_old = seen(MINUTE * 60 * 48, MINUTE, MINUTE);
+        let between = Seen { active: vec![run.clone()], ..two_days_old.clone() };
+        assert_eq!(Tier::of(Some(&between), now()), Tier::Hot);
+        let ghost = HiddenRun { repository: "acme/api".into(), run_id: run.id, status: "queued".into(), since: None };
+        let ghostly = Seen { active: vec![run], ghosts: vec![ghost], ..two_days_old };
+        assert_eq!(Tier::of(Some(&ghostly), now()), Tier::Cold);
     }
 
     #[test]

@@ -128,7 +128,7 @@ fn route(world: &mut World, tenant: u32, request: &Request) -> Answer {
         let message = format!("No api-version was supplied for the \"{}\" request.", request.method);
         return Answer::exception(StatusCode::BAD_REQUEST, "VssVersionNotSpecifiedException", &message);
     }
-    let scope = scope.0.as_deref();
+    let scope = &scope;
     match path[..] {
         ["_apis", "runtime", "runnergroups"] if request.method == Method::GET => {
             scale_sets::groups(world, request, scope)

@@ -91,7 +91,7 @@ fn state(world: &World) -> Value {
             json!({
                 "id": runner.id, "name": runner.name, "labels": runner.labels, "online": runner.online,
                 "busy": world.is_busy(runner.id), "job": world.job_on(runner.id).map(|job| job.id),
-                "repository": runner.repository, "scale_set": runner.scale_set,
+                "repository": runner.scope.repository(), "scale_set": runner.scale_set,
             })
         })
         .collect();
@@ -110,8 +110,8 @@ fn state(world: &World) -> Value {
         .all_scale_sets()
         .map(|set| {
             json!({
-                "id": set.id, "name": set.name, "labels": set.labels, "repository": set.repository,
-                "runner_group": world.group_of(set.group_id).map(|group| &group.name),
+                "id": set.id, "name": set.name, "labels": set.labels, "repository": set.scope.repository(),
+                "runner_group": world.group_at(&set.scope, set.group_id).map(|group| &group.name),
                 "session": set.session.as_ref().map(|session| &session.owner), "statistics": world.statistics(set.id),
             })
         })

@@ -1,7 +1,8 @@
-//! GitHub's REST API: the endpoints that ghascale uses, at the organization and at repositories.
+//! GitHub's REST API: the endpoints that ghascale uses, at the enterprise, at organizations and at repositories.
 
 mod answer;
 mod documents;
+mod enterprise;
 mod groups;
 mod registration;
 
@@ -18,14 +19,16 @@ use sha2::{Digest, Sha256};
 pub(super) use self::answer::error_body;
 use self::answer::{Answer, Request};
 use self::documents::{Documents, time};
-use super::world::{RegistrationRefused, RemovalRefused, Repository, Run, Runner, World};
+use super::world::{
+    Budget, JobStatus, Organization, RegistrationRefused, RemovalRefused, Repository, Run, Runner, Scope, World,
+};
 
 /// The most that GitHub shows of a filtered list of runs.
 const FILTERED_AT_MOST: usize = 1000;
 /// How long an installation token is valid.
 const INSTALLATION_TOKEN_LIVES: Duration = Duration::from_hours(1);
 
-/// Answers one request, whose path begins with `/api/v3`.
+/// Answers one request, whose path begins with `/api/v3`, or is GraphQL's.
 pub(super) fn respond(
     world: &mut World,
     method: &Method,
@@ -38,7 +41,7 @@ pub(super) fn respond(
     let query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned();
     let request = Request {
         method,
-        path: uri.path().strip_prefix("/api/v3").unwrap_or_default(),
+        path: uri.path().strip_prefix("/api/v3").or_else(|| uri.path().strip_prefix("/api")).unwrap_or_default(),
         query: query.collect(),
         body,
         base: &format!("http://{host}"),
@@ -59,7 +62,7 @@ fn admit(world: &mut World, headers: &HeaderMap, request: &Request) -> Option<An
     let Some(credential) = bearer(headers) else {
         return Some(Answer::error(StatusCode::UNAUTHORIZED, "Requires authentication"));
     };
-    if request.path.starts_with("/app/") {
+    if is_of_app(request) {
         let message = "A JSON web token could not be decoded";
         return (!is_jwt(credential)).then(|| Answer::error(StatusCode::UNAUTHORIZED, message));
     }
@@ -67,7 +70,8 @@ fn admit(world: &mut World, headers: &HeaderMap, request: &Request) -> Option<An
     if !valid {
         return Some(Answer::error(StatusCode::UNAUTHORIZED, "Bad credentials"));
     }
-    let spent = world.settings.rate_limits && world.budget.remaining == 0 && request.path != "/rate_limit";
+    let is_spent = *world.remaining(installation(headers)) == 0;
+    let spent = world.settings.rate_limits && is_spent && request.path != "/rate_limit";
     spent.then(|| Answer::error(StatusCode::FORBIDDEN, "API rate limit exceeded for user ID 1."))
 }
 
@@ -123,17 +127,27 @@ fn write(world: &mut World, headers: &HeaderMap, request: &Request, answer: &Ans
             status = StatusCode::NOT_MODIFIED;
         }
     }
-    let free = [StatusCode::NOT_MODIFIED, StatusCode::UNAUTHORIZED].contains(&status) || request.path == "/rate_limit";
+    let is_query = request.path == enterprise::GRAPHQL;
+    let free = [StatusCode::NOT_MODIFIED, StatusCode::UNAUTHORIZED].contains(&status)
+        || is_query
+        || is_of_app(request)
+        || request.path == "/rate_limit";
     if !free && world.settings.rate_limits {
-        world.budget.remaining = world.budget.remaining.saturating_sub(1);
+        let remaining = world.remaining(installation(headers));
+        *remaining = remaining.saturating_sub(1);
     }
-    let budget = world.budget;
-    if world.settings.rate_limits {
+    let budget = if is_query {
+        let points = enterprise::GRAPHQL_POINTS;
+        Budget { limit: points, remaining: points - 1, reset: world.budget.reset }
+    } else {
+        Budget { remaining: *world.remaining(installation(headers)), ..world.budget }
+    };
+    if world.settings.rate_limits && !is_of_app(request) {
         put("x-ratelimit-limit", &budget.limit.to_string());
         put("x-ratelimit-remaining", &budget.remaining.to_string());
         put("x-ratelimit-used", &budget.limit.saturating_sub(budget.remaining).to_string());
         put("x-ratelimit-reset", &budget.reset.as_second().to_string());
-        put("x-ratelimit-resource", "core");
+        put("x-ratelimit-resource", if is_query { "graphql" } else { "core" });
     }
     if let Some(seconds) = answer.retry_after {
         put("retry-after", &seconds.to_string());
@@ -150,38 +164,54 @@ fn write(world: &mut World, headers: &HeaderMap, request: &Request, answer: &Ans
     (status, response, body).into_response()
 }
 
-/// Where runners are registered.
-#[derive(Clone, Copy)]
-struct RunnerScope<'a>(Option<&'a str>);
-
 fn route(world: &mut World, headers: &HeaderMap, request: &Request) -> Answer {
     let segments: Vec<_> = request.path.trim_matches('/').split('/').collect();
     let get = request.method == Method::GET;
     match segments[..] {
         ["rate_limit"] if get => Answer::ok(documents(world, request).rate_limit()),
+        ["app", "installations"] if get => enterprise::installations(world, request),
         ["app", "installations", id, "access_tokens"] if request.method == Method::POST => access_token(world, id),
         ["actions", "runner-registration"] if request.method == Method::POST => {
             registration::register(world, headers, request)
         }
         ["installation", "repositories"] if get => installation_repositories(world, request),
-        ["orgs", organization, ref rest @ ..] => {
-            if !organization.eq_ignore_ascii_case(&world.organization) {
+        ["graphql"] if request.method == Method::POST => enterprise::query(world, request),
+        ["organizations"] if get => enterprise::organizations(world, request),
+        ["user", "orgs"] if get => enterprise::memberships(world, request),
+        ["enterprises", slug, "actions", ref rest @ ..] => {
+            enterprise::respond(world, request, installation(headers).is_some(), slug, rest)
+        }
+        ["orgs", login, ref rest @ ..] => {
+            let Some(organization) = world.organization_of(login) else { return Answer::not_found() };
+            if organization.is_protected {
+                return protected();
+            }
+            if is_elsewhere(world, headers, &organization.login) {
                 return Answer::not_found();
             }
+            let is_own = organization.login == world.organization;
             match *rest {
-                [] if get => Answer::ok(documents(world, request).organization()),
-                ["repos"] if get => repositories(world, request),
-                ["actions", "runner-groups", ref rest @ ..] if get => groups::respond(world, request, rest),
-                ["actions", "runners", ref rest @ ..] => runners(world, request, RunnerScope(None), rest),
+                [] if get => Answer::ok(documents(world, request).organization(organization)),
+                ["repos"] if get => repositories(world, request, organization),
+                ["actions", "runner-groups", ref rest @ ..] if is_own => {
+                    groups::respond(world, request, &Scope::Organization, rest)
+                }
+                ["actions", "runners", ref rest @ ..] if is_own => runners(world, request, &Scope::Organization, rest),
                 _ => Answer::not_found(),
             }
         }
         ["repos", owner, name, ref rest @ ..] => {
             let Some(repository) = find_repository(world, owner, name) else { return Answer::not_found() };
+            match world.organization_of(owner) {
+                Some(organization) if organization.is_protected => return protected(),
+                Some(organization) if !organization.is_member && repository.private => return Answer::not_found(),
+                _ if is_elsewhere(world, headers, owner) => return Answer::not_found(),
+                _ => {}
+            }
             match *rest {
                 ["actions", "runners", ref rest @ ..] => {
-                    let name = repository.full_name.clone();
-                    runners(world, request, RunnerScope(Some(&name)), rest)
+                    let scope = Scope::Repository(repository.full_name.clone());
+                    runners(world, request, &scope, rest)
                 }
                 ref rest if get => in_repository(world, request, repository, rest),
                 _ => Answer::not_found(),
@@ -205,8 +235,13 @@ fn find_repository<'a>(world: &'a World, owner: &str, name: &str) -> Option<&'a 
 }
 
 fn access_token(world: &mut World, installation: &str) -> Answer {
-    if installation.parse::<u64>().is_err() {
-        return Answer::not_found();
+    let Ok(id) = installation.parse::<u64>() else { return Answer::not_found() };
+    match world.installed(id).and_then(|organization| organization.installation) {
+        Some(installed) if installed.is_suspended => {
+            return Answer::error(StatusCode::FORBIDDEN, "This installation has been suspended");
+        }
+        None if world.organizations.values().any(|one| one.installation.is_some()) => return Answer::not_found(),
+        _ => {}
     }
     let expires = world.now + INSTALLATION_TOKEN_LIVES;
     let token = format!("ghs_sandbox{installation}n{}", world.tokens.len());
@@ -217,13 +252,34 @@ fn access_token(world: &mut World, installation: &str) -> Answer {
     }))
 }
 
-fn of_organization(world: &World) -> Vec<&Repository> {
-    let prefix = format!("{}/", world.organization);
+/// Returns whether a request is for the App itself.
+fn is_of_app(request: &Request) -> bool {
+    request.path.starts_with("/app/")
+}
+
+/// Returns the App's installation that asks.
+fn installation(headers: &HeaderMap) -> Option<u64> {
+    bearer(headers)?.strip_prefix("ghs_sandbox")?.split('n').next()?.parse().ok()
+}
+
+/// Returns whether it is an App's installation in another organization that asks.
+fn is_elsewhere(world: &World, headers: &HeaderMap, login: &str) -> bool {
+    let own = installation(headers).and_then(|id| world.installed(id));
+    own.is_some_and(|own| !own.login.eq_ignore_ascii_case(login))
+}
+
+fn protected() -> Answer {
+    Answer::error(StatusCode::FORBIDDEN, enterprise::PROTECTED)
+}
+
+fn of_organization<'a>(world: &'a World, login: &str) -> Vec<&'a Repository> {
+    let prefix = format!("{login}/");
     world.repositories.values().filter(|repository| repository.full_name.starts_with(&prefix)).collect()
 }
 
-fn repositories(world: &World, request: &Request) -> Answer {
-    let mut repositories = of_organization(world);
+fn repositories(world: &World, request: &Request, organization: &Organization) -> Answer {
+    let mut repositories = of_organization(world, &organization.login);
+    repositories.retain(|repository| organization.is_member || !repository.private);
     let by_name = request.parameter("sort") == Some("full_name");
     match request.parameter("sort") {
         Some("pushed" | "updated") => repositories.sort_by_key(|repository| (repository.pushed_at, repository.id)),
@@ -241,7 +297,7 @@ fn repositories(world: &World, request: &Request) -> Answer {
 
 fn installation_repositories(world: &World, request: &Request) -> Answer {
     let documents = documents(world, request);
-    Answer::page(request, &of_organization(world), |total, page| {
+    Answer::page(request, &of_organization(world, &world.organization), |total, page| {
         let page: Vec<_> = page.iter().map(|repository| documents.whole_repository(repository)).collect();
         json!({ "total_count": total, "repository_selection": "all", "repositories": page })
     })
@@ -285,17 +341,23 @@ fn runs(world: &World, request: &Request, repository: &Repository) -> Answer {
     let mut runs: Vec<_> =
         world.runs.values().filter(|run| repository.actions && run.repository == repository.full_name).collect();
     runs.sort_by_key(|run| std::cmp::Reverse((run.created_at, run.id)));
+    let is_filtered = ["actor", "branch", "check_suite_id", "created", "event", "head_sha", "status"]
+        .iter()
+        .any(|filter| request.query.contains_key(*filter));
+    if is_filtered {
+        runs.retain(|run| world.indexed_status(run).is_some());
+    }
     if let Some(status) = request.parameter("status") {
-        runs.retain(|run| world.run_status(run).as_str() == status || documents.conclusion(run) == Some(status));
+        runs.retain(|run| match world.indexed_status(run) {
+            Some(JobStatus::Completed) => status == "completed" || documents.conclusion(run) == Some(status),
+            known => known.is_some_and(|known| known.as_str() == status),
+        });
     }
     if let Some(created) = request.parameter("created") {
         runs.retain(|run| was_created(&time(run.created_at), created));
     }
     let all = runs.len();
-    if ["actor", "branch", "check_suite_id", "created", "event", "head_sha", "status"]
-        .iter()
-        .any(|filter| request.query.contains_key(*filter))
-    {
+    if is_filtered {
         runs.truncate(FILTERED_AT_MOST);
     }
     Answer::page(request, &runs, |_, page| {
@@ -335,8 +397,8 @@ fn jobs(world: &World, request: &Request, run: &Run) -> Answer {
     })
 }
 
-fn runners(world: &mut World, request: &Request, scope: RunnerScope, rest: &[&str]) -> Answer {
-    let here = |runner: &Runner| runner.repository.as_deref() == scope.0;
+fn runners(world: &mut World, request: &Request, scope: &Scope, rest: &[&str]) -> Answer {
+    let here = |runner: &Runner| runner.scope == *scope;
     match (request.method, rest) {
         (&Method::GET, []) => {
             let documents = documents(world, request);
@@ -351,7 +413,7 @@ fn runners(world: &mut World, request: &Request, scope: RunnerScope, rest: &[&st
                 json!({ "total_count": total, "runners": page })
             })
         }
-        (&Method::POST, ["registration-token"]) => registration::token(world, scope.0),
+        (&Method::POST, ["registration-token"]) => registration::token(world, scope),
         (&Method::POST, ["generate-jitconfig"]) => generate_jit_config(world, request, scope),
         (&Method::GET, [id]) => match id.parse().ok().and_then(|id| world.runners.get(&id)) {
             Some(runner) if here(runner) => Answer::ok(documents(world, request).runner(runner)),
@@ -383,7 +445,7 @@ struct JitRequest {
     labels: Vec<String>,
 }
 
-fn generate_jit_config(world: &mut World, request: &Request, scope: RunnerScope) -> Answer {
+fn generate_jit_config(world: &mut World, request: &Request, scope: &Scope) -> Answer {
     let body: JitRequest = match serde_json::from_slice(request.body) {
         Ok(body) => body,
         Err(error) => return unprocessable(&format!("Invalid request.\n\n{error}")),
@@ -396,7 +458,7 @@ fn generate_jit_config(world: &mut World, request: &Request, scope: RunnerScope)
     }
     // GitHub keeps a just-in-time runner's labels in lower case.
     let labels = body.labels.iter().map(|label| label.to_lowercase()).collect();
-    match world.register(scope.0, &body.name, body.runner_group_id, labels) {
+    match world.register(scope, &body.name, body.runner_group_id, labels) {
         Ok((id, jit_config)) => match world.runners.get(&id) {
             Some(runner) => Answer::created(json!({
                 "runner": documents(world, request).runner(runner), "encoded_jit_config": jit_config,

@@ -58,6 +58,7 @@ pub(super) struct Knobs {
     job_duration_seconds: Option<f64>,
     boot_fails: Option<u32>,
     round_trip_seconds: Option<f64>,
+    index_lag_seconds: Option<f64>,
     rate_limits: Option<bool>,
     /// 0: none.
     secondary_limit: Option<usize>,
@@ -105,6 +106,7 @@ impl Knobs {
             (&mut settings.busy_lag, self.busy_lag_seconds),
             (&mut settings.job_duration, self.job_duration_seconds),
             (&mut settings.round_trip, self.round_trip_seconds),
+            (&mut settings.index_lag, self.index_lag_seconds),
         ] {
             if let Some(seconds) = value {
                 *knob = Duration::from_secs_f64(seconds.clamp(0.0, ADVANCE_AT_MOST));

@@ -30,6 +30,6 @@ pub use serve::serve;
 pub use server::Sandbox;
 pub use traffic::{Call, Fault, Hold, Moment, Service};
 pub use world::{
-    Completions, Dispatch, JobEditor, JobStatus, RepositoryEditor, RunEditor, RunnerEditor, RunnerGroupEditor,
-    ScaleSetEditor, ScaleSetSettings, Settings, World,
+    Completions, Dispatch, JobEditor, JobStatus, OrganizationEditor, RepositoryEditor, RunEditor, RunnerEditor,
+    RunnerGroupEditor, ScaleSetEditor, ScaleSetSettings, Settings, World,
 };

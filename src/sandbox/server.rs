@@ -127,6 +127,12 @@ impl Sandbox {
         format!("{}/{}", self.endpoint(), self.shared.beginning.organization())
     }
 
+    /// Returns the URL of an enterprise.
+    #[must_use]
+    pub fn enterprise_url(&self, slug: &str) -> String {
+        format!("{}/enterprises/{slug}", self.endpoint())
+    }
+
     /// Returns the base of everything: EC2's endpoint, `/api/v3` for GitHub, `/_sandbox` for the control. Where the
     /// Actions Service is, GitHub says.
     #[must_use]
@@ -270,7 +276,7 @@ impl Exchange {
         let path = parts.uri.path();
         let service = if parts.method == Method::POST && path == "/" {
             Addressed::Ec2(Parameters::read(&body))
-        } else if path.starts_with("/api/v3/") {
+        } else if path.starts_with("/api/v3/") || path == "/api/graphql" {
             Addressed::Github
         } else if actions::serves(path) {
             Addressed::Actions

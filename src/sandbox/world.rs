@@ -8,8 +8,10 @@ mod dispatch;
 mod editor;
 mod grant;
 mod group;
+mod index;
 mod knobs;
 mod launch;
+mod organization;
 mod registration;
 mod scale_set;
 mod scale_set_editor;
@@ -27,6 +29,8 @@ pub(super) use self::grant::{Grant, Scope};
 pub use self::group::RunnerGroupEditor;
 pub(super) use self::group::{RunnerGroup, Visibility};
 pub(super) use self::launch::{LaunchRequest, Refusal};
+pub use self::organization::OrganizationEditor;
+pub(super) use self::organization::{Installation, Organization};
 pub(super) use self::registration::{JitRefused, RegistrationRefused, RemovalRefused};
 pub(super) use self::scale_set::{ActionsService, ScaleSet, ScaleSetRefused, ScaleSetWish};
 pub use self::scale_set_editor::ScaleSetEditor;
@@ -35,7 +39,7 @@ pub(super) use self::settings::take_one;
 pub use self::settings::{Completions, Dispatch, ScaleSetSettings, Settings};
 use crate::engine::{InstanceState, Market};
 
-/// Everything there is: one organization's repositories, runs, jobs and runners, and one account's instances.
+/// Everything there is: an organization's (or an enterprise's organizations') repositories, runs, jobs and runners, and one account's instances.
 ///
 /// Its clone is another world that has begun the same.
 #[derive(Clone, Debug)]
@@ -43,7 +47,12 @@ pub struct World {
     /// How fast things happen.
     pub settings: Settings,
     pub(super) now: Timestamp,
+    /// Its own organization.
     pub(super) organization: String,
+    /// That one and others, by login.
+    pub(super) organizations: BTreeMap<String, Organization>,
+    /// The enterprise that all of them are of, if there is one.
+    pub(super) enterprise: Option<String>,
     pub(super) repositories: BTreeMap<String, Repository>,
     pub(super) runs: BTreeMap<u64, Run>,
     pub(super) jobs: BTreeMap<u64, Job>,
@@ -67,6 +76,7 @@ pub struct World {
     pub(super) actions: ActionsService,
     /// When the requests of the last minute came in, where there is a secondary rate limit.
     pub(super) recent: VecDeque<Timestamp>,
+    index: index::Index,
     boot_failures: u32,
     next_id: u64,
 }
@@ -172,8 +182,8 @@ pub(super) struct Runner {
     pub(super) name: String,
     pub(super) labels: Vec<String>,
     pub(super) group_id: u64,
-    /// The repository it is registered at; `None`: the organization.
-    pub(super) repository: Option<String>,
+    /// Where it is registered.
+    pub(super) scope: Scope,
     /// The scale set whose JIT configuration it was registered with: it takes that set's jobs and no others.
     pub(super) scale_set: Option<u64>,
     pub(super) ephemeral: bool,
@@ -272,12 +282,14 @@ impl World {
             settings: Settings::default(),
             now,
             organization: organization.to_owned(),
+            organizations: BTreeMap::from([(organization.to_owned(), Organization::new(9919, organization))]),
+            enterprise: None,
             repositories: BTreeMap::new(),
             runs: BTreeMap::new(),
             jobs: BTreeMap::new(),
             open: BTreeSet::new(),
             runners: BTreeMap::new(),
-            groups: vec![RunnerGroup::new(1, "Default")],
+            groups: vec![RunnerGroup::new(1, "Default", Scope::Organization)],
             issued: BTreeMap::new(),
             arrivals: Vec::new(),
             instances: BTreeMap::new(),
@@ -293,6 +305,7 @@ impl World {
             budget: Budget { limit: 5000, remaining: 5000, reset: now + Duration::from_hours(1) },
             actions: ActionsService::default(),
             recent: VecDeque::new(),
+            index: index::Index::new(),
             boot_failures: 0,
             next_id: 1,
         }

@@ -250,3 +250,81 @@ async fn an_unknown_word_for_a_run_is_no_reason_to_pass_it_over() {
         assert_eq!(counts(&status(&desk, 0).await), (1, 0, "exact"), "{word}");
     }
 }
+
+/// Fills a repository's first pages with runs that are done, so that older ones are found in the index only.
+fn bury(world: &mut World) {
+    for _ in 0..250 {
+        let done = world.repository("api").run().aged(48 * HOUR).job(X64).id();
+        world.cancel(done);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_appears_in_a_run_whose_own_entry_stays_as_it_was() {
+    let desk = Desk::open().await;
+    // Parked behind another: neither its status nor its `updated_at` changes as long as one of its jobs is.
+    let run =
+        desk.sandbox.world().repository("api").run().aged(2 * HOUR).job(X64).waiting().job(X64).waiting().run_id();
+    let report = status(&desk, 0).await;
+    assert_eq!((counts(&report), &report["waiting"]), ((0, 0, "exact"), &json!({ "approval": 2 })));
+    for jobs in 1..=2 {
+        desk.sandbox.world().run(run).job(X64);
+        desk.sandbox.forget_calls();
+        assert_eq!(counts(&status(&desk, 0).await), (jobs, 0, "exact"));
+        let entry = desk.calls(Service::Github, "/repos/acme/api/actions/runs?");
+        assert!(entry.iter().all(|call| call.status == Some(304)), "the list of runs has not changed: {entry:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_lags_hides_no_new_run_and_an_old_one_that_is_run_again_shows_with_it() {
+    let desk = Desk::open().await;
+    let lag = Duration::from_mins(10);
+    let old = {
+        let mut world = desk.sandbox.world();
+        let old = world.repository("api").run().aged(72 * HOUR).job(X64);
+        let (run, job) = (old.run_id(), old.id());
+        world.cancel(job);
+        bury(&mut world);
+        world.settings.index_lag = lag;
+        run
+    };
+    // It is empty at first, and then knows that all are done.
+    for _ in 0..2 {
+        assert_eq!(counts(&status(&desk, 0).await), (0, 0, "exact"));
+        desk.sandbox.advance(lag);
+    }
+    let (new, again) = {
+        let mut world = desk.sandbox.world();
+        let new = world.repository("api").run().job(X64).id();
+        (new, world.run(old).again().job(X64).id())
+    };
+    assert_eq!(counts(&status(&desk, 0).await), (1, 0, "exact"));
+    desk.sandbox.advance(lag);
+    assert_eq!(counts(&status(&desk, 0).await), (2, 0, "exact"));
+    // What it calls queued for a while yet is done.
+    for (job, left) in [(again, 1), (new, 0)] {
+        desk.sandbox.world().cancel(job);
+        assert_eq!(counts(&status(&desk, 0).await), (left, 0, "exact"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_run_that_the_index_forgets_again_stays_known_until_it_is_done() {
+    let desk = Desk::open().await;
+    let job = {
+        let mut world = desk.sandbox.world();
+        let job = world.repository("api").run().aged(72 * HOUR).job(X64);
+        let (run, job) = (job.run_id(), job.id());
+        world.cancel(job);
+        bury(&mut world);
+        world.run(run).again().job(X64).id()
+    };
+    assert_eq!(counts(&status(&desk, 0).await), (1, 0, "exact"));
+    desk.sandbox.fault(runs("status=", &[]).times(99));
+    for _ in 0..2 {
+        assert_eq!(counts(&status(&desk, 0).await), (1, 0, "exact"));
+    }
+    desk.sandbox.world().cancel(job);
+    assert_eq!(counts(&status(&desk, 0).await), (0, 0, "exact"));
+}

@@ -9,7 +9,7 @@ use super::{Desk, GOOD, changed, github};
 fn token(config: &Config) -> &str {
     match &config.github.credentials {
         Credentials::Token(token) => token.expose_secret(),
-        Credentials::App { .. } => panic!("an App"),
+        Credentials::App { .. } | Credentials::EveryInstallation { .. } => panic!("an App"),
     }
 }
 

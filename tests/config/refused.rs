@@ -16,7 +16,6 @@ macro_rules! refused {
 refused! {
     a_url_must_not_hold_credentials: github("url = \"https://me:hunter2@github.com/acme\"");
     a_url_is_not_plain_http: github("url = \"http://github.com/acme\"");
-    a_url_is_no_enterprise_yet: github("url = \"https://github.com/enterprises/acme\"");
     a_url_is_no_page_about_an_organization: github("url = \"https://github.com/orgs/acme/repositories\"");
     a_url_is_no_clones_address: github("url = \"https://github.com/acme/api.git\"");
     a_url_is_needed: github("");
@@ -31,6 +30,7 @@ refused! {
     a_file_that_is_not_there_is_named: github("url = \"https://github.com/acme\"\ntoken_file = \"none\"\nca_file = \"none.pem\"");
     an_app_needs_all_of_its_parts: github("url = \"https://github.com/acme\"\n[github.app]");
     an_app_has_one_id: github("url = \"https://github.com/acme\"\n[github.app]\napp_id = 1\nclient_id = \"Iv1.x\"\ninstallation_id = 1\nprivate_key_file = \"none.pem\"");
+    an_enterprises_app_finds_its_installations: github("url = \"https://github.com/enterprises/x\"\n[github.app]\napp_id = 1\ninstallation_id = 1\nprivate_key_file = \"none.pem\"");
     a_key_is_a_key: github("url = \"https://github.com/acme\"\n[github.app]\napp_id = 1\ninstallation_id = 1\nprivate_key_file = \"ghascale.toml\"");
     a_certificate_is_a_certificate: github("url = \"https://github.com/acme\"\nca_file = \"ghascale.toml\"");
     something_must_be_scanned: scan("include = []");

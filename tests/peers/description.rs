@@ -6,9 +6,17 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 /// Every path that ghascale asks for, as GitHub's description writes it.
-const PATHS: [&str; 22] = [
+const PATHS: [&str; 31] = [
     "/app/installations/{installation_id}/access_tokens",
+    "/enterprises/{enterprise}/actions/runner-groups",
+    "/enterprises/{enterprise}/actions/runner-groups/{runner_group_id}",
+    "/enterprises/{enterprise}/actions/runner-groups/{runner_group_id}/organizations",
+    "/enterprises/{enterprise}/actions/runners",
+    "/enterprises/{enterprise}/actions/runners/generate-jitconfig",
+    "/enterprises/{enterprise}/actions/runners/registration-token",
+    "/enterprises/{enterprise}/actions/runners/{runner_id}",
     "/installation/repositories",
+    "/organizations",
     "/orgs/{org}",
     "/orgs/{org}/actions/runner-groups",
     "/orgs/{org}/actions/runner-groups/{runner_group_id}",
@@ -29,14 +37,19 @@ const PATHS: [&str; 22] = [
     "/repos/{owner}/{repo}/actions/runs",
     "/repos/{owner}/{repo}/actions/runs/{run_id}",
     "/repos/{owner}/{repo}/actions/runs/{run_id}/jobs",
+    "/user/orgs",
 ];
 
 /// Returns a description with those paths, each after `/api/v3`, and what they refer to.
 pub(super) fn trim(whole: &Value) -> Value {
     let mut paths = Map::new();
     for path in PATHS {
-        let operations = whole["paths"].get(path).unwrap_or_else(|| panic!("the description has no {path}"));
-        paths.insert(format!("/api/v3{path}"), operations.clone());
+        match whole["paths"].get(path) {
+            Some(operations) => paths.insert(format!("/api/v3{path}"), operations.clone()),
+            // That of github.com is of what there is without an enterprise.
+            None if path.starts_with("/enterprises/") => None,
+            None => panic!("the description has no {path}"),
+        };
     }
     let paths = Value::Object(paths);
     let mut components: Map<String, Value> = Map::new();

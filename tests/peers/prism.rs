@@ -79,7 +79,28 @@ async fn every_request_is_judged(description: &str) {
         }
     }
 
-    for scope in ["/orgs/acme", "/repos/acme/api"] {
+    {
+        let mut world = sandbox.world();
+        world.enterprise("megacorp");
+        world.organization("globex");
+        world.enterprise_group("chosen").for_organizations(["globex"]);
+    }
+    let organizations = rest.get("/organizations?per_page=1").await;
+    let since = organizations[0]["id"].as_u64().unwrap();
+    assert_eq!(rest.get(&format!("/organizations?per_page=1&since={since}")).await[0]["login"], "globex");
+    assert_eq!(rest.get("/user/orgs?per_page=100").await.as_array().unwrap().len(), 2);
+    // The description of github.com is of what is there without an enterprise.
+    let mut scopes = vec!["/orgs/acme", "/repos/acme/api"];
+    if description != "api.github.com" {
+        scopes.push("/enterprises/megacorp");
+        let groups = rest.get("/enterprises/megacorp/actions/runner-groups?per_page=100").await;
+        for group in groups["runner_groups"].as_array().unwrap() {
+            let path = format!("/enterprises/megacorp/actions/runner-groups/{}", group["id"]);
+            rest.get(&path).await;
+            rest.get(&format!("{path}/organizations?per_page=100")).await;
+        }
+    }
+    for scope in scopes {
         let runners = format!("{scope}/actions/runners");
         let register = json!({
             "name": "sandbox-linux-x64-000", "runner_group_id": 1, "work_folder": "_work",
@@ -123,6 +144,12 @@ async fn answers_and_requests_are_as_github_enterprise_server_describes_them() {
 #[cfg_attr(not(ghascale_peers), ignore = "set GHASCALE_PEERS=1")]
 async fn answers_and_requests_are_as_github_com_describes_them() {
     every_request_is_judged("api.github.com").await;
+}
+
+#[tokio::test]
+#[cfg_attr(not(ghascale_peers), ignore = "set GHASCALE_PEERS=1")]
+async fn answers_and_requests_are_as_github_enterprise_cloud_describes_them() {
+    every_request_is_judged("ghec").await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::Request;
 use super::answer::Answer;
 use super::{documents, scale_sets};
-use crate::sandbox::world::{JitRefused, Runner, World};
+use crate::sandbox::world::{JitRefused, Runner, Scope, World};
 
 #[derive(Deserialize)]
 struct JitBody {
@@ -39,8 +39,8 @@ pub(super) fn jit(world: &mut World, request: &Request, set: u64) -> Answer {
 }
 
 /// Lists, finds, shows or deletes the scope's runners.
-pub(super) fn respond(world: &mut World, request: &Request, scope: Option<&str>, rest: &[&str]) -> Answer {
-    let here = |runner: &&Runner| runner.repository.as_deref() == scope;
+pub(super) fn respond(world: &mut World, request: &Request, scope: &Scope, rest: &[&str]) -> Answer {
+    let here = |runner: &&Runner| runner.scope == *scope;
     match (request.method, rest) {
         (&Method::GET, []) => {
             let name = request.parameter("agentName").filter(|name| !name.is_empty());

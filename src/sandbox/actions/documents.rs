@@ -56,7 +56,7 @@ pub(super) fn scale_set(world: &World, service: &str, set: &ScaleSet, statistics
         .collect();
     json!({
         "id": set.id, "name": set.name, "runnerGroupId": set.group_id,
-        "runnerGroupName": world.group_of(set.group_id).map(|group| &group.name), "labels": labels,
+        "runnerGroupName": world.group_at(&set.scope, set.group_id).map(|group| &group.name), "labels": labels,
         "RunnerSetting": { "ephemeral": true, "isElastic": true, "disableUpdate": set.disable_update },
         "createdOn": time(set.created_at), "runnerJitConfigUrl": format!("{url}/generatejitconfig"),
         "getAcquirableJobsUrl": format!("{url}/acquirablejobs"), "acquireJobsUrl": format!("{url}/acquirejobs"),
@@ -77,7 +77,7 @@ pub(super) fn counts(statistics: Statistics) -> Value {
 
 /// Returns a runner group.
 pub(super) fn runner_group(group: &RunnerGroup, runners: usize) -> Value {
-    json!({ "id": group.id, "name": group.name, "size": runners, "isDefaultGroup": group.id == 1 })
+    json!({ "id": group.id, "name": group.name, "size": runners, "isDefaultGroup": group.is_default() })
 }
 
 /// Returns a runner's record.
@@ -86,7 +86,7 @@ pub(super) fn runner(world: &World, runner: &Runner) -> Value {
         runner.labels.iter().zip(1_u32..).map(|(name, id)| json!({ "id": id, "name": name, "type": "user" })).collect();
     json!({
         "id": runner.id, "name": runner.name, "runnerScaleSetId": runner.scale_set, "os": "linux",
-        "runnerGroupId": runner.group_id, "runnerGroupName": world.group_of(runner.group_id).map(|group| &group.name),
+        "runnerGroupId": runner.group_id, "runnerGroupName": world.group_at(&runner.scope, runner.group_id).map(|group| &group.name),
         "createdOn": time(runner.since), "version": "2.330.0", "enabled": true, "ephemeral": runner.ephemeral,
         "status": if runner.online { "online" } else { "offline" }, "busy": world.job_on(runner.id).is_some(),
         "disableUpdate": false, "provisioningState": "Provisioned", "labels": labels,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Request;
 use super::answer::Answer;
 use super::documents;
-use crate::sandbox::world::{ScaleSetRefused, ScaleSetWish, World, take_one};
+use crate::sandbox::world::{ScaleSetRefused, ScaleSetWish, Scope, World, take_one};
 
 /// A scale set as clients write one: Go writes every field, and zero means "not said".
 #[derive(Debug, Default, Deserialize)]
@@ -48,9 +48,9 @@ impl ScaleSetBody {
 }
 
 /// Returns a set of the scope by the id in a path.
-pub(super) fn find(world: &mut World, scope: Option<&str>, id: &str) -> Result<u64, Answer> {
+pub(super) fn find(world: &mut World, scope: &Scope, id: &str) -> Result<u64, Answer> {
     let set = id.parse().ok().and_then(|number| world.scale_set_of(number));
-    let found = set.filter(|set| set.repository.as_deref() == scope).map(|set| set.id);
+    let found = set.filter(|set| set.scope == *scope).map(|set| set.id);
     let Some(found) = found else { return Err(Answer::no_scale_set(id)) };
     if take_one(&mut world.settings.scale_sets.sets_not_found) {
         return Err(Answer::no_scale_set(id));
@@ -59,7 +59,7 @@ pub(super) fn find(world: &mut World, scope: Option<&str>, id: &str) -> Result<u
 }
 
 /// Lists the scope's sets, or makes one.
-pub(super) fn of_scope(world: &mut World, request: &Request, scope: Option<&str>) -> Answer {
+pub(super) fn of_scope(world: &mut World, request: &Request, scope: &Scope) -> Answer {
     if request.method == Method::POST {
         let body: ScaleSetBody = match serde_json::from_slice(request.body) {
             Ok(body) => body,
@@ -126,12 +126,10 @@ pub(super) fn acquirable(world: &World, request: &Request, id: u64) -> Answer {
 }
 
 /// Lists the runner groups, or those of a name.
-pub(super) fn groups(world: &World, request: &Request, scope: Option<&str>) -> Answer {
+pub(super) fn groups(world: &World, request: &Request, scope: &Scope) -> Answer {
     let name = request.parameter("groupName").filter(|name| !name.is_empty());
-    let groups = world.groups.iter().filter(|group| {
-        (scope.is_none() || group.id == 1) && name.is_none_or(|name| group.name.eq_ignore_ascii_case(name))
-    });
-    let runners = |id| world.runners.values().filter(|runner| runner.group_id == id).count();
+    let groups = world.groups_at(scope).filter(|group| name.is_none_or(|name| group.name.eq_ignore_ascii_case(name)));
+    let runners = |id| world.runners.values().filter(|runner| runner.scope == *scope && runner.group_id == id).count();
     Answer::list(groups.map(|group| documents::runner_group(group, runners(group.id))))
 }
 

@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::sandbox::world::{Job, JobStatus, Repository, Run, Runner, RunnerGroup, Visibility, World};
+use crate::sandbox::world::{
+    Installation, Job, JobStatus, Organization, Repository, Run, Runner, RunnerGroup, Scope, Visibility, World,
+};
 
 /// Writes documents whose addresses begin with one base.
 #[derive(Clone, Copy, Debug)]
@@ -19,26 +21,56 @@ impl Documents<'_> {
         format!("{}/api/v3{path}", self.base)
     }
 
-    /// Returns the organization.
-    pub(super) fn organization(&self) -> Value {
-        let login = &self.world.organization;
+    /// Returns an organization as lists show it.
+    pub(super) fn simple_organization(&self, organization: &Organization) -> Value {
+        let Organization { id, login, .. } = organization;
         let url = self.api(&format!("/orgs/{login}"));
         json!({
-            "login": login, "id": ORGANIZATION_ID, "node_id": node_id("O", ORGANIZATION_ID), "name": login, "url": url,
+            "login": login, "id": id, "node_id": node_id("O", *id), "url": url,
             "repos_url": format!("{url}/repos"), "events_url": format!("{url}/events"),
             "hooks_url": format!("{url}/hooks"), "issues_url": format!("{url}/issues"),
             "members_url": format!("{url}/members{{/member}}"),
             "public_members_url": format!("{url}/public_members{{/member}}"),
             "avatar_url": format!("{}/avatars/{login}", self.base), "description": null,
-            "has_organization_projects": true, "has_repository_projects": true, "public_repos": 0, "public_gists": 0,
-            "followers": 0, "following": 0, "html_url": format!("{}/{login}", self.base), "type": "Organization",
-            "created_at": LONG_AGO, "updated_at": LONG_AGO, "archived_at": null,
         })
     }
 
-    fn owner(&self, login: &str) -> Value {
+    /// Returns an organization with all that its own page shows.
+    pub(super) fn organization(&self, organization: &Organization) -> Value {
+        let mut document = self.simple_organization(organization);
+        let login = &organization.login;
+        let more = json!({
+            "name": login, "has_organization_projects": true, "has_repository_projects": true, "public_repos": 0,
+            "public_gists": 0, "followers": 0, "following": 0, "html_url": format!("{}/{login}", self.base),
+            "type": "Organization", "created_at": LONG_AGO, "updated_at": LONG_AGO, "archived_at": null,
+        });
+        if let (Value::Object(document), Value::Object(more)) = (&mut document, more) {
+            document.extend(more);
+        }
+        document
+    }
+
+    /// Returns an App's installation.
+    pub(super) fn installation(&self, organization: &Organization, installation: Installation) -> Value {
+        let Installation { id, is_suspended, .. } = installation;
+        let url = self.api(&format!("/app/installations/{id}"));
+        json!({
+            "id": id, "account": self.owner(&organization.login), "app_id": 1, "app_slug": "ghascale",
+            "access_tokens_url": format!("{url}/access_tokens"),
+            "repositories_url": self.api("/installation/repositories"),
+            "html_url": format!("{}/organizations/{}/settings/installations/{id}", self.base, organization.login),
+            "target_id": organization.id, "target_type": "Organization", "repository_selection": "all",
+            "permissions": { "actions": "read", "metadata": "read" }, "events": [], "single_file_name": null,
+            "created_at": LONG_AGO, "updated_at": LONG_AGO,
+            "suspended_at": is_suspended.then_some(LONG_AGO),
+            "suspended_by": is_suspended.then(|| self.owner(&organization.login)),
+        })
+    }
+
+    pub(super) fn owner(&self, login: &str) -> Value {
+        let id = self.world.organization_of(login).map_or(ORGANIZATION_ID, |organization| organization.id);
         let mut owner = json!({
-            "login": login, "id": ORGANIZATION_ID, "node_id": node_id("O", ORGANIZATION_ID),
+            "login": login, "id": id, "node_id": node_id("O", id),
             "avatar_url": format!("{}/avatars/{login}", self.base), "gravatar_id": "",
             "url": self.api(&format!("/users/{login}")), "html_url": format!("{}/{login}", self.base),
             "type": "Organization", "site_admin": false,
@@ -173,20 +205,29 @@ impl Documents<'_> {
 
     /// Returns a runner group.
     pub(super) fn runner_group(&self, group: &RunnerGroup) -> Value {
-        let url = self.api(&format!("/orgs/{}/actions/runner-groups/{}", self.world.organization, group.id));
+        let of_enterprise = group.scope == Scope::Enterprise;
+        let owner = match &self.world.enterprise {
+            Some(slug) if of_enterprise => format!("/enterprises/{slug}"),
+            _ => format!("/orgs/{}", self.world.organization),
+        };
+        let url = self.api(&format!("{owner}/actions/runner-groups/{}", group.id));
         let visibility = match &group.visibility {
             Visibility::All => "all",
             Visibility::Private => "private",
-            Visibility::Selected(_) => "selected",
+            Visibility::Selected(_) | Visibility::Organizations(_) => "selected",
         };
         let mut document = json!({
-            "id": group.id, "name": group.name, "visibility": visibility, "default": group.id == 1,
-            "runners_url": format!("{url}/runners"), "inherited": false,
+            "id": group.id, "name": group.name, "visibility": visibility, "default": group.is_default(),
+            "runners_url": format!("{url}/runners"),
             "allows_public_repositories": group.allows_public, "restricted_to_workflows": false,
             "selected_workflows": [], "workflow_restrictions_read_only": false,
         });
+        if !of_enterprise {
+            document["inherited"] = false.into();
+        }
         if visibility == "selected" {
-            document["selected_repositories_url"] = format!("{url}/repositories").into();
+            let what = if of_enterprise { "organizations" } else { "repositories" };
+            document[format!("selected_{what}_url")] = format!("{url}/{what}").into();
         }
         document
     }

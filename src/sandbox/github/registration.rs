@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::answer::{Answer, Request};
 use super::documents::time;
-use super::find_repository;
+use super::{enterprise, find_repository};
 use crate::sandbox::actions::{jwt, service_url};
 use crate::sandbox::world::{Grant, Scope, World, take_one};
 
@@ -18,11 +18,11 @@ pub(super) const PATH: &str = "/actions/runner-registration";
 /// How long a registration token is valid.
 const TOKEN_LIVES: Duration = Duration::from_hours(1);
 
-/// Gives out a registration token of the organization, or of a repository.
-pub(super) fn token(world: &mut World, repository: Option<&str>) -> Answer {
+/// Gives out a registration token of a scope.
+pub(super) fn token(world: &mut World, scope: &Scope) -> Answer {
     let expires = world.now() + TOKEN_LIVES;
     let token = format!("AABF3JGZ{}", world.guid().replace('-', "").to_uppercase());
-    world.grant(&token, Grant::Registration(Scope(repository.map(str::to_owned))), expires);
+    world.grant(&token, Grant::Registration(scope.clone()), expires);
     Answer::created(json!({ "token": token, "expires_at": time(expires) }))
 }
 
@@ -75,8 +75,9 @@ fn named(world: &World, url: &str) -> Option<Scope> {
     let (_, rest) = url.split_once("://")?;
     let (_, path) = rest.trim_matches('/').split_once('/')?;
     match path.split('/').collect::<Vec<_>>()[..] {
-        [organization] if organization.eq_ignore_ascii_case(&world.organization) => Some(Scope(None)),
-        [owner, name] => find_repository(world, owner, name).map(|found| Scope(Some(found.full_name.clone()))),
+        [organization] if organization.eq_ignore_ascii_case(&world.organization) => Some(Scope::Organization),
+        ["enterprises", slug] => enterprise::is_enterprise(world, slug).then_some(Scope::Enterprise),
+        [owner, name] => find_repository(world, owner, name).map(|found| Scope::Repository(found.full_name.clone())),
         _ => None,
     }
 }

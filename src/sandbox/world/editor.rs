@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Arrival, GivenTo, Job, JobStatus, Repository, Run, Runner, World};
+use super::{Arrival, GivenTo, Job, JobStatus, Repository, Run, Runner, Scope, World};
 
 /// The lowest id of the runners that GitHub itself hosts, far from ours.
 const HOSTED_RUNNERS: u64 = 1_000_000_000;
@@ -51,7 +51,7 @@ impl World {
             name: name.to_owned(),
             labels: labels.into_iter().map(Into::into).collect(),
             group_id: 1,
-            repository: None,
+            scope: Scope::Organization,
             scale_set: None,
             ephemeral: false,
             online: false,
@@ -363,7 +363,7 @@ impl World {
     pub(super) fn start_job(&mut self, job: u64, runner: u64) {
         let now = self.now;
         let Some(record) = self.runners.get(&runner) else { return };
-        let group = self.groups.iter().find(|group| group.id == record.group_id);
+        let group = self.group_at(&record.scope, record.group_id);
         let given = GivenTo {
             id: record.id,
             name: record.name.clone(),
@@ -420,7 +420,7 @@ impl RunnerEditor<'_> {
 
     /// Registers it at one repository and not at the organization.
     pub fn of_repository(self, name: &str) -> Self {
-        self.edit(|runner| runner.repository = Some(name.to_owned()))
+        self.edit(|runner| runner.scope = Scope::Repository(name.to_owned()))
     }
 
     /// Returns its id.

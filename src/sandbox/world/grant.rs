@@ -4,9 +4,26 @@ use jiff::Timestamp;
 
 use super::World;
 
-/// The organization, or one of its repositories by its full name.
+/// Where runners and scale sets are registered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::sandbox) struct Scope(pub(in crate::sandbox) Option<String>);
+pub(in crate::sandbox) enum Scope {
+    /// The enterprise, with all of its organizations.
+    Enterprise,
+    /// The world's own organization.
+    Organization,
+    /// One repository, by its full name.
+    Repository(String),
+}
+
+impl Scope {
+    /// Returns the repository, where it is one.
+    pub(in crate::sandbox) fn repository(&self) -> Option<&str> {
+        match self {
+            Self::Repository(name) => Some(name),
+            Self::Organization | Self::Enterprise => None,
+        }
+    }
+}
 
 /// What a token is good for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::{Runner, World};
+use super::{Runner, Scope, World};
 
 /// Why a record was not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,16 +38,15 @@ impl World {
     /// Registers an ephemeral runner and returns its id and JIT configuration.
     pub(in crate::sandbox) fn register(
         &mut self,
-        repository: Option<&str>,
+        scope: &Scope,
         name: &str,
         group_id: u64,
         labels: Vec<String>,
     ) -> Result<(u64, String), RegistrationRefused> {
-        // A repository has the default group only.
-        if !self.groups.iter().any(|group| group.id == group_id && (repository.is_none() || group.id == 1)) {
+        if self.group_at(scope, group_id).is_none() {
             return Err(RegistrationRefused::NoGroup);
         }
-        if self.runners.values().any(|runner| runner.name == name && runner.repository.as_deref() == repository) {
+        if self.runners.values().any(|runner| runner.name == name && runner.scope == *scope) {
             return Err(RegistrationRefused::NameTaken);
         }
         let id = self.next_id();
@@ -60,7 +59,7 @@ impl World {
                 name: name.to_owned(),
                 labels,
                 group_id,
-                repository: repository.map(str::to_owned),
+                scope: scope.clone(),
                 scale_set: None,
                 ephemeral: true,
                 online: false,
@@ -77,9 +76,9 @@ impl World {
         name: &str,
     ) -> Result<(u64, String), JitRefused> {
         let set = self.scale_set_of(set_id).ok_or(JitRefused::NoSet)?;
-        let (repository, group_id, labels) = (set.repository.clone(), set.group_id, set.labels.clone());
+        let (scope, group_id, labels) = (set.scope.clone(), set.group_id, set.labels.clone());
         let labels = labels.iter().map(|label| label.to_lowercase()).collect();
-        let registered = self.register(repository.as_deref(), name, group_id, labels);
+        let registered = self.register(&scope, name, group_id, labels);
         let (id, jit_config) = registered.map_err(|refused| match refused {
             RegistrationRefused::NameTaken => JitRefused::NameTaken,
             RegistrationRefused::NoGroup => JitRefused::NoSet,

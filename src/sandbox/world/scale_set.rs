@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::dispatch::{Hold, Holding};
-use super::grant::Grant;
+use super::grant::{Grant, Scope};
 use super::session::{Entry, Session};
 use super::{JobStatus, World, can_run};
 use crate::engine::Statistics;
@@ -50,8 +50,8 @@ pub(in crate::sandbox) struct ScaleSet {
     pub(in crate::sandbox) id: u64,
     pub(in crate::sandbox) name: String,
     pub(in crate::sandbox) group_id: u64,
-    /// The repository it is of; `None`: the organization.
-    pub(in crate::sandbox) repository: Option<String>,
+    /// Where it is.
+    pub(in crate::sandbox) scope: Scope,
     pub(in crate::sandbox) labels: Vec<String>,
     pub(in crate::sandbox) disable_update: bool,
     pub(in crate::sandbox) created_at: Timestamp,
@@ -101,8 +101,8 @@ pub(in crate::sandbox) enum ScaleSetRefused {
 
 impl World {
     /// Returns the sets of a scope.
-    pub(in crate::sandbox) fn scale_sets(&self, repository: Option<&str>) -> impl Iterator<Item = &ScaleSet> {
-        self.actions.sets.values().filter(move |set| set.repository.as_deref() == repository)
+    pub(in crate::sandbox) fn scale_sets(&self, scope: &Scope) -> impl Iterator<Item = &ScaleSet> {
+        self.actions.sets.values().filter(move |set| set.scope == *scope)
     }
 
     /// Returns every set.
@@ -118,19 +118,19 @@ impl World {
     /// Makes a set and returns its id.
     pub(in crate::sandbox) fn create_scale_set(
         &mut self,
-        repository: Option<&str>,
+        scope: &Scope,
         wish: ScaleSetWish,
     ) -> Result<u64, ScaleSetRefused> {
         let name = wish.name.filter(|name| !name.is_empty()).ok_or(ScaleSetRefused::Nameless)?;
         let group_id = wish.group_id.unwrap_or(1);
-        self.check_place(None, repository, &name, group_id)?;
+        self.check_place(None, scope, &name, group_id)?;
         let id = self.actions.next_set;
         self.actions.next_set += 1;
         let set = ScaleSet {
             id,
             name,
             group_id,
-            repository: repository.map(str::to_owned),
+            scope: scope.clone(),
             labels: self.kept_labels(wish.labels.unwrap_or_default()),
             disable_update: wish.disable_update.unwrap_or_default(),
             created_at: self.now,
@@ -147,8 +147,8 @@ impl World {
         let set = self.actions.sets.get(&id).ok_or(ScaleSetRefused::Absent)?;
         let name = wish.name.filter(|name| !name.is_empty()).unwrap_or_else(|| set.name.clone());
         let group_id = wish.group_id.unwrap_or(set.group_id);
-        let repository = set.repository.clone();
-        self.check_place(Some(id), repository.as_deref(), &name, group_id)?;
+        let scope = set.scope.clone();
+        self.check_place(Some(id), &scope, &name, group_id)?;
         let labels = wish.labels.map(|labels| self.kept_labels(labels));
         let set = self.actions.sets.get_mut(&id).ok_or(ScaleSetRefused::Absent)?;
         set.name = name;
@@ -158,18 +158,11 @@ impl World {
         Ok(())
     }
 
-    fn check_place(
-        &self,
-        id: Option<u64>,
-        repository: Option<&str>,
-        name: &str,
-        group_id: u64,
-    ) -> Result<(), ScaleSetRefused> {
-        // A repository has the default group only.
-        let group = self.group_of(group_id).filter(|group| repository.is_none() || group.id == 1);
+    fn check_place(&self, id: Option<u64>, scope: &Scope, name: &str, group_id: u64) -> Result<(), ScaleSetRefused> {
+        let group = self.group_at(scope, group_id);
         let group = group.ok_or(ScaleSetRefused::NoGroup(group_id))?;
         let taken = self
-            .scale_sets(repository)
+            .scale_sets(scope)
             .any(|set| Some(set.id) != id && set.group_id == group_id && set.name.eq_ignore_ascii_case(name));
         if taken {
             return Err(ScaleSetRefused::NameTaken { name: name.to_owned(), group: group.name.clone() });
@@ -262,9 +255,7 @@ impl World {
         let Some(job) = self.jobs.get(&job) else { return Vec::new() };
         let Some(run) = self.runs.get(&job.run_id) else { return Vec::new() };
         let takes = |set: &&ScaleSet| {
-            set.repository.as_ref().is_none_or(|repository| *repository == run.repository)
-                && can_run(&job.labels, &set.labels)
-                && self.may_use(&run.repository, set.group_id)
+            self.serves(&set.scope, set.group_id, &run.repository) && can_run(&job.labels, &set.labels)
         };
         self.actions.sets.values().filter(takes).map(|set| set.id).collect()
     }

@@ -13,31 +13,36 @@
 
 use super::scale_set::{Lie, ScaleSet, ScaleSetWish};
 use super::session::Session;
-use super::{Runner, World};
+use super::{Runner, Scope, World};
 use crate::engine::Statistics;
 
 impl World {
     /// Returns the organization's scale set of a name to change; makes it where there is none, in the default group,
     /// with its name as its only label.
     pub fn scale_set(&mut self, name: &str) -> ScaleSetEditor<'_> {
-        self.scale_set_at(None, name)
+        self.scale_set_at(&Scope::Organization, name)
+    }
+
+    /// Returns the enterprise's scale set of a name to change; makes it where there is none.
+    pub fn enterprise_scale_set(&mut self, name: &str) -> ScaleSetEditor<'_> {
+        self.scale_set_at(&Scope::Enterprise, name)
     }
 
     /// Returns a repository's scale set of a name to change; makes either where there is none.
     pub fn repository_scale_set(&mut self, repository: &str, name: &str) -> ScaleSetEditor<'_> {
         let repository = self.repository(repository).name().to_owned();
-        self.scale_set_at(Some(&repository), name)
+        self.scale_set_at(&Scope::Repository(repository), name)
     }
 
-    fn scale_set_at(&mut self, repository: Option<&str>, name: &str) -> ScaleSetEditor<'_> {
-        let known = self.scale_sets(repository).find(|set| set.name.eq_ignore_ascii_case(name)).map(|set| set.id);
+    fn scale_set_at(&mut self, scope: &Scope, name: &str) -> ScaleSetEditor<'_> {
+        let known = self.scale_sets(scope).find(|set| set.name.eq_ignore_ascii_case(name)).map(|set| set.id);
         let id = known.unwrap_or_else(|| {
             let wish = ScaleSetWish {
                 name: Some(name.to_owned()),
                 labels: Some(vec![name.to_owned()]),
                 ..ScaleSetWish::default()
             };
-            self.create_scale_set(repository, wish).expect("a name that is free, in the default group")
+            self.create_scale_set(scope, wish).expect("a name that is free, in the default group")
         });
         ScaleSetEditor { world: self, id }
     }
@@ -45,21 +50,21 @@ impl World {
     /// Returns what the service says of a scale set of the organization; `None`: there is none of the name.
     #[must_use]
     pub fn statistics_of(&self, name: &str) -> Option<Statistics> {
-        let set = self.scale_sets(None).find(|set| set.name.eq_ignore_ascii_case(name))?;
+        let set = self.scale_sets(&Scope::Organization).find(|set| set.name.eq_ignore_ascii_case(name))?;
         Some(self.statistics(set.id))
     }
 
     /// Returns who holds the session of a scale set of the organization.
     #[must_use]
     pub fn session_owner(&self, name: &str) -> Option<String> {
-        let set = self.scale_sets(None).find(|set| set.name.eq_ignore_ascii_case(name))?;
+        let set = self.scale_sets(&Scope::Organization).find(|set| set.name.eq_ignore_ascii_case(name))?;
         set.session.as_ref().map(|session| session.owner.clone())
     }
 
     /// Returns how many polls are held at a scale set of the organization.
     #[must_use]
     pub fn polls_held(&self, name: &str) -> u32 {
-        let set = self.scale_sets(None).find(|set| set.name.eq_ignore_ascii_case(name));
+        let set = self.scale_sets(&Scope::Organization).find(|set| set.name.eq_ignore_ascii_case(name));
         set.and_then(|set| set.session.as_ref()).map_or(0, |session| session.polls)
     }
 
@@ -69,9 +74,9 @@ impl World {
             let wanted = set.session.as_ref()?.elsewhere?;
             let there = self.runners_of_set(set.id).filter(|runner| runner.name.starts_with(ELSEWHERE)).count();
             let missing = (wanted as usize).saturating_sub(there);
-            Some((set.id, set.group_id, set.repository.clone(), set.labels.clone(), missing))
+            Some((set.id, set.group_id, set.scope.clone(), set.labels.clone(), missing))
         });
-        for (set, group_id, repository, labels, missing) in kept.collect::<Vec<_>>() {
+        for (set, group_id, scope, labels, missing) in kept.collect::<Vec<_>>() {
             for _ in 0..missing {
                 let name = format!("{ELSEWHERE}{}", &self.guid()[..5]);
                 let id = self.next_id();
@@ -80,7 +85,7 @@ impl World {
                     name,
                     labels: labels.iter().map(|label| label.to_lowercase()).collect(),
                     group_id,
-                    repository: repository.clone(),
+                    scope: scope.clone(),
                     scale_set: Some(set),
                     ephemeral: true,
                     online: true,
@@ -116,9 +121,11 @@ impl ScaleSetEditor<'_> {
         self.edit(|set| set.labels = labels)
     }
 
-    /// Moves it to a runner group, which is made where it isn't there.
+    /// Moves it to a runner group of its scope, which is made where it isn't there.
     pub fn group(self, name: &str) -> Self {
-        let id = self.world.group(name).id();
+        let is_enterprises = self.world.scale_set_of(self.id).is_some_and(|set| set.scope == Scope::Enterprise);
+        let group = if is_enterprises { self.world.enterprise_group(name) } else { self.world.group(name) };
+        let id = group.id();
         self.edit(|set| set.group_id = id)
     }
 
@@ -194,7 +201,7 @@ impl ScaleSetEditor<'_> {
     /// Takes it away and makes one of the same name, group and labels, which has another id and no session.
     pub fn recreate(mut self) -> Self {
         let Some(set) = self.world.scale_set_of(self.id) else { return self };
-        let repository = set.repository.clone();
+        let scope = set.scope.clone();
         let wish = ScaleSetWish {
             name: Some(set.name.clone()),
             group_id: Some(set.group_id),
@@ -202,7 +209,7 @@ impl ScaleSetEditor<'_> {
             disable_update: Some(set.disable_update),
         };
         self.world.vanish_scale_set(self.id);
-        if let Ok(id) = self.world.create_scale_set(repository.as_deref(), wish) {
+        if let Ok(id) = self.world.create_scale_set(&scope, wish) {
             self.id = id;
         }
         self

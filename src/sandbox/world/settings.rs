@@ -33,6 +33,8 @@ pub struct Settings {
     pub rate_limits: bool,
     /// Requests a minute beyond which GitHub refuses for a while (its secondary rate limit); `None`: it never does.
     pub secondary_limit: Option<usize>,
+    /// Filtered lists of runs know of a change only after so long.
+    pub index_lag: Duration,
     /// What the Actions Service is like.
     pub scale_sets: ScaleSetSettings,
 }
@@ -52,6 +54,7 @@ impl Default for Settings {
             round_trip: Duration::ZERO,
             rate_limits: true,
             secondary_limit: None,
+            index_lag: Duration::ZERO,
             scale_sets: ScaleSetSettings::default(),
         }
     }

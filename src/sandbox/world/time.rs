@@ -46,6 +46,7 @@ impl World {
             self.settle();
         }
         self.now = self.now.max(now);
+        self.note_changes();
     }
 
     /// Makes everything older by a duration, and then lets happen what is due.
@@ -120,6 +121,9 @@ impl World {
         match event {
             Event::BudgetResets => {
                 self.budget.remaining = self.budget.limit;
+                for installation in self.organizations.values_mut().filter_map(|one| one.installation.as_mut()) {
+                    installation.remaining = self.budget.limit;
+                }
                 self.budget.reset = self.now + Duration::from_hours(1);
             }
             Event::Arrives(index) => self.arrive(index),
@@ -216,10 +220,7 @@ impl World {
             return self.is_assigned(job.id, set);
         }
         let Some(repository) = self.runs.get(&job.run_id).map(|run| &run.repository) else { return false };
-        let here = match &runner.repository {
-            Some(at) => at == repository,
-            None => self.may_use(repository, runner.group_id),
-        };
+        let here = self.serves(&runner.scope, runner.group_id, repository);
         here && !self.is_held(job.id) && can_run(&job.labels, &runner.labels)
     }
 
@@ -354,6 +355,7 @@ impl World {
             }
         }
         self.arrivals.iter_mut().for_each(|arrival| older(&mut arrival.at));
+        self.index.values_mut().flatten().for_each(|(at, _)| older(at));
         self.tokens.values_mut().filter_map(Option::as_mut).for_each(older);
         older(&mut self.budget.reset);
         self.actions.each_time(older);
