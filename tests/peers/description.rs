@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-/// Every path that ghascale asks for, as GitHub's description writes it.
+/// Every path that ghascale asks for, as GitHub's description writes it. `/app/installations` is not among them: the
+/// description, with its references resolved, wants an installation's account to be a user and an enterprise at once.
 const PATHS: [&str; 31] = [
     "/app/installations/{installation_id}/access_tokens",
     "/enterprises/{enterprise}/actions/runner-groups",
