@@ -65,6 +65,8 @@ pub struct World {
     pub(super) actions: ActionsService,
     /// When the requests of the last minute came in, where there is a secondary rate limit.
     pub(super) recent: VecDeque<Timestamp>,
+    /// Until when nothing happens by itself, if nobody has changed anything since that was found out.
+    quiet_until: Option<Timestamp>,
     boot_failures: u32,
     next_id: u64,
 }
@@ -82,8 +84,8 @@ pub(super) struct Repository {
     pub(super) private: bool,
     pub(super) created_at: Timestamp,
     pub(super) pushed_at: Timestamp,
-    /// How many runs it has had: the last one's number.
-    pub(super) runs: u64,
+    /// Its runs, in the order in which they were made.
+    pub(super) runs: Vec<u64>,
 }
 
 /// A workflow run.
@@ -280,6 +282,7 @@ impl World {
             budget: Budget { limit: 5000, remaining: 5000, reset: now + Duration::from_hours(1) },
             actions: ActionsService::default(),
             recent: VecDeque::new(),
+            quiet_until: None,
             boot_failures: 0,
             next_id: 1,
         }
