@@ -44,9 +44,9 @@ struct Checker<'a> {
 /// The jobs that name a runner.
 #[derive(Default)]
 struct Jobs<'a> {
-    of_id: BTreeMap<RunnerId, &'a Job>,
-    of_name: BTreeMap<&'a RunnerName, &'a Job>,
-    of_name_alone: BTreeMap<&'a RunnerName, &'a Job>,
+    with_id: BTreeMap<RunnerId, &'a Job>,
+    named: BTreeMap<&'a RunnerName, &'a Job>,
+    only_named: BTreeMap<&'a RunnerName, &'a Job>,
 }
 
 impl<'a> Checker<'a> {
@@ -68,12 +68,12 @@ impl<'a> Checker<'a> {
         let mut jobs = Jobs::default();
         for job in &snapshot.demand.jobs {
             if let Some(id) = job.runner_id {
-                jobs.of_id.insert(id, job);
+                jobs.with_id.insert(id, job);
             }
             if let Some(name) = &job.runner_name {
-                jobs.of_name.insert(name, job);
+                jobs.named.insert(name, job);
                 if job.runner_id.is_none() {
-                    jobs.of_name_alone.insert(name, job);
+                    jobs.only_named.insert(name, job);
                 }
             }
         }
@@ -297,8 +297,8 @@ impl<'a> Checker<'a> {
     }
 
     fn no_job(&self, id: Option<RunnerId>, name: Option<&RunnerName>) -> Result<(), String> {
-        let by_id = id.and_then(|id| self.jobs.of_id.get(&id));
-        let theirs = by_id.or_else(|| self.jobs.of_name_alone.get(name?));
+        let by_id = id.and_then(|id| self.jobs.with_id.get(&id));
+        let theirs = by_id.or_else(|| self.jobs.only_named.get(name?));
         theirs.map_or(Ok(()), |job| Err(format!("an end of the runner that has job {}", job.id)))
     }
 
@@ -312,7 +312,7 @@ impl<'a> Checker<'a> {
     fn no_job_of_name(&self, instance: &Instance) -> Result<(), String> {
         let pool = self.pool_of(instance).filter(|pool| pool.has_scale_set);
         let (Some(pool), Some(slot)) = (pool, instance.slot) else { return Ok(()) };
-        let theirs = self.jobs.of_name.get(&RunnerName::of(&self.policy.fleet, &pool.name, slot));
+        let theirs = self.jobs.named.get(&RunnerName::of(&self.policy.fleet, &pool.name, slot));
         theirs.map_or(Ok(()), |job| Err(format!("an end of the runner that has job {}, by name", job.id)))
     }
 

@@ -32,10 +32,10 @@ fn main() {
     }
     // `cargo test --benches` must not take minutes.
     let is_bench = std::env::args().any(|word| word == "--bench");
-    let scale = if is_bench { 1 } else { 100 };
-    let by_jobs = [1_000, 10_000, 100_000].map(|jobs| Size { jobs: jobs / scale, instances: 10_000 / scale as u32 });
-    let by_instances =
-        [1_000, 10_000].map(|instances| Size { jobs: 10_000 / scale, instances: instances / scale as u32 });
+    let scale: u32 = if is_bench { 1 } else { 100 };
+    let size = |jobs: u32, instances: u32| Size { jobs: (jobs / scale).into(), instances: instances / scale };
+    let by_jobs = [1_000, 10_000, 100_000].map(|jobs| size(jobs, 10_000));
+    let by_instances = [1_000, 10_000].map(|instances| size(10_000, instances));
     println!("{POOLS} pools\n");
     println!(
         "{:>8} {:>10} {:>10} {:>10} {:>13} {:>15}",
@@ -102,7 +102,7 @@ fn instructions(size: Size) -> Option<u64> {
         valgrind.args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]);
         valgrind.arg(std::env::current_exe().ok()?).env(ONE, format!("{} {} {last}", size.jobs, size.instances));
         let said = String::from_utf8(valgrind.output().ok()?.stderr).ok()?;
-        let count = said.lines().find_map(|line| line.split_once("I refs:"))?.1;
+        let count = said.lines().find_map(|line| line.split_once("refs:"))?.1;
         count.trim().replace(',', "").parse::<u64>().ok()
     };
     of("plan")?.checked_sub(of("nothing")?)

@@ -158,7 +158,7 @@ async fn sweep(repositories: usize, per_minute: Option<u32>, speed: u32) {
     let client = bench.client(per_minute);
     let began = bench.clock.elapsed();
     bench.look(&client).await;
-    let minutes = (bench.clock.elapsed() - began).as_secs_f64() / 60.0;
+    let minutes = bench.clock.elapsed().saturating_sub(began).as_secs_f64() / 60.0;
     let requests = client.usage().requests;
     let pace = per_minute.map_or_else(|| "auto".to_owned(), |pace| format!("{pace} a minute"));
     println!(

@@ -58,7 +58,7 @@ fn main() {
 fn table(repositories: usize, counts_instructions: bool) -> Option<u64> {
     let mut world = Serving::start(repositories);
     let home = tempfile::tempdir().expect("a directory for the cache");
-    let look = |role: &str, home: &Path| world.ask(&format!("{role} {} {}", world.endpoint, home.display()));
+    let look = |role: &str, home: &Path| ask(&format!("{role} {} {}", world.endpoint, home.display()));
     let cold = look("look", home.path());
     let warm = look("look", home.path());
     let app = tempfile::tempdir().expect("a directory for the cache");
@@ -67,8 +67,8 @@ fn table(repositories: usize, counts_instructions: bool) -> Option<u64> {
     // What one run more costs: a list of runs and a list of jobs, and the page of repositories that it changed.
     look("add", home.path());
     let one_more = look("look", home.path());
-    let alone = world.ask(&format!("bare {} {}", world.endpoint, cold.requests));
-    let before = (repositories <= SLOW).then(|| world.ask(&format!("poll {}", world.endpoint)));
+    let alone = ask(&format!("bare {} {}", world.endpoint, cold.requests));
+    let before = (repositories <= SLOW).then(|| ask(&format!("poll {}", world.endpoint)));
     let instructions = counts_instructions.then(|| instructions(&world.endpoint)).flatten();
     world.stop();
 
@@ -144,15 +144,16 @@ impl Serving {
         Self { child, endpoint: endpoint.trim().to_owned() }
     }
 
-    fn ask(&self, role: &str) -> Look {
-        let output = this(role).output().expect("a process");
-        serde_json::from_slice(&output.stdout).expect("what it cost")
-    }
-
     fn stop(&mut self) {
         drop(self.child.stdin.take());
         self.child.wait().expect("its end");
     }
+}
+
+/// Lets another process do something, and returns what it cost.
+fn ask(role: &str) -> Look {
+    let output = this(role).output().expect("a process");
+    serde_json::from_slice(&output.stdout).expect("what it cost")
 }
 
 fn this(role: &str) -> Command {
@@ -169,7 +170,7 @@ fn instructions(endpoint: &str) -> Option<u64> {
     let role = format!("look {endpoint} {}", home.path().display());
     let said = valgrind.arg(std::env::current_exe().ok()?).env(ROLE, role).output().ok()?;
     let said = String::from_utf8(said.stderr).ok()?;
-    let count = said.lines().find_map(|line| line.split_once("I refs:"))?.1;
+    let count = said.lines().find_map(|line| line.split_once("refs:"))?.1;
     count.trim().replace(',', "").parse().ok()
 }
 

@@ -39,6 +39,6 @@ fn instructions(words: &[&str]) -> Option<u64> {
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]).args(words);
     let said = String::from_utf8(valgrind.output().ok()?.stderr).ok()?;
-    let count = said.lines().find_map(|line| line.split_once("I refs:"))?.1;
+    let count = said.lines().find_map(|line| line.split_once("refs:"))?.1;
     count.trim().replace(',', "").parse().ok()
 }
