@@ -6,6 +6,7 @@
 pub mod ages;
 pub mod apply;
 pub mod cli;
+pub mod clock;
 pub mod commands;
 pub mod comparison;
 pub mod config;

@@ -5,6 +5,7 @@
 mod commands;
 mod comparison;
 mod config;
+mod cost;
 #[cfg(feature = "sandbox")]
 mod demand;
 mod ec2;

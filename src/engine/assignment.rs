@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::flow::{ArcId, Cost, Network};
 use super::job::Job;
 use super::labels::Signature;
-use super::names::PoolName;
+use super::names::{Label, PoolName};
 use super::plan::{Reason, ReasonCode, Unschedulable};
 use super::policy::Pool;
 
@@ -58,9 +58,14 @@ pub fn assign<'a>(
 ) -> Assignment<'a> {
     let mut pools = pools.to_vec();
     pools.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut by_signature: BTreeMap<Signature, Vec<&Job>> = BTreeMap::new();
+    // Jobs by the hundred have the same labels, written alike: a signature is made once for all of these.
+    let mut by_labels: BTreeMap<&[Label], Vec<&Job>> = BTreeMap::new();
     for job in jobs {
-        by_signature.entry(Signature::of(&job.labels)).or_default().push(job);
+        by_labels.entry(&job.labels).or_default().push(job);
+    }
+    let mut by_signature: BTreeMap<Signature, Vec<&Job>> = BTreeMap::new();
+    for (labels, jobs) in by_labels {
+        by_signature.entry(Signature::of(labels)).or_default().extend(jobs);
     }
     let capacities: Vec<Capacity> = pools.iter().map(|pool| capacity(pool)).collect();
     let routes = route(&by_signature, &pools, &capacities);

@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fleet::{Connection, Instance, InstanceState, Runner};
-use super::job::{CountKind, Source};
+use super::job::{CountKind, Job, Source};
 use super::names::{InstanceId, PoolName, RunnerId, RunnerName, Slot};
 use super::plan::{Action, Plan, Step};
-use super::policy::{DRAIN_GRACE, LOST_GRACE, Policy};
+use super::policy::{DRAIN_GRACE, LOST_GRACE, Policy, Pool};
 use super::prices::Price;
 use super::snapshot::{ScaleSetDemand, Snapshot};
 
@@ -18,7 +18,7 @@ use super::snapshot::{ScaleSetDemand, Snapshot};
 /// # Errors
 /// Returns a sentence for each violation.
 pub fn check(snapshot: &Snapshot, policy: &Policy, plan: &Plan) -> Result<(), Vec<String>> {
-    let checker = Checker { snapshot, policy, plan };
+    let checker = Checker::new(snapshot, policy, plan);
     let mut violations: Vec<String> = plan.actions.iter().filter_map(|action| checker.action(action).err()).collect();
     violations.extend(checker.room());
     violations.extend(checker.price());
@@ -31,9 +31,73 @@ struct Checker<'a> {
     snapshot: &'a Snapshot,
     policy: &'a Policy,
     plan: &'a Plan,
+    pools: BTreeMap<&'a PoolName, &'a Pool>,
+    instances: BTreeMap<&'a InstanceId, &'a Instance>,
+    /// Our live instances, by the pool that they are tagged for.
+    live: BTreeMap<&'a PoolName, Vec<&'a Instance>>,
+    records: BTreeMap<RunnerId, &'a Runner>,
+    names: BTreeSet<&'a RunnerName>,
+    /// The records that have a name of ours, by its pool.
+    ours: BTreeMap<&'a str, Vec<(Slot, &'a Runner)>>,
+    jobs: Jobs<'a>,
+    deregistered: BTreeSet<RunnerId>,
 }
 
-impl Checker<'_> {
+/// The jobs that name a runner.
+#[derive(Default)]
+struct Jobs<'a> {
+    with_id: BTreeMap<RunnerId, &'a Job>,
+    named: BTreeMap<&'a RunnerName, &'a Job>,
+    only_named: BTreeMap<&'a RunnerName, &'a Job>,
+}
+
+impl<'a> Checker<'a> {
+    fn new(snapshot: &'a Snapshot, policy: &'a Policy, plan: &'a Plan) -> Self {
+        let (instances, runners) = (&snapshot.instances.items, &snapshot.runners.items);
+        let is_ours = |one: &&Instance| one.fleet == policy.fleet && one.state != InstanceState::Terminated;
+        let mut live: BTreeMap<&PoolName, Vec<&Instance>> = BTreeMap::new();
+        for instance in instances.iter().filter(is_ours) {
+            if let Some(pool) = &instance.pool {
+                live.entry(pool).or_default().push(instance);
+            }
+        }
+        let mut ours: BTreeMap<&str, Vec<(Slot, &Runner)>> = BTreeMap::new();
+        for runner in runners {
+            if let Some((pool, slot)) = runner.name.place(&policy.fleet) {
+                ours.entry(pool).or_default().push((slot, runner));
+            }
+        }
+        let mut jobs = Jobs::default();
+        for job in &snapshot.demand.jobs {
+            if let Some(id) = job.runner_id {
+                jobs.with_id.insert(id, job);
+            }
+            if let Some(name) = &job.runner_name {
+                jobs.named.insert(name, job);
+                if job.runner_id.is_none() {
+                    jobs.only_named.insert(name, job);
+                }
+            }
+        }
+        let deregistered = plan.actions.iter().filter_map(|action| match action.step {
+            Step::Deregister { runner_id, .. } => Some(runner_id),
+            Step::Launch { .. } | Step::Terminate { .. } | Step::Mark { .. } => None,
+        });
+        Self {
+            snapshot,
+            policy,
+            plan,
+            pools: policy.pools.iter().map(|pool| (&pool.name, pool)).collect(),
+            instances: instances.iter().map(|instance| (&instance.id, instance)).collect(),
+            live,
+            records: runners.iter().map(|runner| (runner.id, runner)).collect(),
+            names: runners.iter().map(|runner| &runner.name).collect(),
+            ours,
+            jobs,
+            deregistered: deregistered.collect(),
+        }
+    }
+
     fn action(&self, action: &Action) -> Result<(), String> {
         if !self.snapshot.instances.whole || !self.snapshot.runners.whole {
             return Err("there is an action, though the supply was not read whole".into());
@@ -42,10 +106,7 @@ impl Checker<'_> {
             Step::Launch { offerings, source } => self.launch(action, offerings.is_empty(), *source),
             Step::Mark { instance_id, .. } => self.our_instance(instance_id, &action.pool).map(drop),
             Step::Deregister { runner_id, instance_id } => {
-                let is_gone = |id: &InstanceId| {
-                    let mut seen = self.snapshot.instances.items.iter();
-                    seen.any(|one| one.id == *id && one.state == InstanceState::Terminated)
-                };
+                let is_gone = |id| self.instances.get(id).is_some_and(|one| one.state == InstanceState::Terminated);
                 if !instance_id.as_ref().is_some_and(is_gone) {
                     self.jobs_are_known()?;
                 }
@@ -59,7 +120,7 @@ impl Checker<'_> {
     }
 
     fn launch(&self, action: &Action, nothing_to_buy: bool, source: Source) -> Result<(), String> {
-        let pool = self.policy.pools.iter().find(|pool| pool.name == action.pool);
+        let pool = self.pools.get(&action.pool);
         let pool = pool.ok_or_else(|| format!("launch in pool `{}`, which is not ours", action.pool))?;
         if self.snapshot.scale_sets.get(&pool.name) == Some(&ScaleSetDemand::Unknown) {
             return Err(format!("launch in pool `{}`, whose demand is not known", pool.name));
@@ -75,10 +136,10 @@ impl Checker<'_> {
         if action.runner.as_ref() != Some(&name) || nothing_to_buy {
             return Err(format!("launch in slot {slot} of pool `{}` without its name or an offering", pool.name));
         }
-        if self.snapshot.runners.items.iter().any(|runner| runner.name == name) {
+        if self.names.contains(&name) {
             return Err(format!("launch of `{name}`, which is registered"));
         }
-        if self.live().any(|instance| instance.pool.as_ref() == Some(&pool.name) && instance.slot == Some(slot)) {
+        if self.live_in(&pool.name).iter().any(|instance| instance.slot == Some(slot)) {
             return Err(format!("launch of `{name}`, whose slot has a live instance"));
         }
         Ok(())
@@ -131,15 +192,11 @@ impl Checker<'_> {
         if record.is_some() && can_run(instance) {
             return Err(format!("terminate {id}, whose runner is registered"));
         }
-        let is_deregistered = |id| {
-            let same = |step: &Step| matches!(step, Step::Deregister { runner_id, .. } if *runner_id == id);
-            self.plan.actions.iter().any(|action| same(&action.step))
-        };
         if gone_first != id_of_record {
             return Err(format!("terminate {id} without a look at its own runner's record"));
         }
         match record {
-            Some(record) if !is_deregistered(record.id) => {
+            Some(record) if !self.deregistered.contains(&record.id) => {
                 Err(format!("terminate {id} without deregistering its runner first"))
             }
             Some(_) | None => Ok(()),
@@ -149,27 +206,27 @@ impl Checker<'_> {
     /// Live instances and records, launches added, never exceed `max`, nor those of all pools `max_total`.
     fn room(&self) -> Vec<String> {
         let mut violations = Vec::new();
+        let mut launches: BTreeMap<&PoolName, usize> = BTreeMap::new();
+        for (pool, _) in self.launches() {
+            *launches.entry(pool).or_default() += 1;
+        }
         let mut total = 0;
         for pool in &self.policy.pools {
-            let mine: Vec<&Instance> =
-                self.live().filter(|instance| instance.pool.as_ref() == Some(&pool.name)).collect();
-            let with_record = |id: RunnerId| mine.iter().any(|instance| instance.runner_id == Some(id));
-            let alone = self.snapshot.runners.items.iter().filter(|runner| {
-                runner.name.slot_in(&self.policy.fleet, &pool.name).is_some() && !with_record(runner.id)
-            });
+            let mine = self.live_in(&pool.name);
+            let with_instance: BTreeSet<RunnerId> = mine.iter().filter_map(|instance| instance.runner_id).collect();
             // A record whose instance lost its tag stands for that instance, by name; and so does one that may go by
             // another id with the Actions Service.
-            let alone = alone.filter(|runner| {
-                !mine.iter().any(|instance| {
-                    let is_nameless = match instance.runner_id {
-                        None => true,
-                        Some(id) => pool.has_scale_set && can_run(instance) && self.record(id).is_none(),
-                    };
-                    is_nameless && instance.slot == runner.name.slot_in(&self.policy.fleet, &pool.name)
-                })
-            });
-            let launches = self.launches().filter(|(name, _)| **name == pool.name).count();
-            let after = mine.len() + alone.count() + launches;
+            let is_nameless = |instance: &&&Instance| match instance.runner_id {
+                None => true,
+                Some(id) => pool.has_scale_set && can_run(instance) && self.record(id).is_none(),
+            };
+            let by_name: BTreeSet<Slot> =
+                mine.iter().filter(is_nameless).filter_map(|instance| instance.slot).collect();
+            let is_alone =
+                |(slot, runner): &&(Slot, &Runner)| !with_instance.contains(&runner.id) && !by_name.contains(slot);
+            let alone = self.records_of(&pool.name).iter().filter(is_alone).count();
+            let launches = launches.get(&pool.name).copied().unwrap_or(0);
+            let after = mine.len() + alone + launches;
             total += after;
             if launches > 0 && after > pool.max as usize {
                 violations
@@ -189,7 +246,9 @@ impl Checker<'_> {
     fn price(&self) -> Vec<String> {
         let Some(ceiling) = self.policy.max_usd_per_hour else { return Vec::new() };
         let prices = &self.snapshot.prices;
-        let ours = self.live().filter(|one| can_run(one)).filter_map(|one| prices.at_most_of_instance(one));
+        let is_ours = |one: &&Instance| one.fleet == self.policy.fleet && can_run(one);
+        let ours = self.snapshot.instances.items.iter().filter(is_ours);
+        let ours = ours.filter_map(|one| prices.at_most_of_instance(one));
         let mut total = ours.fold(Price::ZERO, Price::plus);
         let mut violations = Vec::new();
         let mut is_launching = false;
@@ -234,22 +293,28 @@ impl Checker<'_> {
         launches.filter_map(|action| Some((&action.pool, action.slot?)))
     }
 
-    fn live(&self) -> impl Iterator<Item = &Instance> {
-        let ours = self.snapshot.instances.items.iter().filter(|instance| instance.fleet == self.policy.fleet);
-        ours.filter(|instance| instance.state != InstanceState::Terminated)
+    fn live_in(&self, pool: &PoolName) -> &[&'a Instance] {
+        self.live.get(pool).map_or(&[], Vec::as_slice)
     }
 
-    fn our_instance(&self, id: &InstanceId, pool: &PoolName) -> Result<&Instance, String> {
-        let seen = self.snapshot.instances.items.iter().find(|instance| instance.id == *id);
-        let instance = seen.ok_or_else(|| format!("{id} was not seen"))?;
+    fn records_of(&self, pool: &PoolName) -> &[(Slot, &'a Runner)] {
+        self.ours.get(pool.as_str()).map_or(&[], Vec::as_slice)
+    }
+
+    fn our_instance(&self, id: &InstanceId, pool: &PoolName) -> Result<&'a Instance, String> {
+        let instance = self.instances.get(id).copied().ok_or_else(|| format!("{id} was not seen"))?;
         if instance.fleet != self.policy.fleet || instance.pool.as_ref() != Some(pool) {
             return Err(format!("{id} is not of our fleet and pool `{pool}`"));
         }
         Ok(instance)
     }
 
-    fn record(&self, id: RunnerId) -> Option<&Runner> {
-        self.snapshot.runners.items.iter().find(|runner| runner.id == id)
+    fn record(&self, id: RunnerId) -> Option<&'a Runner> {
+        self.records.get(&id).copied()
+    }
+
+    fn pool_of(&self, instance: &Instance) -> Option<&'a Pool> {
+        self.pools.get(instance.pool.as_ref()?).copied()
     }
 
     fn jobs_are_known(&self) -> Result<(), String> {
@@ -261,12 +326,9 @@ impl Checker<'_> {
     }
 
     fn no_job(&self, id: Option<RunnerId>, name: Option<&RunnerName>) -> Result<(), String> {
-        let jobs = self.snapshot.demand.jobs.iter();
-        let mut theirs = jobs.filter(|job| {
-            (id.is_some() && job.runner_id == id)
-                || (job.runner_id.is_none() && name.is_some() && job.runner_name.as_ref() == name)
-        });
-        theirs.next().map_or(Ok(()), |job| Err(format!("an end of the runner that has job {}", job.id)))
+        let by_id = id.and_then(|id| self.jobs.with_id.get(&id));
+        let theirs = by_id.or_else(|| self.jobs.only_named.get(name?));
+        theirs.map_or(Ok(()), |job| Err(format!("an end of the runner that has job {}", job.id)))
     }
 
     fn was_gone_for_long(&self, instance: &Instance) -> bool {
@@ -277,11 +339,10 @@ impl Checker<'_> {
 
     /// The jobs list may know the runners of a scale set by other ids: then the name counts too.
     fn no_job_of_name(&self, instance: &Instance) -> Result<(), String> {
-        let pool = self.policy.pools.iter().find(|pool| Some(&pool.name) == instance.pool.as_ref());
-        let (Some(pool), Some(slot)) = (pool.filter(|pool| pool.has_scale_set), instance.slot) else { return Ok(()) };
-        let name = Some(RunnerName::of(&self.policy.fleet, &pool.name, slot));
-        let mut theirs = self.snapshot.demand.jobs.iter().filter(|job| job.runner_name == name);
-        theirs.next().map_or(Ok(()), |job| Err(format!("an end of the runner that has job {}, by name", job.id)))
+        let pool = self.pool_of(instance).filter(|pool| pool.has_scale_set);
+        let (Some(pool), Some(slot)) = (pool, instance.slot) else { return Ok(()) };
+        let theirs = self.jobs.named.get(&RunnerName::of(&self.policy.fleet, &pool.name, slot));
+        theirs.map_or(Ok(()), |job| Err(format!("an end of the runner that has job {}, by name", job.id)))
     }
 
     fn was_offline_for_long(&self, instance: &Instance) -> bool {
@@ -293,8 +354,7 @@ impl Checker<'_> {
 
     /// Returns whether an instance is past its life and was seen idle before, long enough ago.
     fn outlived(&self, instance: &Instance) -> bool {
-        let pool = self.policy.pools.iter().find(|pool| Some(&pool.name) == instance.pool.as_ref());
-        pool.is_some_and(|pool| {
+        self.pool_of(instance).is_some_and(|pool| {
             self.is_past(instance.launched_at, pool.max_lifetime)
                 && self.is_past(instance.marks.idle_since, pool.idle_confirm)
         })
@@ -302,8 +362,7 @@ impl Checker<'_> {
 
     /// Returns whether an instance is of a pool that may be trimmed, and was seen idle before, long enough ago.
     fn may_be_trimmed(&self, instance: &Instance) -> bool {
-        let pool = self.policy.pools.iter().find(|pool| Some(&pool.name) == instance.pool.as_ref());
-        pool.is_some_and(|pool| {
+        self.pool_of(instance).is_some_and(|pool| {
             pool.trim
                 && self.is_past(instance.launched_at, pool.boot_timeout)
                 && self.is_past(
@@ -320,22 +379,20 @@ impl Checker<'_> {
     /// What is trimmed leaves `min_idle` connected runners that don't work.
     fn spares(&self) -> Vec<String> {
         let mut violations = Vec::new();
+        let ended = self.plan.actions.iter().filter_map(|action| match &action.step {
+            Step::Deregister { runner_id, instance_id: Some(instance) } => {
+                let instance = self.instances.get(instance).filter(|one| can_run(one) && !self.outlived(one));
+                instance.map(|_| *runner_id)
+            }
+            _ => None,
+        });
+        let ended: BTreeSet<RunnerId> = ended.collect();
         for pool in self.policy.pools.iter().filter(|pool| pool.trim) {
-            let is_idle = |runner: &&Runner| {
-                let is_of_pool = runner.name.slot_in(&self.policy.fleet, &pool.name).is_some();
-                is_of_pool && runner.connection == Connection::Online && !runner.busy
-            };
-            let idle: Vec<RunnerId> = self.snapshot.runners.items.iter().filter(is_idle).map(|one| one.id).collect();
-            let trimmed = self.plan.actions.iter().filter(|action| match &action.step {
-                Step::Deregister { runner_id, instance_id: Some(instance) } => {
-                    let instance = self.snapshot.instances.items.iter().find(|one| one.id == *instance);
-                    idle.contains(runner_id) && instance.is_some_and(|one| can_run(one) && !self.outlived(one))
-                }
-                _ => false,
-            });
-            let trimmed = trimmed.count();
-            if trimmed > 0 && idle.len() - trimmed < pool.min_idle as usize {
-                let left = idle.len() - trimmed;
+            let is_idle = |runner: &&Runner| runner.connection == Connection::Online && !runner.busy;
+            let records = self.records_of(&pool.name).iter().map(|(_, runner)| *runner);
+            let (trimmed, left): (Vec<_>, Vec<_>) = records.filter(is_idle).partition(|one| ended.contains(&one.id));
+            let left = left.len();
+            if !trimmed.is_empty() && left < pool.min_idle as usize {
                 violations.push(format!("pool `{}` is trimmed to {left} idle runners, fewer than min_idle", pool.name));
             }
         }

@@ -1,6 +1,6 @@
 //! Demand: the jobs that GitHub holds, each once, and what is known of how complete the list is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -218,17 +218,48 @@ impl Demand {
         self.jobs.iter().filter(|job| job.state == JobState::Pending)
     }
 
-    /// Returns a job that is known to be with the runner of this id (or of this name, where GitHub gave no id).
-    ///
-    /// The jobs list is kept by another part of GitHub than the runner's `busy` flag, which lags by up to a minute
-    /// and has been seen false in the middle of a job (actions/runner#4422).
+    /// Returns the jobs by the runners that have them.
     #[must_use]
-    pub fn job_of(&self, id: Option<RunnerId>, name: Option<&RunnerName>) -> Option<&Job> {
-        let theirs = self.jobs.iter().filter(|job| match (job.runner_id, id) {
-            (Some(given), Some(id)) => given == id,
-            // Names are used again, ids are not: a name counts only where an id is missing.
-            (Some(_), None) | (None, _) => name.is_some() && job.runner_name.as_ref() == name,
-        });
-        theirs.min_by_key(|job| job.id)
+    pub fn by_runner(&self) -> JobsByRunner<'_> {
+        let has_runner = |job: &&Job| job.runner_id.is_some() || job.runner_name.is_some();
+        let mut jobs: Vec<&Job> = self.jobs.iter().filter(has_runner).collect();
+        jobs.sort_by_key(|job| job.id);
+        let mut by_runner = JobsByRunner::default();
+        for job in jobs {
+            if let Some(id) = job.runner_id {
+                by_runner.by_id.entry(id).or_insert(job);
+            }
+            if let Some(name) = &job.runner_name {
+                by_runner.by_name.entry(name).or_insert(job);
+                if job.runner_id.is_none() {
+                    by_runner.without_id.entry(name).or_insert(job);
+                }
+            }
+        }
+        by_runner
+    }
+}
+
+/// Which job is known to be with which runner.
+///
+/// The jobs list is kept by another part of GitHub than the runner's `busy` flag, which lags by up to a minute
+/// and has been seen false in the middle of a job (actions/runner#4422).
+#[derive(Clone, Debug, Default)]
+pub struct JobsByRunner<'a> {
+    by_id: BTreeMap<RunnerId, &'a Job>,
+    by_name: BTreeMap<&'a RunnerName, &'a Job>,
+    /// Jobs of which GitHub said only the runner's name.
+    without_id: BTreeMap<&'a RunnerName, &'a Job>,
+}
+
+impl<'a> JobsByRunner<'a> {
+    /// Returns the job of the runner of this id (or of this name, where an id is missing): the first of several.
+    ///
+    /// Names are used again, ids are not: a name counts only where an id is missing.
+    #[must_use]
+    pub fn of(&self, id: Option<RunnerId>, name: Option<&RunnerName>) -> Option<&'a Job> {
+        let Some(id) = id else { return self.by_name.get(name?).copied() };
+        let by_name = name.and_then(|name| self.without_id.get(name));
+        self.by_id.get(&id).into_iter().chain(by_name).min_by_key(|job| job.id).copied()
     }
 }

@@ -24,7 +24,9 @@ mod view;
 pub use assignment::{Assignment, Capacity, Shortage, assign};
 pub use check::check;
 pub use fleet::{Connection, Instance, InstanceState, Mark, Market, Marks, Offering, Runner, birth_label, born};
-pub use job::{CountKind, Demand, HiddenRun, Job, JobState, SkippedRepository, Source, Statistics, WaitReason};
+pub use job::{
+    CountKind, Demand, HiddenRun, Job, JobState, JobsByRunner, SkippedRepository, Source, Statistics, WaitReason,
+};
 pub use labels::Signature;
 pub(crate) use labels::is_hosted;
 pub use names::{

@@ -104,10 +104,16 @@ impl RunnerName {
     /// Returns the slot this name holds in `pool`, if it is a name of that pool.
     #[must_use]
     pub fn slot_in(&self, fleet: &FleetName, pool: &PoolName) -> Option<Slot> {
-        let digits =
-            self.0.strip_prefix(fleet.as_str())?.strip_prefix('-')?.strip_prefix(pool.as_str())?.strip_prefix('-')?;
+        self.place(fleet).filter(|(name, _)| *name == pool.as_str()).map(|(_, slot)| slot)
+    }
+
+    /// Returns the name of the pool and the slot that a runner of the fleet would have by this name; whether there is
+    /// such a pool is not known here.
+    #[must_use]
+    pub fn place(&self, fleet: &FleetName) -> Option<(&str, Slot)> {
+        let (pool, digits) = self.0.strip_prefix(fleet.as_str())?.strip_prefix('-')?.rsplit_once('-')?;
         let slot = Slot(digits.parse().ok()?);
-        (Self::of(fleet, pool, slot) == *self).then_some(slot)
+        (format!("{:03}", slot.0) == digits).then_some((pool, slot))
     }
 }
 
@@ -115,15 +121,20 @@ impl RunnerName {
 #[derive(Clone, Debug)]
 pub struct Label {
     shown: String,
-    folded: String,
+    /// In small letters, where it wasn't written so.
+    folded: Option<String>,
 }
 
 impl Label {
     /// Takes a label as it was written.
     pub fn new(text: impl Into<String>) -> Self {
         let shown = text.into();
-        let folded = shown.to_lowercase();
+        let folded = Some(shown.to_lowercase()).filter(|folded| *folded != shown);
         Self { shown, folded }
+    }
+
+    fn folded(&self) -> &str {
+        self.folded.as_ref().unwrap_or(&self.shown)
     }
 
     /// Returns the label as it was written.
@@ -147,7 +158,7 @@ impl fmt::Display for Label {
 
 impl PartialEq for Label {
     fn eq(&self, other: &Self) -> bool {
-        self.folded == other.folded
+        self.folded() == other.folded()
     }
 }
 
@@ -161,13 +172,13 @@ impl PartialOrd for Label {
 
 impl Ord for Label {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.folded.cmp(&other.folded)
+        self.folded().cmp(other.folded())
     }
 }
 
 impl Hash for Label {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.folded.hash(state);
+        self.folded().hash(state);
     }
 }
 

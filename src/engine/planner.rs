@@ -20,12 +20,12 @@ use crate::ages::{age, short};
 /// The result is the same for any order of the snapshot's lists and of the policy's pools.
 #[must_use]
 pub fn plan(snapshot: &Snapshot, policy: &Policy) -> Plan {
-    let view = View::of(snapshot, policy);
+    let mut view = View::of(snapshot, policy);
+    let unschedulable = std::mem::take(&mut view.assignment.unschedulable);
     let supply_is_whole = snapshot.instances.whole && snapshot.runners.whole;
     let guards = Guards::of(snapshot, &view);
 
-    let mut plan =
-        Plan { seen_at: snapshot.now, unschedulable: view.assignment.unschedulable.clone(), ..Plan::default() };
+    let mut plan = Plan { seen_at: snapshot.now, unschedulable, ..Plan::default() };
     let mut parts: Vec<Part<'_>> = Vec::new();
     for pool in &view.pools {
         let demand = pool_demand(pool, &view);

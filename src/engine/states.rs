@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::fleet::{Connection, Instance, InstanceState, Mark, Runner};
-use super::job::{Demand, Job};
+use super::job::{Job, JobsByRunner};
 use super::names::{RunnerName, Slot};
 use super::policy::{DRAIN_GRACE, LAUNCH_WINDOW, LOST_GRACE, Pool, RECORD_GRACE};
 use crate::ages::age;
@@ -79,7 +79,7 @@ impl<'a> Unit<'a> {
         pool: &'a Pool,
         slot: Option<Slot>,
         joined: Joined<'a>,
-        demand: &'a Demand,
+        jobs: &JobsByRunner<'a>,
         name: Option<&RunnerName>,
         now: Timestamp,
     ) -> Self {
@@ -88,8 +88,8 @@ impl<'a> Unit<'a> {
             Joined::Machine(instance) => instance.runner_id,
         };
         // The Actions Service's ids may not be the ones of the jobs list.
-        let by_name = || demand.job_of(None, name).filter(|_| pool.has_scale_set);
-        let job = demand.job_of(id, name).or_else(by_name);
+        let by_name = || jobs.of(None, name).filter(|_| pool.has_scale_set);
+        let job = jobs.of(id, name).or_else(by_name);
         let state = classify(pool, joined, job, now);
         Self { pool, slot, joined, job, state }
     }

@@ -187,15 +187,19 @@ impl<'a> View<'a> {
             snapshot.instances.items.iter().filter(|instance| instance.fleet == policy.fleet).collect();
         instances.sort_by(|a, b| a.id.cmp(&b.id));
         let tagged: BTreeSet<RunnerId> = instances.iter().filter_map(|instance| instance.runner_id).collect();
+        let jobs = snapshot.demand.by_runner();
+        let nth_pool: BTreeMap<&str, usize> =
+            pools.iter().enumerate().map(|(nth, view)| (view.pool.name.as_str(), nth)).collect();
 
-        let mut joined_records = BTreeSet::new();
+        // The places in which an instance stands for a record.
+        let mut joined_records: BTreeSet<(RunnerId, usize, Option<Slot>)> = BTreeSet::new();
         let mut strangers = Vec::new();
         for instance in instances {
-            let of_its_pool = |view: &&mut PoolView<'_>| Some(&view.pool.name) == instance.pool.as_ref();
-            let Some(view) = pools.iter_mut().find(of_its_pool) else {
+            let Some(&nth) = instance.pool.as_ref().and_then(|pool| nth_pool.get(pool.as_str())) else {
                 strangers.push(instance);
                 continue;
             };
+            let view = &mut pools[nth];
             let name = instance.slot.map(|slot| RunnerName::of(&policy.fleet, &view.pool.name, slot));
             let record = match instance.runner_id {
                 Some(id) => records.get(&id),
@@ -215,26 +219,26 @@ impl<'a> View<'a> {
                 Some(other) => Joined::Contradiction(instance, other),
             };
             let slot = instance.slot.or(slot_by_name);
-            joined_records.extend(record.or(by_name).map(|record| record.id));
-            view.units.push(Unit::new(view.pool, slot, joined, &snapshot.demand, name.as_ref(), snapshot.now));
+            joined_records.extend(record.or(by_name).map(|record| (record.id, nth, slot)));
+            view.units.push(Unit::new(view.pool, slot, joined, &jobs, name.as_ref(), snapshot.now));
         }
+        let mut strangers_online = 0;
         for record in records.values() {
-            for view in &mut pools {
-                let Some(slot) = record.name.slot_in(&policy.fleet, &view.pool.name) else { continue };
-                let is_this = |unit: &Unit<'_>| unit.runner().is_some_and(|runner| runner.id == record.id);
-                if !joined_records.contains(&record.id) {
-                    let (joined, name) = (Joined::Record(record), Some(&record.name));
-                    view.units.push(Unit::new(view.pool, Some(slot), joined, &snapshot.demand, name, snapshot.now));
-                } else if !view.units.iter().any(|unit| is_this(unit) && unit.slot == Some(slot)) {
-                    view.lent.push(slot);
-                }
+            let place = record.name.place(&policy.fleet);
+            let Some((&nth, slot)) = place.and_then(|(pool, slot)| Some((nth_pool.get(pool)?, slot))) else {
+                strangers_online += u64::from(record.connection == Connection::Online);
+                continue;
+            };
+            let view = &mut pools[nth];
+            let is_joined =
+                joined_records.range((record.id, 0, None)..).next().is_some_and(|(id, ..)| *id == record.id);
+            if !is_joined {
+                let (joined, name) = (Joined::Record(record), Some(&record.name));
+                view.units.push(Unit::new(view.pool, Some(slot), joined, &jobs, name, snapshot.now));
+            } else if !joined_records.contains(&(record.id, nth, Some(slot))) {
+                view.lent.push(slot);
             }
         }
-        let has_no_place = |runner: &&&Runner| {
-            let is_ours = |pool: &Pool| runner.name.slot_in(&policy.fleet, &pool.name).is_some();
-            runner.connection == Connection::Online && !policy.pools.iter().any(is_ours)
-        };
-        let strangers_online = records.values().filter(has_no_place).count() as u64;
         for view in &mut pools {
             view.strangers = strangers_online;
             view.units.sort_by_key(|unit| {
@@ -262,17 +266,20 @@ impl<'a> View<'a> {
     pub fn pools_of_jobs(&self, demand: &'a Demand) -> BTreeMap<JobId, &'a PoolName> {
         let mut pool_of = BTreeMap::new();
         let mut others = Vec::new();
+        let (mut by_id, mut by_name) = (BTreeMap::new(), BTreeMap::new());
+        for view in &self.pools {
+            for runner in view.units.iter().filter_map(Unit::runner) {
+                by_id.entry(runner.id).or_insert(&view.pool.name);
+                by_name.entry(&runner.name).or_insert(&view.pool.name);
+            }
+        }
         for job in demand.jobs.iter().filter(|job| job.state == JobState::InProgress) {
-            let is_its_runner = |pool: &&PoolView<'a>| {
-                pool.units.iter().any(|unit| {
-                    unit.runner().is_some_and(|runner| match job.runner_id {
-                        Some(id) => runner.id == id,
-                        None => Some(&runner.name) == job.runner_name.as_ref(),
-                    })
-                })
+            let pool = match job.runner_id {
+                Some(id) => by_id.get(&id),
+                None => job.runner_name.as_ref().and_then(|name| by_name.get(name)),
             };
-            match self.pools.iter().find(is_its_runner) {
-                Some(pool) => drop(pool_of.insert(job.id, &pool.pool.name)),
+            match pool {
+                Some(pool) => drop(pool_of.insert(job.id, *pool)),
                 None => others.push(job),
             }
         }

@@ -32,6 +32,8 @@ const MOST_BYTES: u64 = 256 << 20;
 const LARGEST_RAW: usize = 32 << 10;
 /// And it is not even tried with one that is larger than this.
 const LARGEST_TRIED: usize = 1 << 20;
+/// What is no longer than this is not worth deflating: the tables of that alone cost half a million instructions.
+const STORED_UP_TO: u16 = 2 << 10;
 /// Answers are written in lots of this many.
 const LOT: usize = 128;
 /// How exactly it is known when an answer was last used.
@@ -254,7 +256,22 @@ fn now() -> i64 {
     Timestamp::now().as_second()
 }
 
+/// How a deflated stream begins that is one block, stored as it is (RFC 1951, 3.2.4); its length follows, and the
+/// length's complement.
+const STORED: u8 = 1;
+
+/// Returns what stands in such a stream.
+fn stored(stream: &[u8]) -> Option<&[u8]> {
+    let (&[form, a, b, c, d], content) = stream.split_first_chunk()?;
+    let length = u16::from_le_bytes([a, b]);
+    let agrees = u16::from_le_bytes([c, d]) == !length && content.len() == usize::from(length);
+    (form == STORED && agrees).then_some(content)
+}
+
 fn deflate(bytes: &[u8]) -> Vec<u8> {
+    if let Some(length) = u16::try_from(bytes.len()).ok().filter(|length| *length <= STORED_UP_TO) {
+        return [&[STORED][..], &length.to_le_bytes(), &(!length).to_le_bytes(), bytes].concat();
+    }
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
     // A Vec takes every write.
     let _ = encoder.write_all(bytes);
@@ -262,6 +279,9 @@ fn deflate(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn inflate(bytes: &[u8]) -> Option<Vec<u8>> {
+    if let Some(stored) = stored(bytes) {
+        return Some(stored.to_vec());
+    }
     let mut out = Vec::new();
     DeflateDecoder::new(bytes).read_to_end(&mut out).ok()?;
     Some(out)
@@ -306,6 +326,19 @@ mod tests {
         cache.confirm(&tag, "W/\"z\"", &bearer("new"));
         let tag = cache.known::<String>(who, "x").unwrap().tag;
         assert_eq!((tag.given_to(&bearer("old")), tag.given_to(&bearer("new"))), (None, Some("W/\"z\"")));
+    }
+
+    #[test]
+    fn what_is_stored_is_a_deflated_stream_like_any_other() {
+        for length in [0, 1, usize::from(STORED_UP_TO), usize::from(STORED_UP_TO) + 1, 70_000] {
+            let bytes = vec![b'x'; length];
+            let stream = deflate(&bytes);
+            let mut out = Vec::new();
+            DeflateDecoder::new(&stream[..]).read_to_end(&mut out).unwrap();
+            assert_eq!((out.as_slice(), inflate(&stream).as_deref()), (bytes.as_slice(), Some(bytes.as_slice())));
+            assert_eq!(stored(&stream).is_some(), length <= usize::from(STORED_UP_TO));
+        }
+        assert_eq!(inflate(&[STORED, 9, 0, !9, 0xff, b'x']), None, "half a block");
     }
 
     #[test]

@@ -30,6 +30,7 @@ use super::etag::{self, Foresight};
 use super::gate::{Budget, Gate, Limits, Purpose, Refusal, Told};
 use super::graphql;
 use super::transport::{self, LARGEST_ANSWER, chain, one_line};
+use crate::clock::Clock;
 use crate::config;
 use crate::quoting::json_fault;
 use crate::tally::Tally;
@@ -146,6 +147,7 @@ pub struct Client {
     who: Identity,
     cache: Option<Arc<Cache>>,
     foresight: Mutex<Foresight>,
+    clock: Clock,
     limits: Limits,
     gate: Arc<Gate>,
     /// Of an App: the clients of its installations, by their ids.
@@ -193,6 +195,7 @@ impl Client {
             .with_layer(&BaseUriLayer::new(root))
             .with_auth(AuthState::None)
             .build();
+        let clock = Clock::real();
         let crab = match crab {
             Ok(crab) => crab,
             Err(never) => match never {},
@@ -209,7 +212,8 @@ impl Client {
             usage: Mutex::default(),
             tally: Tally::default(),
             limits: Limits::default(),
-            gate: Arc::new(Gate::new(Limits::default(), patience.rate_limit)),
+            clock,
+            gate: Arc::new(Gate::new(Limits::default(), patience.rate_limit, clock)),
             installations: Mutex::default(),
         })
     }
@@ -226,8 +230,15 @@ impl Client {
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
-        self.gate = Arc::new(Gate::new(limits, self.patience.rate_limit));
+        self.gate = Arc::new(Gate::new(limits, self.patience.rate_limit, self.clock));
         self
+    }
+
+    /// Lets it wait by another clock; before its limits are set.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self.with_limits(Limits::default())
     }
 
     /// Counts what is read against the budget of one observation, until what is returned is dropped.
@@ -292,6 +303,7 @@ impl Client {
                 who,
                 cache: self.cache.clone(),
                 foresight: Mutex::new(Foresight::after(foresight)),
+                clock: self.clock,
                 limits,
                 gate: Arc::new(Gate::below(self.gate.clone(), limits, self.patience.rate_limit)),
                 installations: Mutex::default(),
@@ -380,7 +392,7 @@ impl Client {
                 // The gate waits, or says that it takes too long; a request that was never sent is not repeated.
                 ErrorKind::RateLimited { .. } if sends < SENDS && error.status.is_some() => {}
                 ErrorKind::Transport | ErrorKind::Server if sends < SENDS => {
-                    tokio::time::sleep(self.patience.before(sends)).await;
+                    self.clock.sleep(self.patience.before(sends)).await;
                 }
                 _ => return Err(error),
             }
@@ -489,7 +501,7 @@ impl Client {
         if parts.status.is_success() || parts.status == StatusCode::NOT_MODIFIED && etag.is_some() {
             return Ok(Reply { status: parts.status, headers: parts.headers, body, request: address });
         }
-        let mut error = refusal(parts.status, &parts.headers, &body, address);
+        let mut error = refusal(parts.status, &parts.headers, &body, address, self.clock.now());
         if let ErrorKind::RateLimited { until } = &mut error.kind {
             // That GraphQL's own limit is used up says nothing of the others.
             let is_of_query = is_query && until.is_some() && !parts.headers.contains_key(RETRY_AFTER);
@@ -568,7 +580,7 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
     headers.get("x-github-request-id")?.to_str().ok().map(str::to_owned)
 }
 
-fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8], request: String) -> Error {
+fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8], request: String, now: Timestamp) -> Error {
     #[derive(serde::Deserialize)]
     struct Said {
         message: Option<String>,
@@ -585,7 +597,7 @@ fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8], request: String
         (None, _) => status.canonical_reason().unwrap_or("no reason given").to_lowercase(),
     };
     Error {
-        kind: kind(status, headers, &message),
+        kind: kind(status, headers, &message, now),
         request,
         status: Some(status.as_u16()),
         message,
@@ -594,7 +606,7 @@ fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8], request: String
 }
 
 /// Sorts an answer that isn't a success.
-fn kind(status: StatusCode, headers: &HeaderMap, message: &str) -> ErrorKind {
+fn kind(status: StatusCode, headers: &HeaderMap, message: &str, now: Timestamp) -> ErrorKind {
     let number = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()?.parse::<i64>().ok());
     let retry_after = number(RETRY_AFTER.as_str());
     let exhausted = number("x-ratelimit-remaining") == Some(0);
@@ -602,8 +614,7 @@ fn kind(status: StatusCode, headers: &HeaderMap, message: &str) -> ErrorKind {
         || status == StatusCode::FORBIDDEN
             && (retry_after.is_some() || exhausted || message.to_lowercase().contains("rate limit"));
     if is_limit {
-        let after =
-            retry_after.and_then(|seconds| Timestamp::now().checked_add(jiff::SignedDuration::from_secs(seconds)).ok());
+        let after = retry_after.and_then(|seconds| now.checked_add(jiff::SignedDuration::from_secs(seconds)).ok());
         let reset = number("x-ratelimit-reset").filter(|_| exhausted).and_then(|at| Timestamp::from_second(at).ok());
         return ErrorKind::RateLimited { until: after.or(reset) };
     }

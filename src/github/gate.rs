@@ -8,9 +8,9 @@
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use governor::clock::Clock;
+use governor::clock::Clock as _;
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
@@ -19,9 +19,12 @@ use jiff::Timestamp;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::client::lock;
+use crate::clock::Clock;
 
 /// GETs a minute where there are rate limits, in `auto`: two thirds of GitHub's 900.
 const READS_A_MINUTE: u32 = 600;
+/// What GitHub allows, but for a few that nobody can time so well.
+const READS_AT_MOST: u32 = 890;
 /// What takes no longer is looked at whole.
 const LOOK: Duration = Duration::from_secs(20);
 /// Changes a minute: each is five points, so 180 is GitHub's limit for these alone.
@@ -91,7 +94,7 @@ pub(super) struct Told {
 #[derive(Debug)]
 pub(super) struct Gate {
     patience: Duration,
-    began: Instant,
+    clock: Clock,
     slots: Semaphore,
     /// Whoever waits for the pace waits in line: one for reads, one for writes.
     lines: [tokio::sync::Mutex<()>; 2],
@@ -111,10 +114,10 @@ pub(super) struct Pass<'a> {
 pub struct Budget<'a>(&'a Gate);
 
 impl Gate {
-    pub(super) fn new(limits: Limits, patience: Duration) -> Self {
+    pub(super) fn new(limits: Limits, patience: Duration, clock: Clock) -> Self {
         Self {
             patience,
-            began: Instant::now(),
+            clock,
             slots: Semaphore::new(limits.at_once.clamp(1, 100)),
             lines: <[tokio::sync::Mutex<()>; 2]>::default(),
             state: Mutex::new(State::new(limits)),
@@ -125,7 +128,8 @@ impl Gate {
     /// Prepares the gate of one of an App's installations, which counts against the App's budget and is otherwise closed
     /// and paced by what GitHub says to this installation alone.
     pub(super) fn below(above: Arc<Self>, limits: Limits, patience: Duration) -> Self {
-        let gate = Self::new(Limits { most_requests: None, ..limits }, patience);
+        let clock = above.clock;
+        let gate = Self::new(Limits { most_requests: None, ..limits }, patience, clock);
         lock(&gate.state).spent = Some(0);
         Self { above: Some(above), ..gate }
     }
@@ -139,7 +143,7 @@ impl Gate {
         let slot = self.slots.acquire().await.ok();
         let _line = self.lines[usize::from(purpose == Purpose::Write)].lock().await;
         loop {
-            let verdict = lock(&self.state).ask(purpose, self.began.elapsed(), Timestamp::now(), self.patience)?;
+            let verdict = lock(&self.state).ask(purpose, self.clock.elapsed(), self.clock.now(), self.patience)?;
             match verdict {
                 Verdict::Go => {
                     if let Some(above) = self.above.as_ref().filter(|_| purpose == Purpose::Read) {
@@ -147,10 +151,10 @@ impl Gate {
                     }
                     return Ok(Pass { _slot: slot });
                 }
-                Verdict::Pace(wait) => tokio::time::sleep(wait).await,
+                Verdict::Pace(wait) => self.clock.sleep(wait).await,
                 Verdict::Closed(wait) => {
                     tracing::warn!("rate limit: waiting {}", crate::ages::short(wait + Duration::from_millis(999)));
-                    tokio::time::sleep(wait).await;
+                    self.clock.sleep(wait).await;
                 }
             }
         }
@@ -163,7 +167,7 @@ impl Gate {
 
     /// Hears that GitHub refused for a rate limit; returns until when the gate is closed.
     pub(super) fn refused(&self, until: Option<Timestamp>) -> Timestamp {
-        lock(&self.state).refused(until, self.began.elapsed(), Timestamp::now())
+        lock(&self.state).refused(until, self.clock.elapsed(), self.clock.now())
     }
 
     /// Returns how many requests a look at everything may take; `None` where nothing bounds them.
@@ -217,8 +221,7 @@ impl State {
             limits,
             has_limits: None,
             told: Told::default(),
-            // A third at once, so that even the worst minute stays below GitHub's limit.
-            reads: Pace::new(reads, reads / 3),
+            reads: Pace::new(reads, reads_at_once(reads)),
             writes: Pace::new(WRITES_A_MINUTE, WRITES_AT_ONCE),
             closed_until: None,
             refusals: 0,
@@ -313,6 +316,13 @@ impl State {
     }
 }
 
+/// Returns how many reads need not wait for each other: a third of a minute's, and no more than that the worst minute stays
+/// below GitHub's limit. A pace beyond the limit is for a server that has another.
+fn reads_at_once(per_minute: u32) -> u32 {
+    let third = per_minute / 3;
+    READS_AT_MOST.checked_sub(per_minute).map_or(third, |left| third.min(left)).max(1)
+}
+
 /// A token bucket whose size can change.
 #[derive(Debug)]
 struct Pace {
@@ -393,7 +403,7 @@ impl Since {
     }
 }
 
-impl Clock for Since {
+impl governor::clock::Clock for Since {
     type Instant = Nanos;
 
     fn now(&self) -> Nanos {
@@ -472,6 +482,15 @@ mod tests {
         // 200 at once, the rest at 600 a minute.
         let minutes = world.since.as_secs_f64() / 60.0;
         assert!((4.6..4.7).contains(&minutes), "{minutes}");
+    }
+
+    #[test]
+    fn nor_at_a_pace_that_somebody_set_below_the_limit() {
+        for pace in [60, 600, 700, 750, 850] {
+            let mut world = World::limited(Limits { per_minute: Some(pace), ..Limits::default() });
+            world.send_all(3000, Purpose::Read);
+            assert!(world.busiest_minute() <= 900, "{} at {pace} a minute", world.busiest_minute());
+        }
     }
 
     #[test]
@@ -606,7 +625,8 @@ mod tests {
 
     #[tokio::test]
     async fn never_more_than_so_many_are_under_way() {
-        let gate = Gate::new(Limits { at_once: 2, per_minute: Some(60_000), ..Limits::default() }, PATIENCE);
+        let gate =
+            Gate::new(Limits { at_once: 2, per_minute: Some(60_000), ..Limits::default() }, PATIENCE, Clock::real());
         let passes = [gate.pass(Purpose::Read).await.unwrap(), gate.pass(Purpose::Write).await.unwrap()];
         let third = gate.pass(Purpose::Read);
         tokio::pin!(third);

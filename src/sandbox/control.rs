@@ -5,7 +5,6 @@ use std::time::Duration;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
-use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -34,7 +33,7 @@ pub(super) fn answer(shared: &Shared, method: &Method, path: &str, body: &[u8]) 
         (&Method::POST, "scale-set") => read::<ScaleSetKnobs>(body).map(|knobs| knobs.turn(&mut shared.world())),
         (&Method::POST, "runner-group") => read::<RunnerGroupKnobs>(body).map(|knobs| knobs.turn(&mut shared.world())),
         (&Method::POST, "reset") => {
-            *shared.world() = shared.beginning.world(Timestamp::now());
+            *shared.world() = shared.beginning.world(shared.clock.now());
             *shared.traffic() = super::traffic::Traffic::default();
             Ok(json!({}))
         }

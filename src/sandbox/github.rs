@@ -338,8 +338,8 @@ fn run_of<'a>(world: &'a World, repository: &Repository, id: &str) -> Option<&'a
 /// (self-actuated/actions-usage#13).
 fn runs(world: &World, request: &Request, repository: &Repository) -> Answer {
     let documents = documents(world, request);
-    let mut runs: Vec<_> =
-        world.runs.values().filter(|run| repository.actions && run.repository == repository.full_name).collect();
+    let mut runs: Vec<_> = repository.runs.iter().filter_map(|id| world.runs.get(id)).collect();
+    runs.retain(|_| repository.actions);
     runs.sort_by_key(|run| std::cmp::Reverse((run.created_at, run.id)));
     let is_filtered = ["actor", "branch", "check_suite_id", "created", "event", "head_sha", "status"]
         .iter()

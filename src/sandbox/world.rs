@@ -77,6 +77,8 @@ pub struct World {
     /// When the requests of the last minute came in, where there is a secondary rate limit.
     pub(super) recent: VecDeque<Timestamp>,
     index: index::Index,
+    /// Until when nothing happens by itself, if nobody has changed anything since that was found out.
+    quiet_until: Option<Timestamp>,
     boot_failures: u32,
     next_id: u64,
 }
@@ -94,8 +96,8 @@ pub(super) struct Repository {
     pub(super) private: bool,
     pub(super) created_at: Timestamp,
     pub(super) pushed_at: Timestamp,
-    /// How many runs it has had: the last one's number.
-    pub(super) runs: u64,
+    /// Its runs, in the order in which they were made.
+    pub(super) runs: Vec<u64>,
 }
 
 /// A workflow run.
@@ -306,6 +308,7 @@ impl World {
             actions: ActionsService::default(),
             recent: VecDeque::new(),
             index: index::Index::new(),
+            quiet_until: None,
             boot_failures: 0,
             next_id: 1,
         }

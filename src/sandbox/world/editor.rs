@@ -36,7 +36,7 @@ impl World {
                 private: true,
                 created_at: self.now - Duration::from_hours(24 * 365),
                 pushed_at: self.now,
-                runs: 0,
+                runs: Vec::new(),
             };
             self.repositories.insert(name.clone(), repository);
         }
@@ -105,10 +105,8 @@ impl<'world> RepositoryEditor<'world> {
 
     /// Takes it away, and its runs with it.
     pub fn delete(self) {
-        self.world.repositories.remove(&self.name);
-        let gone: Vec<_> =
-            self.world.runs.values().filter(|run| run.repository == self.name).map(|run| run.id).collect();
-        for id in gone {
+        let gone = self.world.repositories.remove(&self.name);
+        for id in gone.map(|repository| repository.runs).unwrap_or_default() {
             let jobs = self.world.runs.remove(&id).map(|run| run.jobs).unwrap_or_default();
             for job in jobs {
                 self.world.jobs.remove(&job);
@@ -157,8 +155,8 @@ impl<'world> RepositoryEditor<'world> {
         let now = world.now;
         let number = world.repositories.get_mut(&self.name).map_or(1, |repository| {
             repository.pushed_at = now;
-            repository.runs += 1;
-            repository.runs
+            repository.runs.push(id);
+            repository.runs.len() as u64
         });
         world.runs.insert(
             id,

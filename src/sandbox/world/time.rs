@@ -38,15 +38,30 @@ impl World {
     /// Lets everything happen that is due at `now`; a time before the last step's changes nothing.
     pub fn step(&mut self, now: Timestamp) {
         self.settle();
-        while let Some((at, event)) = self.next_event()
-            && at <= now
-        {
+        loop {
+            let next = self.next_event();
+            self.quiet_until = next.as_ref().map(|(at, _)| *at);
+            let Some((at, event)) = next.filter(|(at, _)| *at <= now) else { break };
             self.now = self.now.max(at);
             self.happen(event);
             self.settle();
         }
         self.now = self.now.max(now);
         self.note_changes();
+    }
+
+    /// The same for who has changed nothing since the last step but what nothing comes of by itself, and will not: then it
+    /// is known when something is due.
+    pub(in crate::sandbox) fn go_on(&mut self, now: Timestamp) {
+        match self.quiet_until {
+            Some(until) if until > now => self.now = self.now.max(now),
+            _ => self.step(now),
+        }
+    }
+
+    /// Says that whoever has the world now may change anything.
+    pub(in crate::sandbox) fn may_change(&mut self) {
+        self.quiet_until = None;
     }
 
     /// Makes everything older by a duration, and then lets happen what is due.
@@ -321,6 +336,7 @@ impl World {
 
     /// Makes everything older by a duration; younger, by a negative one.
     fn shift(&mut self, by: SignedDuration) {
+        self.quiet_until = None;
         let older = |at: &mut Timestamp| *at -= by;
         for repository in self.repositories.values_mut() {
             older(&mut repository.created_at);
