@@ -60,6 +60,8 @@ pub struct Observation {
     pub snapshot: Snapshot,
     /// Which parts of the supply were read.
     pub known: Known,
+    /// When the supply had been read; the scale sets were asked after that.
+    pub read_at: Timestamp,
     /// The scale sets that were found, by pool: through them runners are registered where demand was read from them.
     pub scale_sets: BTreeMap<PoolName, ScaleSetId>,
     /// What is missing, or worth a word.
@@ -73,6 +75,8 @@ pub struct Observation {
 pub struct Supply {
     /// When it began.
     pub seen_at: Timestamp,
+    /// When all of it had been read.
+    pub read_at: Timestamp,
     /// The instances; `None`: not looked at, or not to be had.
     pub instances: Option<Listing<Instance>>,
     /// The runner records; `None`: not looked at, or not to be had.
@@ -101,7 +105,7 @@ pub async fn supply(sources: Sources<'_>) -> Result<Supply, github::Error> {
     if let Some(runners) = &mut runners {
         warnings.extend(date_records(sources, &mut runners.items, instances.as_ref(), now).await);
     }
-    Ok(Supply { seen_at: now, instances, runners, warnings })
+    Ok(Supply { seen_at: now, read_at: Timestamp::now(), instances, runners, warnings })
 }
 
 /// Looks at everything once. Without a pool no runner record is looked at.
@@ -110,7 +114,7 @@ pub async fn supply(sources: Sources<'_>) -> Result<Supply, github::Error> {
 /// GitHub refused the credentials, or the jobs could not be read at all.
 pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Observation, github::Error> {
     let Sources { config, client, .. } = sources;
-    let Supply { seen_at: now, instances, runners, warnings: mut said } = supply(sources).await?;
+    let Supply { seen_at: now, read_at, instances, runners, warnings: mut said } = supply(sources).await?;
     let mut warnings = config.warnings.clone();
     warnings.append(&mut said);
     let wishes = sources.config.pools.iter().map(|pool| (pool, Wish::of(pool, sources.choice)));
@@ -174,7 +178,7 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
         }
     }
     (snapshot.scale_sets, snapshot.unheard) = (demands, unheard);
-    Ok(Observation { snapshot, known, scale_sets, warnings, coverage: scanned.coverage })
+    Ok(Observation { snapshot, known, read_at, scale_sets, warnings, coverage: scanned.coverage })
 }
 
 /// Returns a pool's demand by its scale set, or why the REST API's is taken instead.

@@ -100,7 +100,7 @@ impl Ear {
 
     async fn message(&mut self) -> Message {
         self.until(|heard| match heard {
-            Heard::Message(message) => Some(message.clone()),
+            Heard::Message { message, .. } => Some(message.clone()),
             _ => None,
         })
         .await
@@ -111,7 +111,9 @@ impl Ear {
         self.job();
         self.until(|heard| match heard {
             // What a message counts that may have waited is not told.
-            Heard::Message(message) => message.jobs.iter().any(|job| job.event == JobEvent::Assigned).then_some(()),
+            Heard::Message { message, .. } => {
+                message.jobs.iter().any(|job| job.event == JobEvent::Assigned).then_some(())
+            }
             Heard::Opened { statistics, .. } if statistics.assigned > 0 => Some(()),
             _ => None,
         })
@@ -321,7 +323,7 @@ async fn jobs_on_offer_are_acquired_up_to_what_may_run() {
         ear.job();
     }
     ear.until(|heard| match heard {
-        Heard::Message(message) => message.statistics.filter(|counts| counts.assigned == 2).map(drop),
+        Heard::Message { message, .. } => message.statistics.filter(|counts| counts.assigned == 2).map(drop),
         _ => None,
     })
     .await;
@@ -343,7 +345,7 @@ async fn after_trouble_too_no_more_is_acquired_than_may_run() {
         ear.job();
     }
     ear.until(|heard| match heard {
-        Heard::Message(message) => message.statistics.filter(|counts| counts.assigned == 2).map(drop),
+        Heard::Message { message, .. } => message.statistics.filter(|counts| counts.assigned == 2).map(drop),
         _ => None,
     })
     .await;

@@ -87,6 +87,8 @@ pub(super) struct Desk<'a> {
     look_at: Option<Instant>,
     /// When it was looked at last.
     looked_at: Option<Instant>,
+    /// When what is known of it had been read.
+    read_at: Timestamp,
     /// Ends and marks are being carried out.
     is_ending: bool,
 }
@@ -96,9 +98,11 @@ pub(super) struct Desk<'a> {
 struct Served {
     /// The set, and its counts by the last message or the last whole observation.
     found: Found,
-    /// When they were so. Counts from before a look at the supply know nothing of what it shows, and the two together
-    /// would be wrong: a runner that works, and its job among those that wait.
+    /// No later than when they were so. Counts from before the end of a look at the supply know nothing of what it shows,
+    /// and the two together would be wrong: a job that is counted, and its runner already gone.
     counted_at: Timestamp,
+    /// When they were told: what is told later is newer.
+    told_at: Timestamp,
     /// Something has happened since that is not in them: a message came without counts.
     is_outdated: bool,
     /// The set itself could not be asked when it was looked at last.
@@ -116,6 +120,7 @@ impl Served {
         Self {
             found,
             counted_at: Timestamp::now(),
+            told_at: Timestamp::now(),
             is_outdated: false,
             is_unasked: false,
             heard_at: Instant::now(),
@@ -123,9 +128,11 @@ impl Served {
         }
     }
 
-    fn count(&mut self, statistics: Statistics, at: Timestamp) {
-        if at >= self.counted_at {
-            (self.found.statistics, self.counted_at, self.is_outdated) = (statistics, at, false);
+    /// Takes in counts that were told then, and were so no earlier than `counted_at`.
+    fn count(&mut self, statistics: Statistics, told_at: Timestamp, counted_at: Timestamp) {
+        if told_at >= self.told_at {
+            (self.found.statistics, self.is_outdated) = (statistics, false);
+            (self.told_at, self.counted_at) = (told_at, counted_at);
         }
     }
 
@@ -212,6 +219,7 @@ impl<'a> Desk<'a> {
             said_at: BTreeMap::new(),
             look_at: Some(Instant::now()),
             looked_at: None,
+            read_at: Timestamp::UNIX_EPOCH,
             is_ending: false,
         };
         let polled_every = (!polling.is_empty()).then_some(shared.parts.every);
@@ -320,8 +328,10 @@ impl<'a> Desk<'a> {
         if self.shared.supply.borrow_mut().notice(now) {
             // Nor has anything else an age.
             self.phantoms = Phantoms::default();
+            self.read_at = Timestamp::UNIX_EPOCH;
             for served in self.served.values_mut() {
-                (served.counted_at, served.told) = (Timestamp::UNIX_EPOCH, Assigned::default());
+                (served.counted_at, served.told_at) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+                served.told = Assigned::default();
             }
         }
         let seen_at = self.shared.supply.borrow().seen_at();

@@ -24,6 +24,13 @@ use crate::github;
 const READS: u32 = 5;
 /// How long the message in hand may take when it is to stop: what isn't acknowledged comes again to the next listener.
 const FINISHES_WITHIN: Duration = Duration::from_secs(8);
+/// A queue that has a message gives it within so long, however far away it is: one that comes later was written after it
+/// was asked for.
+const ANSWERS_WITHIN: Duration = Duration::from_millis(250);
+/// What an answer may take beyond two others.
+const JITTER: Duration = Duration::from_millis(10);
+/// An answer is under way for so long at most, as a rule.
+const TRANSIT: Duration = Duration::from_millis(100);
 /// Messages that waited are read within this: what is read later was written later.
 const BACKLOG: Duration = Duration::from_secs(5);
 /// A session that somebody else holds for so long is no left-over of a process that died.
@@ -108,7 +115,12 @@ pub enum Heard {
     /// A poll was answered with nothing at all, so often in a row: nobody knows whether there is news.
     Silence(u32),
     /// A message, before anything is done about it.
-    Message(Message),
+    Message {
+        /// The message.
+        message: Message,
+        /// It was written no earlier.
+        written_after: Timestamp,
+    },
     /// So many jobs of those on offer were acquired.
     Acquired {
         /// What was asked for.
@@ -191,8 +203,8 @@ impl Listener {
     /// Listens until `stop` is true; then the message in hand is finished, and the session closed.
     pub async fn run(&self, mut stop: watch::Receiver<bool>, hear: impl Fn(Heard)) {
         let mut trouble = Trouble::default();
-        while let Some(session) = self.open(&mut trouble, &mut stop, &hear).await {
-            let end = self.serve(&session, &mut trouble, &mut stop, &hear).await;
+        while let Some((session, took)) = self.open(&mut trouble, &mut stop, &hear).await {
+            let end = self.serve(&session, took, &mut trouble, &mut stop, &hear).await;
             // Were it not closed, a new one would be refused until it has idled out.
             let closed = session.close().await;
             match end {
@@ -211,13 +223,14 @@ impl Listener {
         }
     }
 
-    /// Opens the set's session, however long that takes; `None`: it is to stop.
+    /// Opens the set's session, however long that takes; returns how long the request for it took, too. `None`: it is to
+    /// stop.
     async fn open(
         &self,
         trouble: &mut Trouble,
         stop: &mut watch::Receiver<bool>,
         hear: &impl Fn(Heard),
-    ) -> Option<Session> {
+    ) -> Option<(Session, Duration)> {
         let mut held: Option<(Instant, Instant)> = None;
         let mut resolved = None;
         loop {
@@ -230,9 +243,9 @@ impl Listener {
                 Some(scale_set) => self.open_of(&mut resolved, scale_set).await,
             };
             let pause = match opened {
-                Ok((session, scale_set)) => {
+                Ok((session, took, scale_set)) => {
                     hear(Heard::Opened { scale_set, statistics: session.statistics() });
-                    return Some(session);
+                    return Some((session, took));
                 }
                 Err(NotOpened::Missing(why)) => {
                     trouble.failures += 1;
@@ -262,7 +275,7 @@ impl Listener {
     }
 
     /// Finds the set anew, since one that was made again under its name has another id, and opens its session.
-    async fn try_open(&self, resolved: &mut Option<ScaleSet>) -> Result<(Session, ScaleSet), NotOpened> {
+    async fn try_open(&self, resolved: &mut Option<ScaleSet>) -> Result<(Session, Duration, ScaleSet), NotOpened> {
         let Some(group) = self.client.runner_group(&self.group).await? else {
             return Err(NotOpened::Missing(format!("there is no runner group `{}`", self.group)));
         };
@@ -278,9 +291,10 @@ impl Listener {
         &self,
         resolved: &mut Option<ScaleSet>,
         scale_set: ScaleSet,
-    ) -> Result<(Session, ScaleSet), NotOpened> {
+    ) -> Result<(Session, Duration, ScaleSet), NotOpened> {
+        let asked = Instant::now();
         match Session::open(self.client.clone(), scale_set.id, &self.owner).await {
-            Ok(session) => Ok((session, scale_set)),
+            Ok(session) => Ok((session, asked.elapsed(), scale_set)),
             Err(why) => {
                 *resolved = (why.kind == ErrorKind::SessionConflict).then_some(scale_set);
                 Err(NotOpened::Refused(why))
@@ -295,6 +309,7 @@ impl Listener {
     async fn serve(
         &self,
         session: &Session,
+        took: Duration,
         trouble: &mut Trouble,
         stop: &mut watch::Receiver<bool>,
         hear: &impl Fn(Heard),
@@ -302,6 +317,9 @@ impl Listener {
         let mut cursor = 0;
         let mut told = None;
         let mut taken = Taken::of(session.statistics());
+        // Messages come in the order in which they were written. What was written before the session nobody knows.
+        let mut written_after = Timestamp::UNIX_EPOCH;
+        let mut answers_within = answers_after(took);
         let mut renewals = session.renewals();
         let mut unread = (None, 0);
         // After trouble messages may have waited, and what they count was so then.
@@ -322,6 +340,7 @@ impl Listener {
                 Ok(Polled::Nothing) => {
                     *trouble = Trouble::default();
                     is_late = false;
+                    written_after = just_now();
                     hear(Heard::Idle);
                     // Whoever answers at once, time and again, is not asked time and again.
                     wait(self.pauses.first.saturating_sub(asked.elapsed()), stop).await;
@@ -341,6 +360,9 @@ impl Listener {
                     // One that was waited for has just been written.
                     let has_waited = asked.elapsed() < self.pauses.first;
                     is_late &= has_waited;
+                    if asked.elapsed() >= answers_within {
+                        written_after = just_now();
+                    }
                     if let Some(counts) = message.statistics {
                         taken.hear(counts, has_waited);
                     }
@@ -348,9 +370,12 @@ impl Listener {
                         message.statistics = None;
                     }
                     let gives_up = trouble.failures >= READS;
-                    let receiving = self.receive(session, *message, &mut taken, (is_news, gives_up), hear);
+                    let news = is_news.then_some(written_after);
+                    let receiving = self.receive(session, *message, &mut taken, (news, gives_up), hear);
+                    let began = Instant::now();
                     let Some(received) = finished(receiving, stop).await else { return End::Stopped };
                     if received.is_ok() {
+                        answers_within = answers_after(began.elapsed());
                         *trouble = Trouble::default();
                     }
                     if received.is_ok() && !is_news {
@@ -398,12 +423,12 @@ impl Listener {
         session: &Session,
         message: Message,
         taken: &mut Taken,
-        (is_news, gives_up): (bool, bool),
+        (news, gives_up): (Option<Timestamp>, bool),
         hear: &impl Fn(Heard),
     ) -> Result<i64, Error> {
         let (id, offers) = (message.id, message.offers());
-        if is_news {
-            hear(Heard::Message(message));
+        if let Some(written_after) = news {
+            hear(Heard::Message { message, written_after });
         }
         let room = u64::from(self.capacity()).saturating_sub(taken.jobs);
         let asked = &offers[..offers.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
@@ -421,6 +446,16 @@ impl Listener {
         session.acknowledge(id).await?;
         Ok(id)
     }
+}
+
+/// Returns how long an answer may take that is given at once, where another took so long.
+fn answers_after(took: Duration) -> Duration {
+    took.saturating_mul(2).saturating_add(JITTER).min(ANSWERS_WITHIN)
+}
+
+/// Returns when an answer that has just come was given, or a little earlier.
+fn just_now() -> Timestamp {
+    Timestamp::now().checked_sub(TRANSIT).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// Returns whether a refusal says that asking again is no use.

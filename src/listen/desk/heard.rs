@@ -93,12 +93,12 @@ impl Desk<'_> {
                 }
                 return None;
             }
-            Heard::Message(message) => self.take_in_message(&pool, &message),
+            Heard::Message { message, written_after } => self.take_in_message(&pool, &message, written_after),
         }
         Some(pool)
     }
 
-    fn take_in_message(&mut self, pool: &PoolName, message: &Message) {
+    fn take_in_message(&mut self, pool: &PoolName, message: &Message, written_after: Timestamp) {
         let (metrics, now) = (self.shared.parts.metrics, Timestamp::now());
         self.unserved.remove(pool);
         metrics.message(pool, message);
@@ -111,7 +111,7 @@ impl Desk<'_> {
             metrics.lapsed(pool, newly_lapsed);
             served.heard_at = tokio::time::Instant::now();
             match message.statistics {
-                Some(statistics) => served.count(statistics, now),
+                Some(statistics) => served.count(statistics, now, written_after),
                 None => served.is_outdated = true,
             }
             let counts = served.found.statistics;

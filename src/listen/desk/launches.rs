@@ -50,8 +50,7 @@ impl<'a> Desk<'a> {
 
     /// Returns whether a served pool's counts are no older than the supply that they are held against.
     fn counts_hold(&self, pool: &PoolName) -> bool {
-        let seen_at = self.shared.supply.borrow().seen_at();
-        self.serving(pool).is_some_and(|served| seen_at.is_some_and(|seen_at| served.counted_at >= seen_at))
+        self.serving(pool).is_some_and(|served| served.counted_at >= self.read_at)
     }
 
     /// Returns what a served pool's set counts, corrected by what is known better: jobs that were said to be assigned

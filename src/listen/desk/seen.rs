@@ -33,12 +33,13 @@ impl<'a> Desk<'a> {
                             && runners.whole
                         {
                             self.shared.supply.borrow_mut().see(supply.seen_at, instances.items, runners.items);
+                            self.read_at = self.read_at.max(supply.read_at);
                         }
                         for (pool, counts) in counts {
                             let Some(served) = self.served.get_mut(&pool) else { continue };
                             served.is_unasked = counts.is_err();
                             match counts {
-                                Ok(counts) => served.count(counts, supply.seen_at),
+                                Ok(counts) => served.count(counts, supply.read_at, supply.read_at),
                                 Err(why) => {
                                     self.warn_of(Warning::new(WarningCode::ScaleSetFailed, pool.as_str(), why));
                                 }
@@ -69,12 +70,12 @@ impl<'a> Desk<'a> {
     /// Does what one `apply` does: ends by what was seen just now and by nothing else; launches beside what is known to
     /// be on its way.
     fn pass(&mut self, seen: Observation, carrying: &Carrying<'a>) {
-        let Observation { mut snapshot, known, mut warnings, scale_sets, .. } = seen;
+        let Observation { mut snapshot, known, read_at, mut warnings, scale_sets, .. } = seen;
         let now = Timestamp::now();
         for (pool, served) in &mut self.served {
             // It was asked after the supply was looked at; a message may have come since.
             match snapshot.scale_sets.get(pool) {
-                Some(ScaleSetDemand::Counted(counts)) => served.count(*counts, snapshot.now),
+                Some(ScaleSetDemand::Counted(counts)) => served.count(*counts, read_at, read_at),
                 Some(ScaleSetDemand::Unknown) | None => served.is_unasked = true,
             }
         }
@@ -128,7 +129,8 @@ impl<'a> Desk<'a> {
         self.shared.supply.borrow_mut().price(snapshot.prices.clone());
         let (instances, runners) = (snapshot.instances.items.clone(), snapshot.runners.items.clone());
         self.shared.supply.borrow_mut().see(snapshot.now, instances, runners);
-        let holds = |pool: &PoolName| self.serving(pool).is_none_or(|served| served.counted_at >= snapshot.now);
+        self.read_at = self.read_at.max(read_at);
+        let holds = |pool: &PoolName| self.serving(pool).is_none_or(|served| served.counted_at >= read_at);
         let to_launch: Vec<PoolName> = opened.into_iter().filter(holds).collect();
         let filled = self.shared.supply.borrow().fill(now, &snapshot);
         if !to_launch.is_empty() {

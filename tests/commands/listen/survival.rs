@@ -162,7 +162,7 @@ async fn a_second_signal_ends_at_once() {
     let mut listening = Listening::on(&desk, "");
     listening.opened().await;
     desk.has_looked().await;
-    desk.sandbox.world().settings.round_trip = Duration::from_secs(10);
+    desk.sandbox.world().settings.round_trip = Duration::from_secs(4);
     desk.jobs(1, X64);
     until(|| !desk.calls(Service::Actions, "generatejitconfig").is_empty()).await;
     listening.signal("-TERM");
@@ -174,7 +174,7 @@ async fn a_second_signal_ends_at_once() {
             Ok(status) => break status.unwrap(),
             Err(_) => listening.signal("-TERM"),
         }
-        assert!(began.elapsed() < Duration::from_secs(8), "it waits for its session");
+        assert!(began.elapsed() < Duration::from_secs(3), "it waits for its session");
     };
     assert_eq!(status.code(), Some(1));
     // What was under way is said, and written down.
