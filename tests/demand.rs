@@ -412,6 +412,39 @@ async fn a_runner_of_which_little_is_known_is_neither_idle_nor_offline() {
     assert_eq!((listing.items[0].connection, listing.items[0].busy), (Connection::Unknown, true));
 }
 
+// --- long lists of repositories -------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn a_long_list_of_repositories_is_read_once_each_page_and_whole() {
+    let world = Bench::open().await;
+    for nth in 0..450 {
+        world.sandbox.world().repository(&format!("r{nth:03}"));
+    }
+    let scanned = world.scan().await;
+    assert_eq!((scanned.demand.scanned, scanned.demand.kind), (451, CountKind::Exact));
+    let calls = world.sandbox.calls();
+    let mut pages: Vec<&str> =
+        calls.iter().map(|call| call.target.as_str()).filter(|target| target.starts_with("/orgs/acme/repos")).collect();
+    pages.sort_unstable();
+    pages.dedup();
+    assert_eq!(pages.len(), 5, "{pages:?}");
+    let asked = calls.iter().filter(|call| call.target.starts_with("/orgs/acme/repos")).count();
+    assert_eq!(asked, 5);
+}
+
+#[tokio::test]
+async fn a_page_in_the_middle_that_is_lost_is_said_once_and_nothing_is_exact() {
+    let world = Bench::open().await;
+    for nth in 0..450 {
+        world.sandbox.world().repository(&format!("r{nth:03}"));
+    }
+    world.sandbox.fault(Fault::github("&page=3").status(500).times(99));
+    let scanned = world.scan().await;
+    assert_eq!((scanned.demand.scanned, scanned.demand.kind), (200, CountKind::AtLeast));
+    let codes: Vec<WarningCode> = scanned.warnings.iter().map(|warning| warning.code).collect();
+    assert_eq!(codes, [WarningCode::DiscoveryFailed]);
+}
+
 // --- an App ---------------------------------------------------------------------------------------------------------
 
 async fn as_app(issuer: AppIssuer) -> Bench {

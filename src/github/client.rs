@@ -559,12 +559,23 @@ impl Reply {
     /// Only the query is taken from the link, and asked of the same list: no address that GitHub, or whoever answers in
     /// its place, makes up gets our token.
     pub(super) fn next_page(&self) -> Option<String> {
+        self.linked("next")
+    }
+
+    /// Returns the last page's number, if the answer names it.
+    pub(super) fn last_page(&self) -> Option<usize> {
+        let query = self.linked("last")?;
+        query.split('&').find_map(|parameter| parameter.strip_prefix("page=")?.parse().ok())
+    }
+
+    /// Returns the query of the page that stands in this relation to this one.
+    fn linked(&self, relation: &str) -> Option<String> {
         let links = self.headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
         links.flat_map(|value| value.split(',')).find_map(|link| {
             let (address, attributes) = link.trim().strip_prefix('<')?.split_once('>')?;
-            let is_next = attributes.split(';').any(|one| matches!(one.trim(), "rel=\"next\"" | "rel=next"));
+            let is_it = |one: &str| one.strip_prefix("rel=").is_some_and(|rel| rel.trim_matches('"') == relation);
             let query = address.split_once('?')?.1;
-            is_next.then(|| query.to_owned())
+            attributes.split(';').map(str::trim).any(is_it).then(|| query.to_owned())
         })
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct Pages<'a> {
     size: usize,
     seen: usize,
     count: usize,
+    /// The number of the last page, as the latest answer names it.
+    last: Option<usize>,
 }
 
 /// The key under which GitHub wraps a list.
@@ -58,7 +60,7 @@ impl<'a> Pages<'a> {
     pub(super) fn of(client: &'a Client, path: &str, query: &str, size: usize) -> Self {
         let separator = if query.is_empty() { "" } else { "&" };
         let query = Some(format!("{query}{separator}per_page={size}"));
-        Self { client, path: path.to_owned(), query, size, seen: 0, count: 0 }
+        Self { client, path: path.to_owned(), query, size, seen: 0, count: 0, last: None }
     }
 
     /// Returns whether there is another page.
@@ -66,11 +68,26 @@ impl<'a> Pages<'a> {
         self.query.is_some()
     }
 
+    /// Takes out the pages between this one and the last that the answer named, to be read at once: what is left is the
+    /// last and what may have got behind it since. Each is a list of one page.
+    pub(super) fn at_once(&mut self) -> Vec<Self> {
+        let (Some(query), Some(last)) = (&self.query, self.last.filter(|last| *last <= MOST_PAGES)) else {
+            return Vec::new();
+        };
+        let page = |number| Self { query: Some(numbered(query, number)), path: self.path.clone(), last: None, ..*self };
+        let between: Vec<Self> = (self.count + 1..last).map(page).collect();
+        if !between.is_empty() {
+            (self.query, self.count) = (Some(numbered(query, last)), last - 1);
+        }
+        between
+    }
+
     /// Reads the next page; `None` behind the last.
     pub(super) async fn next<T: DeserializeOwned + Serialize>(&mut self) -> Result<Option<Page<T>>, Error> {
         let Some(query) = self.query.take() else { return Ok(None) };
         let Read { value: page, next, reply } = self.client.read::<Page<T>>(&format!("{}?{query}", self.path)).await?;
         self.count += 1;
+        self.last = reply.last_page();
         let entries = page.items.len() + page.unreadable;
         self.seen += entries;
         let has_more = page.total.is_some_and(|total| total > self.seen as u64);

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use futures::{StreamExt as _, stream};
 use globset::GlobBuilder;
 use serde::{Deserialize, Serialize};
 
 use super::client::{Client, Decoded, Reply};
 use super::error::Error;
 use super::memory::SeenRepositories;
-use super::pages::Pages;
+use super::pages::{Page, Pages};
 use crate::config::Scan;
 use crate::engine::{RepositoryName, SkippedRepository};
 use crate::warning::{Warning, WarningCode};
@@ -52,30 +53,24 @@ pub(super) async fn of_organization(client: &Client, login: &str, settings: &Sca
     let path = format!("/orgs/{login}/repos");
     // A stable order: with `sort=updated` a push during the listing moves entries across pages.
     let mut pages = Pages::new(client, &path, "type=all&sort=full_name");
-    let mut first = true;
-    loop {
-        match pages.next::<Repository>().await {
-            Ok(Some(page)) => {
-                if page.unreadable > 0 {
-                    let said = format!("{} repositories could not be read from the list", page.unreadable);
-                    found.warnings.push(Warning::new(WarningCode::EntryUnreadable, path.as_str(), said));
-                }
-                for repository in page.items {
-                    found.sort_in(repository, Some(settings));
-                }
-            }
-            Ok(None) => break,
-            Err(error) if first => return Err(error),
-            Err(error) => {
-                found.warnings.push(Warning::new(WarningCode::DiscoveryFailed, path, error.to_string()));
-                break;
-            }
-        }
-        first = false;
+    let first = pages.next::<Repository>().await?;
+    found.take_in(&path, Ok(first), settings);
+    let between = stream::iter(pages.at_once()).map(async |mut page| page.next::<Repository>().await);
+    let mut between = std::pin::pin!(between.buffered(AT_ONCE));
+    let mut goes_on = true;
+    // Behind a page that is lost, the next ones may be lost for the same reason: a limit, an outage.
+    while goes_on && let Some(read) = between.next().await {
+        goes_on = found.take_in(&path, read, settings);
+    }
+    while goes_on {
+        goes_on = found.take_in(&path, pages.next::<Repository>().await, settings);
     }
     found.order();
     Ok(found)
 }
+
+/// Pages of one list that are read at once.
+const AT_ONCE: usize = 8;
 
 impl Decoded for Repository {
     fn decode(reply: &Reply) -> Result<Self, Error> {
@@ -88,6 +83,27 @@ impl Decoded for Repository {
 }
 
 impl Discovered {
+    /// Takes in what came of a page; returns whether another may follow.
+    fn take_in(&mut self, path: &str, read: Result<Option<Page<Repository>>, Error>, settings: &Scan) -> bool {
+        match read {
+            Ok(Some(page)) => {
+                if page.unreadable > 0 {
+                    let said = format!("{} repositories could not be read from the list", page.unreadable);
+                    self.warnings.push(Warning::new(WarningCode::EntryUnreadable, path, said));
+                }
+                for repository in page.items {
+                    self.sort_in(repository, Some(settings));
+                }
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                self.warnings.push(Warning::new(WarningCode::DiscoveryFailed, path, error.to_string()));
+                false
+            }
+        }
+    }
+
     /// Adds the repositories of an earlier list that are not in this one.
     pub(super) fn add(&mut self, earlier: Option<SeenRepositories>) {
         let is_new = |name: &RepositoryName| !self.skipped.iter().any(|skipped| skipped.repository == *name);
