@@ -7,6 +7,7 @@ mod prices;
 mod scale_sets;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use futures::StreamExt as _;
 use futures::stream;
@@ -61,7 +62,7 @@ pub struct Observation {
     /// Which parts of the supply were read.
     pub known: Known,
     /// When the supply had been read; the scale sets were asked after that.
-    pub read_at: Timestamp,
+    pub read_at: Instant,
     /// The scale sets that were found, by pool: through them runners are registered where demand was read from them.
     pub scale_sets: BTreeMap<PoolName, ScaleSetId>,
     /// What is missing, or worth a word.
@@ -76,7 +77,7 @@ pub struct Supply {
     /// When it began.
     pub seen_at: Timestamp,
     /// When all of it had been read.
-    pub read_at: Timestamp,
+    pub read_at: Instant,
     /// The instances; `None`: not looked at, or not to be had.
     pub instances: Option<Listing<Instance>>,
     /// The runner records; `None`: not looked at, or not to be had.
@@ -105,7 +106,7 @@ pub async fn supply(sources: Sources<'_>) -> Result<Supply, github::Error> {
     if let Some(runners) = &mut runners {
         warnings.extend(date_records(sources, &mut runners.items, instances.as_ref(), now).await);
     }
-    Ok(Supply { seen_at: now, read_at: Timestamp::now(), instances, runners, warnings })
+    Ok(Supply { seen_at: now, read_at: Instant::now(), instances, runners, warnings })
 }
 
 /// Looks at everything once. Without a pool no runner record is looked at.

@@ -4,9 +4,10 @@
 //! nobody. So a plan carries only what fits: near the ceiling a launch loses its dear offerings, and then the launch is
 //! held back. What has no known price can't be held under a ceiling, and is not tried.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::fleet::Offering;
+use super::names::PoolName;
 use super::plan::{Action, Reason, ReasonCode, Step};
 use super::policy::{Policy, Pool};
 use super::prices::{Cost, Price, Prices};
@@ -31,6 +32,19 @@ pub(super) fn spent(pool: &PoolView<'_>, prices: &Prices) -> Cost {
 pub(super) fn spent_apart(view: &View<'_>, prices: &Prices) -> Cost {
     let billed = view.strangers.iter().filter(|instance| instance.is_billed());
     billed.map(|instance| prices.at_most_of_instance(instance)).collect()
+}
+
+/// Returns how many more runners each pool may launch at most, were it the only one that does; `None` without a ceiling.
+#[must_use]
+pub fn affordable(view: &View<'_>, policy: &Policy, prices: &Prices) -> Option<BTreeMap<PoolName, u32>> {
+    let ceiling = policy.max_usd_per_hour?;
+    let apart = spent_apart(view, prices).known;
+    let spare = ceiling.less(view.pools.iter().fold(apart, |sum, pool| sum.plus(spent(pool, prices).known)));
+    let count = |pool: &Pool| {
+        let cheapest = pool.offerings.iter().filter_map(|offering| prices.at_most_of_offering(offering)).min();
+        cheapest.map_or(0, |price| spare.holds(price))
+    };
+    Some(view.pools.iter().map(|pool| (pool.pool.name.clone(), count(pool.pool))).collect())
 }
 
 fn dearest(offerings: &[Offering], prices: &Prices) -> Option<Price> {

@@ -22,6 +22,7 @@ mod states;
 mod view;
 
 pub use assignment::{Assignment, Capacity, Shortage, assign};
+pub use ceiling::affordable;
 pub use check::check;
 pub use fleet::{Connection, Instance, InstanceState, Mark, Market, Marks, Offering, Runner, birth_label, born};
 pub use job::{

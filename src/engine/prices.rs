@@ -70,6 +70,12 @@ impl Price {
         Self(self.0.saturating_add(other.0))
     }
 
+    /// Returns how often another fits into it.
+    #[must_use]
+    pub fn holds(self, other: Self) -> u32 {
+        u32::try_from(self.0.checked_div(other.0).unwrap_or(u64::MAX)).unwrap_or(u32::MAX)
+    }
+
     /// Returns what is left of it beside another.
     #[must_use]
     pub fn less(self, other: Self) -> Self {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::time::Duration;
+use std::time::{Duration, Instant as StdInstant};
 
 use futures::future::{LocalBoxFuture, join_all};
 use futures::stream::FuturesUnordered;
@@ -79,6 +79,8 @@ pub(super) struct Desk<'a> {
     phantoms: Phantoms,
     /// Pools in which a launch failed: for a while nothing is launched but by whole observations.
     cooling: BTreeMap<PoolName, Cooling>,
+    /// Pools whose latest instances never came online.
+    in_doubt: BTreeSet<PoolName>,
     /// What the listeners may have jobs for.
     rooms: BTreeMap<PoolName, Arc<AtomicU32>>,
     /// What was said, and when.
@@ -88,7 +90,7 @@ pub(super) struct Desk<'a> {
     /// When it was looked at last.
     looked_at: Option<Instant>,
     /// When what is known of it had been read.
-    read_at: Timestamp,
+    read_at: Option<StdInstant>,
     /// Ends and marks are being carried out.
     is_ending: bool,
 }
@@ -98,11 +100,11 @@ pub(super) struct Desk<'a> {
 struct Served {
     /// The set, and its counts by the last message or the last whole observation.
     found: Found,
-    /// No later than when they were so. Counts from before the end of a look at the supply know nothing of what it shows,
+    /// No later than when they were so; `None`: nobody knows. Counts from before the end of a look at the supply know nothing of what it shows,
     /// and the two together would be wrong: a job that is counted, and its runner already gone.
-    counted_at: Timestamp,
+    counted_at: Option<StdInstant>,
     /// When they were told: what is told later is newer.
-    told_at: Timestamp,
+    told_at: StdInstant,
     /// Something has happened since that is not in them: a message came without counts.
     is_outdated: bool,
     /// The set itself could not be asked when it was looked at last.
@@ -119,8 +121,8 @@ impl Served {
         let told = Assigned::default();
         Self {
             found,
-            counted_at: Timestamp::now(),
-            told_at: Timestamp::now(),
+            counted_at: Some(StdInstant::now()),
+            told_at: StdInstant::now(),
             is_outdated: false,
             is_unasked: false,
             heard_at: Instant::now(),
@@ -129,7 +131,7 @@ impl Served {
     }
 
     /// Takes in counts that were told then, and were so no earlier than `counted_at`.
-    fn count(&mut self, statistics: Statistics, told_at: Timestamp, counted_at: Timestamp) {
+    fn count(&mut self, statistics: Statistics, told_at: StdInstant, counted_at: Option<StdInstant>) {
         if told_at >= self.told_at {
             (self.found.statistics, self.is_outdated) = (statistics, false);
             (self.told_at, self.counted_at) = (told_at, counted_at);
@@ -143,10 +145,10 @@ impl Served {
     }
 
     /// A poll has ended without news: where the set itself can't be asked, its counts are what they were.
-    fn is_quiet(&mut self, now: Timestamp) {
+    fn is_quiet(&mut self) {
         self.heard_at = Instant::now();
         if self.is_unasked && !self.is_outdated {
-            self.counted_at = self.counted_at.max(now);
+            self.counted_at = Some(StdInstant::now());
         }
     }
 }
@@ -215,11 +217,12 @@ impl<'a> Desk<'a> {
             unserved: BTreeMap::new(),
             phantoms: Phantoms::default(),
             cooling: BTreeMap::new(),
+            in_doubt: BTreeSet::new(),
             rooms: BTreeMap::new(),
             said_at: BTreeMap::new(),
             look_at: Some(Instant::now()),
             looked_at: None,
-            read_at: Timestamp::UNIX_EPOCH,
+            read_at: None,
             is_ending: false,
         };
         let polled_every = (!polling.is_empty()).then_some(shared.parts.every);
@@ -278,6 +281,7 @@ impl<'a> Desk<'a> {
                     (self.shared.parts.alive)();
                     self.notice_the_clock();
                     self.count_requests();
+                    self.notice_silence();
                     self.launch_after_cooling(&carrying);
                 }
                 _ = &mut listening => {}
@@ -328,9 +332,8 @@ impl<'a> Desk<'a> {
         if self.shared.supply.borrow_mut().notice(now) {
             // Nor has anything else an age.
             self.phantoms = Phantoms::default();
-            self.read_at = Timestamp::UNIX_EPOCH;
+            self.read_at = None;
             for served in self.served.values_mut() {
-                (served.counted_at, served.told_at) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
                 served.told = Assigned::default();
             }
         }
@@ -343,6 +346,13 @@ impl<'a> Desk<'a> {
     /// Returns a pool's session, if its set says anything.
     fn serving(&self, pool: &PoolName) -> Option<&Served> {
         self.served.get(pool).filter(|served| !served.is_silent())
+    }
+
+    /// Forgets what silent sets counted.
+    fn notice_silence(&self) {
+        for (pool, _) in self.served.iter().filter(|(_, served)| served.is_silent()) {
+            self.shared.parts.metrics.silent(pool);
+        }
     }
 
     /// Counts what the three APIs were asked since it was counted last.
@@ -397,11 +407,17 @@ impl<'a> Desk<'a> {
     }
 }
 
-/// Returns a warning without numbers and the ids of requests, which differ each time that it is said.
+/// Returns a warning without numbers, ages and the ids of requests, which differ each time that it is said.
 fn essence(warning: &Warning) -> Essence {
     let (activity, request) = (" (activity", " (request");
     let message = warning.message.split(activity).next().unwrap_or_default();
-    let message = message.split(request).next().unwrap_or_default().chars().filter(|c| !c.is_ascii_digit()).collect();
+    let message = message.split(request).next().unwrap_or_default();
+    // `12`, `$1.50`, `3m12s`; but not what has a number in its name.
+    let is_number = |word: &&str| {
+        let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+        word.starts_with(|c: char| c.is_ascii_digit()) && word.chars().all(|c| !c.is_alphabetic() || "dhms".contains(c))
+    };
+    let message = message.split_whitespace().filter(|word| !is_number(word)).collect::<Vec<_>>().join(" ");
     (warning.code, warning.subject.clone(), message)
 }
 
@@ -418,5 +434,19 @@ async fn until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
         None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_is_the_same_whatever_its_numbers_and_another_where_a_name_differs() {
+        let of = |message: &str| essence(&Warning::new(WarningCode::Degraded, "linux", message));
+        assert_eq!(of("down for 3m12s, 7 tries (activity 0-1)"), of("down for 4h, 12 tries (activity 0-2)"));
+        assert_eq!(of("GET http://x: 503 (request 5A4D:B0F)"), of("GET http://x: 502 (request 77:C)"));
+        assert_eq!(of("$1.50 are spent"), of("$2.25 are spent"));
+        assert_ne!(of("`m6a.large` has no known price"), of("`m7a.large` has no known price"));
     }
 }

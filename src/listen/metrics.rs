@@ -308,6 +308,12 @@ impl Metrics {
         self.lapses.get_or_create(&of(pool)).inc_by(jobs as u64);
     }
 
+    /// A set that was listened to says nothing: what it counted is not known any more. What REST counts is told with the
+    /// next whole observation.
+    pub(super) fn silent(&self, pool: &PoolName) {
+        self.queued_exactly.get_or_create(&of(pool)).set(0);
+    }
+
     /// Requests of an API were answered since this was called last.
     pub(super) fn answered(&self, api: &'static str, tally: &Tally) {
         for (status, count) in tally.take() {

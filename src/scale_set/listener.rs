@@ -16,6 +16,7 @@ use super::client::Client;
 use super::error::{Error, ErrorKind};
 use super::message::Message;
 use super::model::ScaleSet;
+use super::offers::Offers;
 use super::session::{Polled, Session};
 use crate::engine::Statistics;
 use crate::github;
@@ -29,10 +30,6 @@ const FINISHES_WITHIN: Duration = Duration::from_secs(8);
 const ANSWERS_WITHIN: Duration = Duration::from_millis(250);
 /// What an answer may take beyond two others.
 const JITTER: Duration = Duration::from_millis(10);
-/// An answer is under way for so long at most, as a rule.
-const TRANSIT: Duration = Duration::from_millis(100);
-/// Messages that waited are read within this: what is read later was written later.
-const BACKLOG: Duration = Duration::from_secs(5);
 /// A session that somebody else holds for so long is no left-over of a process that died.
 const HELD_FOR_LONG: Duration = Duration::from_mins(5);
 /// How often it is said again that somebody else holds the session.
@@ -118,8 +115,8 @@ pub enum Heard {
     Message {
         /// The message.
         message: Message,
-        /// It was written no earlier.
-        written_after: Timestamp,
+        /// It was written no earlier; `None`: nobody knows.
+        written_after: Option<Instant>,
     },
     /// So many jobs of those on offer were acquired.
     Acquired {
@@ -163,31 +160,6 @@ pub struct Listener {
 enum End {
     Stopped,
     Lost,
-}
-
-/// How many jobs the set has: by the counts of the last message that had any, and by what was acquired since.
-#[derive(Debug)]
-struct Taken {
-    jobs: u64,
-    acquired_at: Option<Instant>,
-}
-
-impl Taken {
-    fn of(counts: Statistics) -> Self {
-        Self { jobs: counts.assigned.saturating_add(counts.acquired), acquired_at: None }
-    }
-
-    /// Takes in a message's counts. Those of one that has waited may know nothing of what was acquired just now.
-    fn hear(&mut self, counts: Statistics, has_waited: bool) {
-        let Self { jobs: said, .. } = Self::of(counts);
-        let is_before = has_waited && self.acquired_at.is_some_and(|at| at.elapsed() < BACKLOG);
-        self.jobs = if is_before { said.max(self.jobs) } else { said };
-    }
-
-    fn acquired(&mut self, jobs: usize) {
-        self.jobs = self.jobs.saturating_add(jobs as u64);
-        self.acquired_at = Some(Instant::now());
-    }
 }
 
 /// What has gone wrong in a row, over any number of sessions: only a poll that was answered, and whose message was
@@ -316,9 +288,9 @@ impl Listener {
     ) -> End {
         let mut cursor = 0;
         let mut told = None;
-        let mut taken = Taken::of(session.statistics());
+        let mut offers = Offers::of(session.statistics());
         // Messages come in the order in which they were written. What was written before the session nobody knows.
-        let mut written_after = Timestamp::UNIX_EPOCH;
+        let mut written_after = None;
         let mut answers_within = answers_after(took);
         let mut renewals = session.renewals();
         let mut unread = (None, 0);
@@ -340,11 +312,14 @@ impl Listener {
                 Ok(Polled::Nothing) => {
                     *trouble = Trouble::default();
                     is_late = false;
-                    written_after = just_now();
+                    written_after = Instant::now().checked_sub(answers_within);
                     hear(Heard::Idle);
                     // Whoever answers at once, time and again, is not asked time and again.
                     wait(self.pauses.first.saturating_sub(asked.elapsed()), stop).await;
-                    continue;
+                    // There may be room by now.
+                    let acquiring = self.acquire(session, &mut offers, true, hear);
+                    let Some(acquired) = finished(acquiring, stop).await else { return End::Stopped };
+                    acquired
                 }
                 Ok(Polled::Empty) => {
                     is_late = true;
@@ -361,17 +336,15 @@ impl Listener {
                     let has_waited = asked.elapsed() < self.pauses.first;
                     is_late &= has_waited;
                     if asked.elapsed() >= answers_within {
-                        written_after = just_now();
+                        written_after = Instant::now().checked_sub(answers_within);
                     }
-                    if let Some(counts) = message.statistics {
-                        taken.hear(counts, has_waited);
-                    }
+                    offers.hear(&message, has_waited);
                     if is_late {
                         message.statistics = None;
                     }
                     let gives_up = trouble.failures >= READS;
                     let news = is_news.then_some(written_after);
-                    let receiving = self.receive(session, *message, &mut taken, (news, gives_up), hear);
+                    let receiving = self.receive(session, *message, &mut offers, (news, gives_up), hear);
                     let began = Instant::now();
                     let Some(received) = finished(receiving, stop).await else { return End::Stopped };
                     if received.is_ok() {
@@ -422,40 +395,50 @@ impl Listener {
         &self,
         session: &Session,
         message: Message,
-        taken: &mut Taken,
-        (news, gives_up): (Option<Timestamp>, bool),
+        offers: &mut Offers,
+        (news, gives_up): (Option<Option<Instant>>, bool),
         hear: &impl Fn(Heard),
     ) -> Result<i64, Error> {
-        let (id, offers) = (message.id, message.offers());
+        let id = message.id;
         if let Some(written_after) = news {
             hear(Heard::Message { message, written_after });
         }
-        let room = u64::from(self.capacity()).saturating_sub(taken.jobs);
-        let asked = &offers[..offers.len().min(usize::try_from(room).unwrap_or(usize::MAX))];
-        if !asked.is_empty() {
-            match session.acquire(asked).await {
-                Ok(granted) => {
-                    taken.acquired(granted.len());
-                    hear(Heard::Acquired { asked: asked.len(), granted: granted.len() });
-                }
-                // Jobs that are not to be had must not keep others from being heard of: they are offered again.
-                Err(why) if is_final(why.kind) || gives_up => hear(Heard::Trouble(why)),
-                Err(why) => return Err(why),
-            }
-        }
+        self.acquire(session, offers, gives_up, hear).await?;
         session.acknowledge(id).await?;
         Ok(id)
+    }
+
+    /// Acquires what is on offer, as far as there may be runners for it.
+    async fn acquire(
+        &self,
+        session: &Session,
+        offers: &mut Offers,
+        gives_up: bool,
+        hear: &impl Fn(Heard),
+    ) -> Result<(), Error> {
+        let asked = offers.wanted(self.capacity());
+        if asked.is_empty() {
+            return Ok(());
+        }
+        match session.acquire(&asked).await {
+            Ok(granted) => {
+                offers.answered(&asked, &granted);
+                hear(Heard::Acquired { asked: asked.len(), granted: granted.len() });
+            }
+            // Jobs that are not to be had must not keep others from being heard of: they are offered again.
+            Err(why) if is_final(why.kind) || gives_up => {
+                offers.answered(&asked, &[]);
+                hear(Heard::Trouble(why));
+            }
+            Err(why) => return Err(why),
+        }
+        Ok(())
     }
 }
 
 /// Returns how long an answer may take that is given at once, where another took so long.
 fn answers_after(took: Duration) -> Duration {
     took.saturating_mul(2).saturating_add(JITTER).min(ANSWERS_WITHIN)
-}
-
-/// Returns when an answer that has just come was given, or a little earlier.
-fn just_now() -> Timestamp {
-    Timestamp::now().checked_sub(TRANSIT).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// Returns whether a refusal says that asking again is no use.

@@ -13,6 +13,7 @@ mod error;
 mod listener;
 mod message;
 mod model;
+mod offers;
 mod refusal;
 mod runners;
 mod scale_sets;

@@ -229,6 +229,41 @@ async fn jobs_that_are_acquired_are_as_many_as_all_pools_together_may_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn jobs_on_offer_that_there_was_no_room_for_are_acquired_when_there_is() {
+    let desk = desk().await;
+    desk.reconfigure("max = 8\n", "max = 2\n");
+    {
+        let mut world = desk.sandbox.world();
+        world.settings.scale_sets.dispatch = Dispatch::Acquire;
+        (world.settings.boot, world.settings.shutdown) = (Duration::from_millis(100), Duration::from_millis(50));
+        let lasts = Duration::from_millis(300);
+        for _ in 0..4 {
+            world.repository("api").run().job(X64).lasting(lasts);
+        }
+    }
+    let mut listening = Listening::on(&desk, "--interval 1s");
+    // GitHub offers them once.
+    listening.launches(4).await;
+    until(|| desk.sandbox.world().count_jobs(JobStatus::Completed) == 4).await;
+    listening.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_holds_launches_back_is_said() {
+    let desk = desk().await;
+    desk.reconfigure("[ec2]\n", "[ec2]\nmax_total = 1\n");
+    let mut listening = Listening::on(&desk, "");
+    listening.opened().await;
+    desk.jobs(3, X64);
+    let said = listening.until(|event| {
+        let message = event["message"].as_str().unwrap_or_default();
+        event["event"] == "warning" && message.starts_with("launches wait: max_total is 1")
+    });
+    assert_eq!(said.await["pool"], "linux-x64");
+    listening.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn jobs_that_were_there_before_it_are_launched_for_once() {
     let desk = desk().await;
     desk.jobs(3, X64);

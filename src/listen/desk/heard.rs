@@ -1,6 +1,6 @@
 //! What a listener hears, and what follows from it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant as StdInstant};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -82,7 +82,7 @@ impl Desk<'_> {
                 metrics.polled(&pool);
                 self.unserved.remove(&pool);
                 if let Some(served) = self.served.get_mut(&pool) {
-                    served.is_quiet(Timestamp::now());
+                    served.is_quiet();
                 }
             }
             Heard::Silence(times) => {
@@ -98,7 +98,7 @@ impl Desk<'_> {
         Some(pool)
     }
 
-    fn take_in_message(&mut self, pool: &PoolName, message: &Message, written_after: Timestamp) {
+    fn take_in_message(&mut self, pool: &PoolName, message: &Message, written_after: Option<StdInstant>) {
         let (metrics, now) = (self.shared.parts.metrics, Timestamp::now());
         self.unserved.remove(pool);
         metrics.message(pool, message);
@@ -111,7 +111,7 @@ impl Desk<'_> {
             metrics.lapsed(pool, newly_lapsed);
             served.heard_at = tokio::time::Instant::now();
             match message.statistics {
-                Some(statistics) => served.count(statistics, now, written_after),
+                Some(statistics) => served.count(statistics, StdInstant::now(), written_after),
                 None => served.is_outdated = true,
             }
             let counts = served.found.statistics;

@@ -13,8 +13,8 @@ use crate::ages::{age, short};
 use crate::apply::{self, Executor, Listener as _, Outcome, PoolSettings, put_last};
 use crate::config::Pool;
 use crate::engine::{
-    self, Action, Plan, PoolName, PoolView, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Source, Statistics, Step, View,
-    check, plan,
+    self, Action, Plan, PoolName, PoolView, ReasonCode, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Source, Statistics,
+    Step, View, affordable, check, plan,
 };
 use crate::listen::Parts;
 use crate::listen::event::{Event, Line};
@@ -45,7 +45,13 @@ impl<'a> Desk<'a> {
         let supply = self.shared.supply.borrow();
         let (Some(snapshot), Some(seen_at)) = (supply.snapshot(now, scale_sets), supply.seen_at()) else { return };
         drop(supply);
-        self.launch(&snapshot, seen_at, &BTreeMap::new(), &pools, carrying);
+        let is_in_doubt = |pool: &&PoolName| self.in_doubt.contains(*pool);
+        // One a whole observation, and no more, until one comes online.
+        let (_, pools): (Vec<_>, Vec<_>) = pools.iter().partition(is_in_doubt);
+        let pools: Vec<PoolName> = pools.into_iter().cloned().collect();
+        if !pools.is_empty() {
+            self.launch(&snapshot, seen_at, &BTreeMap::new(), &pools, carrying);
+        }
     }
 
     /// Returns whether a served pool's counts are no older than the supply that they are held against.
@@ -77,16 +83,19 @@ impl<'a> Desk<'a> {
             self.look_soon();
             return;
         }
-        let Some(mut plan) = self.decide(snapshot, pools) else { return };
+        let Some(plan) = self.decide(snapshot, &[]) else { return };
+        self.lend(snapshot, &plan);
+        let mut plan = plan.only(pools);
+        self.say_what_is_held(&plan);
         plan.seen_at = seen_at;
         plan.actions.retain(|action| matches!(action.step, Step::Launch { .. }));
+        self.leave_what_was_given(&mut plan);
         let fleet = &self.policy.fleet;
         if !plan.actions.is_empty() {
             put_last(&mut plan, &self.shared.parts.state.without_capacity(fleet.as_str(), Timestamp::now()));
             let mut supply = self.shared.supply.borrow_mut();
             plan.actions.iter().for_each(|action| supply.begin(action, Timestamp::now()));
         }
-        self.lend(snapshot, &plan);
         for sums in &plan.pools {
             sums.target.into_iter().for_each(|target| self.shared.parts.metrics.desires(&sums.name, target));
         }
@@ -103,21 +112,54 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// Says why launches wait that jobs ask for.
+    fn say_what_is_held(&mut self, plan: &Plan) {
+        for sums in &plan.pools {
+            self.in_doubt.remove(&sums.name);
+        }
+        let doubtful = plan.held.iter().filter(|held| held.reason.code == ReasonCode::BootsFail);
+        self.in_doubt.extend(doubtful.map(|held| held.pool.clone()));
+        for held in plan.held.iter().filter(|held| held.reason.code.holds_launches()) {
+            let said = format!("launches wait: {}", held.reason.message);
+            self.warn_of(Warning::new(WarningCode::Degraded, held.pool.as_str(), said));
+        }
+    }
+
+    /// Where a set is silent, leaves it the jobs that it was given: runners that REST registers get none of them, and would
+    /// only be in the way of those that the set's runners need.
+    fn leave_what_was_given(&self, plan: &mut Plan) {
+        for (pool, served) in self.served.iter().filter(|(_, served)| served.is_silent()) {
+            let mut given = served.found.statistics.waiting();
+            plan.actions.retain(|action| {
+                let is_left = action.pool == *pool && given > 0;
+                given -= u64::from(is_left);
+                !is_left
+            });
+        }
+    }
+
     /// Lets the listeners have as many jobs as their pools may have runners for: where launches are held back, a job that
     /// is acquired all the same would wait here, and nobody else could take it.
     fn lend(&self, snapshot: &Snapshot, plan: &Plan) {
         let view = View::of(snapshot, &self.policy);
-        let held = |pool: &PoolView<'_>| pool.supply().held;
-        let total: u32 = view.pools.iter().map(held).fold(0, u32::saturating_add);
+        let affordable = affordable(&view, &self.policy, &snapshot.prices);
+        // What a set has been given will hold slots, too.
+        let claimed = |pool: &PoolView<'_>| {
+            let given = self.served.get(&pool.pool.name).map_or(0, |served| served.found.statistics.assigned);
+            pool.supply().held.max(u32::try_from(given).unwrap_or(u32::MAX).min(pool.pool.max))
+        };
+        let total: u32 = view.pools.iter().map(claimed).fold(0, u32::saturating_add);
         for pool in &view.pools {
-            let name = &pool.pool.name;
+            let (name, held) = (&pool.pool.name, pool.supply().held);
             let Some(room) = self.rooms.get(name) else { continue };
-            let of_others = total.saturating_sub(held(pool));
+            let of_others = total.saturating_sub(claimed(pool));
             let share = self.policy.max_total.map_or(u32::MAX, |most| most.saturating_sub(of_others));
-            let mut may_run = pool.pool.max.min(share);
+            let by_price = affordable.as_ref().and_then(|counts| counts.get(name)).copied();
+            let by_price = by_price.map_or(u32::MAX, |more| held.saturating_add(more));
+            let mut may_run = pool.pool.max.min(share).min(by_price);
             let is_held_back = plan.held.iter().any(|held| held.pool == *name && held.reason.code.holds_launches());
             if let Some(sums) = plan.pools.iter().find(|sums| sums.name == *name).filter(|_| is_held_back) {
-                may_run = may_run.min(held(pool).saturating_add(sums.launch));
+                may_run = may_run.min(held.saturating_add(sums.launch));
             }
             room.store(may_run.max(1), Ordering::Relaxed);
         }
@@ -247,7 +289,7 @@ impl Log<'_> {
 
 impl Drop for Log<'_> {
     fn drop(&mut self) {
-        let why = "given up as the process ended: the next run finds out what became of it";
+        let why = "given up as the process ended, begun or not: the next run finds out what became of it";
         for action in self.unfinished.take() {
             self.tell(&Outcome::of(&action, apply::Result::Failed, Timestamp::now()).because(why));
         }

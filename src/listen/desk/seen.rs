@@ -33,13 +33,13 @@ impl<'a> Desk<'a> {
                             && runners.whole
                         {
                             self.shared.supply.borrow_mut().see(supply.seen_at, instances.items, runners.items);
-                            self.read_at = self.read_at.max(supply.read_at);
+                            self.read_at = self.read_at.max(Some(supply.read_at));
                         }
                         for (pool, counts) in counts {
                             let Some(served) = self.served.get_mut(&pool) else { continue };
                             served.is_unasked = counts.is_err();
                             match counts {
-                                Ok(counts) => served.count(counts, supply.read_at, supply.read_at),
+                                Ok(counts) => served.count(counts, supply.read_at, Some(supply.read_at)),
                                 Err(why) => {
                                     self.warn_of(Warning::new(WarningCode::ScaleSetFailed, pool.as_str(), why));
                                 }
@@ -58,6 +58,7 @@ impl<'a> Desk<'a> {
                 match *seen {
                     Ok(seen) => self.pass(seen, carrying),
                     Err(error) => {
+                        self.served.values_mut().for_each(|served| served.is_unasked = true);
                         self.shared.parts.metrics.unobserved(&self.policy.pools, |pool| self.serving(pool).is_some());
                         let said = format!("nothing could be observed: {error}");
                         self.warn_of(Warning { code: WarningCode::Degraded, message: said, subject: None });
@@ -75,7 +76,10 @@ impl<'a> Desk<'a> {
         for (pool, served) in &mut self.served {
             // It was asked after the supply was looked at; a message may have come since.
             match snapshot.scale_sets.get(pool) {
-                Some(ScaleSetDemand::Counted(counts)) => served.count(*counts, read_at, read_at),
+                Some(ScaleSetDemand::Counted(counts)) => {
+                    served.is_unasked = false;
+                    served.count(*counts, read_at, Some(read_at));
+                }
                 Some(ScaleSetDemand::Unknown) | None => served.is_unasked = true,
             }
         }
@@ -129,8 +133,8 @@ impl<'a> Desk<'a> {
         self.shared.supply.borrow_mut().price(snapshot.prices.clone());
         let (instances, runners) = (snapshot.instances.items.clone(), snapshot.runners.items.clone());
         self.shared.supply.borrow_mut().see(snapshot.now, instances, runners);
-        self.read_at = self.read_at.max(read_at);
-        let holds = |pool: &PoolName| self.serving(pool).is_none_or(|served| served.counted_at >= read_at);
+        self.read_at = self.read_at.max(Some(read_at));
+        let holds = |pool: &PoolName| self.serving(pool).is_none_or(|served| served.counted_at >= Some(read_at));
         let to_launch: Vec<PoolName> = opened.into_iter().filter(holds).collect();
         let filled = self.shared.supply.borrow().fill(now, &snapshot);
         if !to_launch.is_empty() {

@@ -101,6 +101,10 @@ async fn while_the_actions_service_is_down_rest_stands_in() {
     let desk = desk().await;
     let mut listening = Listening::on(&desk, "--interval 1s");
     listening.opened().await;
+    // One is given to the set, and nothing launched for it, before the service is gone.
+    desk.sandbox.fault(Fault::actions("generatejitconfig").status(503).times(100_000));
+    desk.jobs(1, X64);
+    listening.until(|event| event["event"] == "message" && event["statistics"]["assigned"] == 1).await;
     desk.sandbox.fault(Fault::actions("").status(503).times(100_000));
     desk.jobs(2, X64);
     let is_fallback = |event: &Value| event["event"] == "warning" && event["code"] == "source_fallback";
@@ -109,7 +113,9 @@ async fn while_the_actions_service_is_down_rest_stands_in() {
     assert_eq!(said["pool"], "linux-x64");
     let launched = listening.launches(2).await;
     assert!(launched.iter().all(|launch| launch["source"] == "rest"), "{launched:#?}");
-    listening.end().await;
+    let (_, said) = listening.end().await;
+    // The job that the set had been given is left to its own runners.
+    assert_eq!(launches(&said), 2, "{said:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
