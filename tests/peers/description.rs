@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 /// Every path that ghascale asks for, as GitHub's description writes it.
-const PATHS: [&str; 31] = [
+const PATHS: [&str; 33] = [
     "/app/installations/{installation_id}/access_tokens",
     "/enterprises/{enterprise}/actions/runner-groups",
     "/enterprises/{enterprise}/actions/runner-groups/{runner_group_id}",
@@ -29,6 +29,7 @@ const PATHS: [&str; 31] = [
     "/rate_limit",
     "/repos/{owner}/{repo}",
     "/repos/{owner}/{repo}/actions/jobs/{job_id}",
+    "/repos/{owner}/{repo}/actions/jobs/{job_id}/rerun",
     "/repos/{owner}/{repo}/actions/permissions",
     "/repos/{owner}/{repo}/actions/runners",
     "/repos/{owner}/{repo}/actions/runners/generate-jitconfig",
@@ -37,6 +38,7 @@ const PATHS: [&str; 31] = [
     "/repos/{owner}/{repo}/actions/runs",
     "/repos/{owner}/{repo}/actions/runs/{run_id}",
     "/repos/{owner}/{repo}/actions/runs/{run_id}/jobs",
+    "/repos/{owner}/{repo}/actions/runs/{run_id}/rerun-failed-jobs",
     "/user/orgs",
 ];
 

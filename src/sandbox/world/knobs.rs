@@ -90,6 +90,14 @@ impl World {
         }
     }
 
+    /// Ends a running job now, with GitHub's word for how: `failure`, `cancelled` (by a person), `success`.
+    pub fn end(&mut self, job: u64, conclusion: &'static str) {
+        self.end_job(job);
+        if let Some(job) = self.jobs.get_mut(&job) {
+            job.conclusion = Some(conclusion);
+        }
+    }
+
     /// Lets a job that waits for an approval go on.
     pub fn approve(&mut self, job: u64) {
         if let Some(job) = self.jobs.get_mut(&job).filter(|job| job.status == JobStatus::Waiting) {
