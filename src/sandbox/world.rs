@@ -399,6 +399,12 @@ impl World {
         self.jobs.get(&job).and_then(|job| job.conclusion)
     }
 
+    /// Returns the name of the runner that a job was given to.
+    #[must_use]
+    pub fn job_runner(&self, job: u64) -> Option<String> {
+        self.jobs.get(&job).and_then(|job| job.runner.as_ref()).map(|given| given.name.clone())
+    }
+
     /// Returns the names of the runner records, sorted.
     #[must_use]
     pub fn runner_names(&self) -> Vec<String> {
