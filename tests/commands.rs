@@ -11,7 +11,7 @@ mod installations;
 pub(crate) mod listen;
 mod plan;
 mod prices;
-mod rerun;
+pub(crate) mod rerun;
 mod sandbox;
 mod scale_set;
 mod secrets;

@@ -280,3 +280,219 @@ fn spot_job(job: &Job, pool: &Pool, runner: RunnerName, instance: &Instance, now
         taken_at: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::build::{instance, job, noon, policy, pool, snapshot};
+    use super::super::job::HiddenRun;
+    use super::super::names::RunnerId;
+    use super::*;
+
+    fn on() -> Policy {
+        policy([pool("linux").rerunning()])
+    }
+
+    fn spot(slot: u32) -> Instance {
+        Instance { market: Market::Spot, ..instance("linux", slot) }
+    }
+
+    fn taken(slot: u32) -> Instance {
+        let reason = Some(TAKEN_BACK.to_owned());
+        Instance { state_reason: reason, ..spot(slot).in_state(InstanceState::Terminated) }
+    }
+
+    fn seen(instances: impl IntoIterator<Item = Instance>, jobs: impl IntoIterator<Item = Job>) -> Snapshot {
+        let mut seen = snapshot();
+        seen.instances = Listing::whole(instances.into_iter().collect());
+        seen.demand.jobs.extend(jobs);
+        seen
+    }
+
+    fn at(mut seen: Snapshot, after: Duration) -> Snapshot {
+        seen.now = noon() + after;
+        seen
+    }
+
+    fn known(seen: &Snapshot, policy: &Policy) -> SpotJobs {
+        remember_spot_jobs(SpotJobs::new(), seen, policy)
+    }
+
+    /// Returns what is remembered of a job after its instance ran at noon and was taken back a minute later.
+    fn interrupted() -> SpotJobs {
+        let before = known(&seen([spot(0)], [job(1).on(100)]), &on());
+        remember_spot_jobs(before, &at(seen([taken(0)], [job(1).on(100)]), Duration::from_mins(1)), &on())
+    }
+
+    fn named(job: Job, name: &str) -> Job {
+        Job { state: JobState::InProgress, runner_name: Some(RunnerName::new(name)), ..job }
+    }
+
+    #[test]
+    fn a_job_on_a_spot_instance_is_remembered_with_both_its_ends() {
+        let known = interrupted();
+        let one = &known[&JobId(1)];
+        assert_eq!((one.alive_at, one.taken_at), (Some(noon()), Some(noon() + Duration::from_mins(1))));
+        assert_eq!((one.runner.as_str(), one.instance_id.as_str()), ("acme-linux-000", "i-linux-0"));
+        let later = at(seen([taken(0)], []), Duration::from_mins(30));
+        assert_eq!(remember_spot_jobs(known.clone(), &later, &on()), known, "the first time counts");
+        assert_eq!(interrupted_runs(&known, &later).len(), 1);
+    }
+
+    #[test]
+    fn nothing_else_is_remembered() {
+        let ours = || job(1).on(100);
+        assert_eq!(known(&seen([spot(0)], [ours()]), &on()).len(), 1);
+        let foreign = Instance { fleet: "other".into(), ..spot(0) };
+        for (what, seen, policy) in [
+            ("it is switched off", seen([spot(0)], [ours()]), policy([pool("linux")])),
+            ("on demand", seen([instance("linux", 0)], [ours()]), on()),
+            ("another fleet's", seen([foreign], [ours()]), on()),
+            ("another pool's", seen([spot(0)], [ours()]), policy([pool("mac").rerunning()])),
+            ("a second attempt", seen([spot(0)], [Job { attempt: 2, ..ours() }]), on()),
+            ("it only waits", seen([spot(0)], [job(1)]), on()),
+            ("another runner's", seen([spot(0)], [job(1).on(7)]), on()),
+            ("another name's", seen([spot(0)], [named(ours(), "acme-linux-001")]), on()),
+            ("a name alone, of a machine that is gone", seen([taken(0)], [named(job(1), "acme-linux-000")]), on()),
+        ] {
+            assert!(known(&seen, &policy).is_empty(), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_used_again_is_no_proof_against_another_runner() {
+        let second = Job { runner_id: Some(RunnerId(500)), ..named(job(2), "acme-linux-000") };
+        assert!(known(&seen([taken(0)], [second.clone()]), &on()).is_empty());
+        let of_set = policy([pool("linux").rerunning().with_scale_set()]);
+        assert!(known(&seen([taken(0)], [second.clone()]), &of_set).is_empty());
+        let next = Instance { id: InstanceId::new("i-next"), runner_id: Some(RunnerId(9)), ..spot(0) };
+        let known = known(&seen([taken(0), next], [second]), &of_set);
+        assert_eq!((known[&JobId(2)].instance_id.as_str(), known[&JobId(2)].taken_at), ("i-next", None));
+    }
+
+    #[test]
+    fn only_ec2s_own_reason_is_proof() {
+        let before = known(&seen([spot(0)], [job(1).on(100)]), &on());
+        let other = Some("Client.UserInitiatedShutdown".to_owned());
+        for instance in [
+            Instance { state_reason: None, ..taken(0) },
+            Instance { state_reason: other, ..taken(0) },
+            Instance { market: Market::OnDemand, ..taken(0) },
+            Instance { state: InstanceState::Running, ..taken(0) },
+        ] {
+            let known = remember_spot_jobs(before.clone(), &seen([instance.clone()], []), &on());
+            assert_eq!(interrupted_runs(&known, &seen([], [])).len(), 0, "{instance:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_of_which_anything_is_shown_is_not_over() {
+        let known = interrupted();
+        let run = RunId(10);
+        assert_eq!(interrupted_runs(&known, &snapshot()).len(), 1);
+        let sibling = Job { run_id: run, ..job(2) };
+        assert!(interrupted_runs(&known, &snapshot().job(sibling.clone())).is_empty());
+        let hidden = HiddenRun { repository: "acme/api".into(), run_id: run, status: "queued".into(), since: None };
+        let (mut unresolved, mut ghost, mut ghosts) = (snapshot(), snapshot(), snapshot());
+        unresolved.demand.unresolved.push(hidden.clone());
+        ghosts.demand.ghosts.push(hidden);
+        ghost.demand.ghost_jobs.push(sibling);
+        for seen in [unresolved, ghost, ghosts] {
+            assert!(interrupted_runs(&known, &seen).is_empty(), "{:?}", seen.demand);
+        }
+    }
+
+    #[test]
+    fn what_no_list_shows_is_forgotten_after_half_a_day_and_the_oldest_first() {
+        let known = interrupted();
+        let after =
+            |hours| remember_spot_jobs(known.clone(), &at(snapshot(), Duration::from_hours(hours)), &on()).len();
+        assert_eq!((after(12), after(13)), (1, 0));
+        let shown = at(seen([], [job(1).on(100)]), Duration::from_hours(20));
+        assert_eq!(remember_spot_jobs(SpotJobs::new(), &shown, &on()).len(), 0);
+        let early = Snapshot { now: noon() - Duration::from_hours(1), ..snapshot() };
+        assert!(remember_spot_jobs(known.clone(), &early, &on()).is_empty(), "a clock that was set back");
+        let mut many = SpotJobs::new();
+        for id in 1..=3000_u32 {
+            let seen_at = noon() - Duration::from_secs(u64::from(id));
+            many.insert(JobId(id.into()), SpotJob { job_id: JobId(id.into()), seen_at, ..known[&JobId(1)].clone() });
+        }
+        let kept = remember_spot_jobs(many, &snapshot(), &on());
+        assert_eq!((kept.len(), kept.last_key_value().map(|(id, _)| id.0)), (REMEMBERED, Some(2000)));
+    }
+
+    // --- the verdict ------------------------------------------------------------------------------------------------
+
+    fn ended(id: u64, conclusion: &str) -> AttemptedJob {
+        let completed_at = Some(noon() + Duration::from_mins(11));
+        AttemptedJob { id: JobId(id), conclusion: Some(conclusion.to_owned()), completed_at }
+    }
+
+    fn run(jobs: impl IntoIterator<Item = AttemptedJob>) -> LatestAttempt {
+        LatestAttempt {
+            attempt: 1,
+            status: "completed".into(),
+            conclusion: Some("failure".into()),
+            jobs: Listing::whole(jobs.into_iter().collect()),
+        }
+    }
+
+    fn two() -> Vec<SpotJob> {
+        let one = interrupted()[&JobId(1)].clone();
+        vec![SpotJob { job_id: JobId(2), ..one.clone() }, one]
+    }
+
+    #[track_caller]
+    fn due(verdict: &RerunVerdict) -> Vec<u64> {
+        let RerunVerdict::Due(rerun) = verdict else { panic!("{verdict:?}") };
+        rerun.jobs.iter().map(|job| job.job_id.0).collect()
+    }
+
+    #[test]
+    fn one_is_due_beside_whatever_failed_and_several_where_nothing_else_did() {
+        let two = two();
+        let one = &two[1..];
+        assert_eq!(due(&judge_rerun(one, Some(&run([ended(1, "failure")])))), [1]);
+        assert_eq!(due(&judge_rerun(one, Some(&run([ended(1, "failure"), ended(3, "failure")])))), [1]);
+        let both = [ended(1, "failure"), ended(2, "failure"), ended(3, "success"), ended(4, "skipped")];
+        assert_eq!(due(&judge_rerun(&two, Some(&run(both.clone())))), [1, 2]);
+        for other in ["failure", "cancelled", "timed_out", "a new word"] {
+            let others = both.iter().cloned().chain([ended(5, other)]);
+            assert_eq!(judge_rerun(&two, Some(&run(others))), RerunVerdict::Never(NoRerun::OthersFailed), "{other}");
+        }
+        let half = [ended(1, "failure"), ended(2, "success"), ended(3, "failure")];
+        assert_eq!(due(&judge_rerun(&two, Some(&run(half)))), [1], "the other one succeeded");
+    }
+
+    #[test]
+    fn whatever_is_not_proven_is_not_due() {
+        let two = two();
+        let one = &two[1..];
+        let good = || run([ended(1, "failure")]);
+        let concluded = |word: &str| LatestAttempt { conclusion: Some(word.into()), ..good() };
+        let early = AttemptedJob { completed_at: Some(noon() - Duration::from_secs(1)), ..ended(1, "failure") };
+        let untold = AttemptedJob { completed_at: None, ..ended(1, "failure") };
+        for (run, why) in [
+            (None, NoRerun::Gone),
+            (Some(LatestAttempt { attempt: 2, ..good() }), NoRerun::Attempted(2)),
+            (Some(LatestAttempt { attempt: 0, ..good() }), NoRerun::Attempted(0)),
+            (Some(concluded("cancelled")), NoRerun::NotFailed),
+            (Some(concluded("success")), NoRerun::NotFailed),
+            (Some(LatestAttempt { conclusion: None, ..good() }), NoRerun::NotFailed),
+            (Some(run([ended(1, "cancelled")])), NoRerun::NoneFailed),
+            (Some(run([ended(1, "success")])), NoRerun::NoneFailed),
+            (Some(run([ended(2, "failure")])), NoRerun::NoneFailed),
+            (Some(run([early])), NoRerun::NoneFailed),
+            (Some(run([untold])), NoRerun::NoneFailed),
+        ] {
+            assert_eq!(judge_rerun(one, run.as_ref()), RerunVerdict::Never(why), "{run:?}");
+        }
+        let alive = SpotJob { taken_at: None, ..one[0].clone() };
+        assert_eq!(judge_rerun(&[alive], Some(&good())), RerunVerdict::Never(NoRerun::NoneFailed));
+        for later in [
+            LatestAttempt { status: "in_progress".into(), conclusion: None, ..good() },
+            LatestAttempt { jobs: Listing::partial(vec![ended(1, "failure")]), ..good() },
+        ] {
+            assert_eq!(judge_rerun(one, Some(&later)), RerunVerdict::Later, "{later:?}");
+        }
+    }
+}

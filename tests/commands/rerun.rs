@@ -101,7 +101,7 @@ fn codes(ran: &Ran) -> Vec<Value> {
 }
 
 /// A desk with one job that was interrupted.
-async fn interrupted() -> (Desk, u64, u64) {
+pub(crate) async fn interrupted() -> (Desk, u64, u64) {
     let desk = desk().await;
     let (run, jobs) = run_of(&desk, 1);
     put_to_work(&desk).await;
