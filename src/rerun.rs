@@ -105,12 +105,19 @@ impl Reruns<'_> {
         let is_chosen = |job: &SpotJob| is_on(&job.pool) && (pools.is_empty() || pools.contains(&job.pool));
         let mut runs = interrupted_runs(&known, &seen.snapshot);
         runs.retain(|_, jobs| jobs.iter().all(is_chosen));
-        for ((repository, run), jobs) in runs.into_iter().take(RUNS_A_PASS) {
+        let (mut looked_up, mut unread) = (0, BTreeSet::new());
+        for ((repository, run), jobs) in runs {
+            // A repository that can't be read is asked once a pass, and keeps no other from its turn.
+            if looked_up == RUNS_A_PASS || unread.contains(&repository) {
+                continue;
+            }
+            looked_up += 1;
             let latest = match github::latest_attempt(self.client, &repository, run).await {
                 Ok(latest) => latest,
                 Err(error) => {
                     let said = format!("whether its interrupted jobs are to be re-run is not known: {error}");
                     due.warnings.push(warning(&repository, run, said));
+                    unread.insert(repository);
                     if error.kind.ends_asking() {
                         break;
                     }
@@ -202,6 +209,11 @@ impl Reruns<'_> {
             Ok(Some(latest)) if latest.attempt > 1 => {
                 let why = NoRerun::Attempted(latest.attempt).to_string();
                 Tried { request_id, ..Tried::new(Ended::Skipped, true, Some(why)) }
+            }
+            // The run's number may lag behind what was begun.
+            _ if error.message.contains("already running") => {
+                let why = Some("a re-run has begun already".to_owned());
+                Tried { request_id, ..Tried::new(Ended::Skipped, true, why) }
             }
             // It may have been done all the same; the next pass sees in which attempt the run is.
             _ if is_lost => Tried::stopped(error),

@@ -255,9 +255,10 @@ fn access_token(world: &mut World, installation: &str) -> Answer {
     let expires = world.now + INSTALLATION_TOKEN_LIVES;
     let token = format!("ghs_sandbox{installation}n{}", world.tokens.len());
     world.tokens.insert(token.clone(), Some(expires));
+    let actions = if world.settings.actions_write { "write" } else { "read" };
     Answer::created(json!({
         "token": token, "expires_at": time(expires), "repository_selection": "all",
-        "permissions": { "actions": "read", "metadata": "read", "organization_self_hosted_runners": "write" },
+        "permissions": { "actions": actions, "metadata": "read", "organization_self_hosted_runners": "write" },
     }))
 }
 

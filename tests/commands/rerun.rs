@@ -371,6 +371,19 @@ async fn credentials_that_may_not_are_one_warning_with_its_cure_and_no_failed_ru
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_which_github_says_that_it_runs_again_already_is_left_alone_without_a_word() {
+    for status in [403, 409] {
+        let (desk, run, _) = interrupted().await;
+        let body = r#"{"message":"The workflow run containing this job is already running"}"#;
+        desk.sandbox.fault(Fault::github("/rerun").status(status).body(body));
+        let (ran, reruns) = desk.apply(0).await;
+        assert_eq!((&reruns[0]["result"], codes(&ran)), (&json!("skipped"), Vec::new()), "{ran:#?}");
+        desk.apply(0).await;
+        assert_eq!((desk.reruns().len(), desk.attempt(run)), (1, 1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_cannot_be_read_is_a_warning_and_looked_at_again() {
     let (desk, run, _) = interrupted().await;
     let path = format!("/actions/runs/{run}");
