@@ -21,6 +21,7 @@ pub mod observe;
 mod quoting;
 pub mod registrar;
 pub mod report;
+pub mod rerun;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod scale_set;

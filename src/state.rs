@@ -9,13 +9,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ages::age;
 use crate::apply::{Listener, Outcome};
-use crate::engine::{Offering, PoolPlan, Scope};
+use crate::engine::{Offering, PoolPlan, Scope, SpotJob, SpotJobs};
 use crate::files::{self, LARGEST_MEMORY};
-use crate::report::{ActionResult, PlanReport};
+use crate::report::{ActionResult, PlanReport, RerunResult};
+use crate::rerun::RerunOutcome;
 use crate::warning::{Warning, WarningCode};
 
 /// How long a lack of capacity is remembered: as long as Karpenter does.
@@ -33,6 +34,13 @@ pub struct StateDirectory {
 #[derive(Debug)]
 pub struct HostLock {
     _file: File,
+}
+
+/// The jobs on spot instances, as they are kept: their ids are one scope's.
+#[derive(Serialize, Deserialize)]
+struct KeptJobs {
+    scope: String,
+    jobs: Vec<SpotJob>,
 }
 
 /// Why there is no lock.
@@ -149,6 +157,28 @@ impl StateDirectory {
         text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
     }
 
+    /// Returns the jobs that this host saw on spot instances; of another scope there are none, and a file that can't be
+    /// read holds none.
+    #[must_use]
+    pub fn spot_jobs(&self, fleet: &str, scope: &str) -> SpotJobs {
+        let text = files::read(&self.path.join(format!("{fleet}.spot-jobs.json")), LARGEST_MEMORY).ok();
+        let kept: Option<KeptJobs> = text.and_then(|text| serde_json::from_slice(&text).ok());
+        let jobs = kept.filter(|kept| kept.scope == scope).map(|kept| kept.jobs).unwrap_or_default();
+        jobs.into_iter().map(|job| (job.job_id, job)).collect()
+    }
+
+    /// Remembers the jobs that are on spot instances, in place of those that were.
+    ///
+    /// # Errors
+    /// The directory or the file can't be written. Nothing is lost with it but re-runs.
+    pub fn remember_spot_jobs(&self, fleet: &str, scope: &str, jobs: &SpotJobs) -> io::Result<()> {
+        if *jobs == self.spot_jobs(fleet, scope) {
+            return Ok(());
+        }
+        let kept = KeptJobs { scope: scope.to_owned(), jobs: jobs.values().cloned().collect() };
+        self.replace(&format!("{fleet}.spot-jobs"), &kept)
+    }
+
     /// Writes a JSON file whole or not at all: beside its place first, then renamed into it.
     fn replace(&self, name: &str, content: &impl Serialize) -> io::Result<()> {
         let beside = self.path.join(format!("{name}.{}.tmp", std::process::id()));
@@ -188,9 +218,45 @@ struct Line<'a> {
     action: ActionResult,
 }
 
+/// A line for each job that was to be re-run.
+#[derive(Serialize)]
+struct RerunLine<'a> {
+    at: String,
+    host: Option<&'a str>,
+    process: u32,
+    scope: &'a str,
+    plan_id: &'a str,
+    rerun: RerunResult,
+}
+
+impl AuditLog {
+    /// Notes what became of a re-run: a line a job.
+    pub fn rerun(&self, outcome: &RerunOutcome) {
+        for rerun in RerunResult::of(outcome) {
+            self.write(&RerunLine {
+                at: outcome.at.to_string(),
+                host: self.host.as_deref(),
+                process: std::process::id(),
+                scope: &self.scope,
+                plan_id: &self.plan_id,
+                rerun,
+            });
+        }
+    }
+
+    fn write(&self, line: &impl Serialize) {
+        let written = serde_json::to_string(line)
+            .map_err(io::Error::other)
+            .and_then(|line| (&self.file).write_all(format!("{line}\n").as_bytes()));
+        if let Err(error) = written {
+            tracing::warn!(%error, "the audit log could not be written");
+        }
+    }
+}
+
 impl Listener for AuditLog {
     fn ended(&self, outcome: &Outcome) {
-        let line = Line {
+        self.write(&Line {
             at: outcome.at.to_string(),
             host: self.host.as_deref(),
             process: std::process::id(),
@@ -199,13 +265,7 @@ impl Listener for AuditLog {
             plan_id: &self.plan_id,
             client_token: outcome.client_token.as_deref(),
             action: ActionResult::from(outcome),
-        };
-        let written = serde_json::to_string(&line)
-            .map_err(io::Error::other)
-            .and_then(|line| (&self.file).write_all(format!("{line}\n").as_bytes()));
-        if let Err(error) = written {
-            tracing::warn!(%error, "the audit log could not be written");
-        }
+        });
     }
 }
 

@@ -111,6 +111,8 @@ codes! {
     CacheFailed => "cache_failed", false;
     /// An action of a plan file no longer holds and was skipped.
     ActionSkipped => "action_skipped", false;
+    /// A job that died with its spot instance was not re-run, or it isn't known whether it is to be.
+    RerunFailed => "rerun_failed", false;
     /// The audit log or the state directory could not be written.
     StateUnwritable => "state_unwritable", false;
 }

@@ -11,6 +11,7 @@ mod installations;
 pub(crate) mod listen;
 mod plan;
 mod prices;
+pub(crate) mod rerun;
 mod sandbox;
 mod scale_set;
 mod secrets;

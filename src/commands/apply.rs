@@ -20,10 +20,14 @@ use crate::engine::{Plan, PoolName, Prices, View};
 use crate::exit;
 use crate::files;
 use crate::registrar::Registrar;
-use crate::report::{ActionKind, ActionResult, ActionRow, ApplyReport, PlanFileError, PlanReport, Report, Summary};
+use crate::report::{
+    ActionKind, ActionResult, ActionRow, ApplyReport, PlanFileError, PlanReport, Report, RerunResult, RerunRow,
+    ResultWord, Summary,
+};
+use crate::rerun::{Due, RerunOutcome, Reruns};
 use crate::scale_set::ScaleSetId;
 use crate::services::SystemClock;
-use crate::state::{AuditLog, LockError};
+use crate::state::{AuditLog, LockError, StateDirectory};
 use crate::ui::{Bar, Ui};
 use crate::warning::{Warning, WarningCode};
 
@@ -49,7 +53,7 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
 
     let session = Session::open(config, Needs::Launch).await?;
     let mut decision = decide(&session, args.view.source, &pools, file.as_ref(), ui).await?;
-    if !args.yes && !decision.plan.actions.is_empty() {
+    if !args.yes && !decision.is_nothing() {
         ui.warn(&decision.warnings);
         let shown = &decision.report;
         eprintln!("{}\n\n{}\n", shown.text(ui.look()), shown.summary());
@@ -71,11 +75,12 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
     if let Err(error) = state.remember_shortages(fleet.as_str(), &outcomes, Timestamp::now()) {
         tracing::warn!(%error, "what has no capacity could not be remembered");
     }
+    let reruns = rerun(&session, &mut decision, &state, audit.as_ref(), &mut warnings).await;
     let mut results: Vec<ActionResult> =
         outcomes.iter().map(|outcome| ActionResult::from(outcome).priced(&decision.prices)).collect();
-    let has_dropped = !decision.dropped.is_empty();
+    let has_dropped = !decision.dropped.is_empty() || !decision.dropped_reruns.is_empty();
     results.extend(decision.dropped.into_iter().map(|action| ActionResult::skipped(action, decision.why_dropped)));
-    let body = ApplyReport::of(&decision.report, results);
+    let body = ApplyReport::of(&decision.report, results, reruns);
     let report = session.report("apply", decision.seen_at, warnings, body);
     show(ui, &report, None, || report.body.text(ui.look()))?;
     Ok(code(&report, file.is_some() || has_dropped))
@@ -90,12 +95,21 @@ struct Decision {
     plan: Plan,
     /// The scale sets in which runners of these pools are registered.
     scale_sets: BTreeMap<PoolName, ScaleSetId>,
+    /// The jobs that are to be re-run.
+    due: Due,
     report: PlanReport,
     prices: Prices,
     /// What was asked for and no longer holds.
     dropped: Vec<ActionRow>,
+    dropped_reruns: Vec<RerunRow>,
     why_dropped: &'static str,
     warnings: Vec<Warning>,
+}
+
+impl Decision {
+    fn is_nothing(&self) -> bool {
+        self.plan.actions.is_empty() && self.due.reruns.is_empty()
+    }
 }
 
 /// Observes and plans; of the plan only what `asked_for` has too, if that is given.
@@ -107,17 +121,34 @@ async fn decide(
     ui: &Ui,
 ) -> Result<Decision, Failure> {
     let seen = session.observe(choice, ui).await?;
+    let mut due = session.reruns(&seen, pools).await;
     let mut warnings = seen.warnings.clone();
+    warnings.append(&mut due.warnings);
     warnings.extend(View::of(&seen.snapshot, &session.config.policy()).warnings());
     let mut warnings = about(pools, &session.config, warnings);
     let mut plan = session.decide(&seen, pools)?;
     let dropped = asked_for.map(|asked_for| narrow(&mut plan, asked_for)).unwrap_or_default();
+    let dropped_reruns = asked_for.map(|asked_for| narrow_reruns(&mut due, asked_for)).unwrap_or_default();
     let why_dropped = if seen.known.runners && seen.known.instances { NO_LONGER } else { UNKNOWN };
     warnings.extend(dropped.iter().map(|action| skipped(action, why_dropped)));
-    let report = PlanReport::of(&plan, &seen.snapshot, &session.config.digest);
+    warnings.extend(dropped_reruns.iter().map(|row| {
+        Warning::new(WarningCode::ActionSkipped, format!("job {} of {}", row.job_id, row.repository), why_dropped)
+    }));
+    let report = PlanReport::of(&plan, &seen.snapshot, &session.config.digest).with_reruns(&due.reruns);
     let scale_sets = seen.scale_sets;
     let prices = seen.snapshot.prices;
-    Ok(Decision { seen_at: seen.snapshot.now, plan, scale_sets, report, prices, dropped, why_dropped, warnings })
+    Ok(Decision {
+        seen_at: seen.snapshot.now,
+        plan,
+        scale_sets,
+        due,
+        report,
+        prices,
+        dropped,
+        dropped_reruns,
+        why_dropped,
+        warnings,
+    })
 }
 
 const NO_LONGER: &str = "it no longer holds: the world has changed since the plan was made";
@@ -147,6 +178,29 @@ async fn carry_out(session: &Session, decision: &Decision, audit: Option<&AuditL
         is_stopping: &|| false,
     };
     executor.carry_out(&decision.plan).await
+}
+
+/// Re-runs what is to be; returns the result of each job, those that no longer hold among them.
+async fn rerun(
+    session: &Session,
+    decision: &mut Decision,
+    state: &StateDirectory,
+    audit: Option<&AuditLog>,
+    warnings: &mut Vec<Warning>,
+) -> Vec<RerunResult> {
+    let Due { reruns, settled, .. } = std::mem::take(&mut decision.due);
+    let tell = |outcome: &RerunOutcome| {
+        tracing::info!(run = %outcome.rerun.run_id, result = ?outcome.result, error = outcome.error, "re-run ended");
+        if let Some(audit) = audit {
+            audit.rerun(outcome);
+        }
+    };
+    let work = Reruns { config: &session.config, client: &session.client, state };
+    let (outcomes, said) = work.carry_out(&reruns, settled, tell).await;
+    warnings.extend(said);
+    let done = outcomes.iter().flat_map(RerunResult::of);
+    let dropped = std::mem::take(&mut decision.dropped_reruns).into_iter();
+    done.chain(dropped.map(|row| RerunResult::skipped(row, decision.why_dropped))).collect()
 }
 
 /// Tells the log, the audit log and the terminal of each action.
@@ -213,11 +267,26 @@ fn narrow(fresh: &mut Plan, file: &PlanReport) -> Vec<ActionRow> {
     wanted
 }
 
+/// Keeps of the re-runs what the file has too; returns what the file has and is not to be re-run any more.
+fn narrow_reruns(fresh: &mut Due, file: &PlanReport) -> Vec<RerunRow> {
+    fresh
+        .reruns
+        .retain(|rerun| RerunRow::of(rerun).iter().all(|row| file.reruns.iter().any(|other| is_same(row, other))));
+    let kept: Vec<RerunRow> = fresh.reruns.iter().flat_map(RerunRow::of).collect();
+    file.reruns.iter().filter(|row| !kept.iter().any(|other| is_same(row, other))).cloned().collect()
+}
+
+fn is_same(one: &RerunRow, other: &RerunRow) -> bool {
+    (&one.repository, one.run_id, one.job_id) == (&other.repository, other.run_id, other.job_id)
+}
+
 fn code(report: &Report<ApplyReport>, was_asked_for: bool) -> u8 {
     let Summary { done, skipped, failed } = report.body.summary;
+    let has = |wanted| report.body.reruns.iter().any(|row| row.result == wanted);
+    let is_skipped = skipped > 0 || has(ResultWord::Skipped);
     if failed > 0 && done == 0 {
         exit::FAILED
-    } else if failed > 0 || report.is_partial() || (was_asked_for && skipped > 0) {
+    } else if failed > 0 || has(ResultWord::Failed) || report.is_partial() || (was_asked_for && is_skipped) {
         exit::PARTIAL
     } else {
         exit::DONE

@@ -20,10 +20,12 @@ pub(super) async fn run(cli: &Cli, args: &PlanArgs, ui: &Ui) -> Result<u8, Failu
     let session = Session::open(configuration(cli, Needs::Launch, &pools, ui)?, Needs::Launch).await?;
     let seen = session.observe(args.view.source, ui).await?;
     let plan = session.decide(&seen, &pools)?;
+    let due = session.reruns(&seen, &pools).await;
     let mut warnings = seen.warnings;
+    warnings.extend(due.warnings);
     warnings.extend(View::of(&seen.snapshot, &session.config.policy()).warnings());
     let warnings = about(&pools, &session.config, warnings);
-    let body = PlanReport::of(&plan, &seen.snapshot, &session.config.digest);
+    let body = PlanReport::of(&plan, &seen.snapshot, &session.config.digest).with_reruns(&due.reruns);
     let report = session.report("plan", seen.snapshot.now, warnings, body);
     if let Some(file) = &args.out {
         write(file, &report).with_context(|| format!("the plan could not be written to {}", file.display()))?;

@@ -16,6 +16,7 @@ use crate::exit;
 use crate::github::{Cache, Client, Limits};
 use crate::observe::{Listened, Observation, Sources, observe};
 use crate::report::{Api, Report};
+use crate::rerun::{Due, Reruns};
 use crate::scale_set;
 use crate::state::StateDirectory;
 use crate::ui::Ui;
@@ -113,6 +114,16 @@ impl Session {
             seen.warnings.extend(cache.warning());
         }
         Ok(seen)
+    }
+
+    /// Finds the jobs that are to be re-run, after an observation.
+    pub(super) async fn reruns(&self, seen: &Observation, pools: &[PoolName]) -> Due {
+        let state = &state_directory();
+        let due = Reruns { config: &self.config, client: &self.client, state }.find(seen, pools).await;
+        if let Some(cache) = self.client.cache() {
+            cache.flush();
+        }
+        due
     }
 
     /// Decides, and lets the second pair of eyes look.

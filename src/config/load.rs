@@ -515,8 +515,9 @@ fn digest(config: &Config) -> String {
             let labels: Vec<String> = labels.iter().map(|label| label.as_str().to_lowercase()).collect();
             let rest = (policy.min_idle, policy.max, policy.priority, &policy.offerings);
             let times = (policy.boot_timeout, policy.max_lifetime, policy.idle_confirm, policy.trim);
+            let rerun = if policy.rerun_interrupted { " reruns" } else { "" };
             format!(
-                "{} {labels:?} {rest:?} {times:?} {runner_group:?} {scale_set:?} {source:?} {launch:?}",
+                "{} {labels:?} {rest:?} {times:?} {runner_group:?} {scale_set:?} {source:?} {launch:?}{rerun}",
                 policy.name
             )
         })

@@ -53,6 +53,7 @@ pub(super) fn read(table: &Table<'_>, fleet: Option<&FleetName>, needs: Needs, f
     let priority = table.integer("priority", -1_000_000..=1_000_000).map_or(0, |priority| priority.value);
     let times = Times::read(table);
     let trim = table.boolean("trim").is_some_and(|trim| trim.value);
+    let rerun_interrupted = table.boolean("rerun_interrupted").is_some_and(|rerun| rerun.value);
     let (launch, offerings) = launch(table, &times, needs, folder);
     table.finish();
 
@@ -77,6 +78,7 @@ pub(super) fn read(table: &Table<'_>, fleet: Option<&FleetName>, needs: Needs, f
             max_lifetime: times.max_lifetime,
             idle_confirm: times.idle_confirm,
             trim,
+            rerun_interrupted,
             has_scale_set: scale_set.is_some(),
         },
         runner_group,

@@ -48,6 +48,7 @@ pub fn pool(name: &str) -> Pool {
         max_lifetime: Duration::from_hours(12),
         idle_confirm: Duration::from_mins(5),
         trim: false,
+        rerun_interrupted: false,
         has_scale_set: false,
     }
 }
@@ -71,6 +72,13 @@ impl Pool {
     #[must_use]
     pub fn trimmed(mut self) -> Self {
         self.trim = true;
+        self
+    }
+
+    /// Lets jobs be re-run whose spot instance was taken back.
+    #[must_use]
+    pub fn rerunning(mut self) -> Self {
+        self.rerun_interrupted = true;
         self
     }
 

@@ -17,6 +17,7 @@ mod plan;
 mod planner;
 mod policy;
 mod prices;
+mod rerun;
 mod snapshot;
 mod states;
 mod view;
@@ -39,6 +40,10 @@ pub use policy::{
     BOOTS_IN_DOUBT, DRAIN_GRACE, JOBS_LAST, LAUNCH_WINDOW, LOST_GRACE, Policy, Pool, RECORD_GRACE, SUPPLY_LASTS,
 };
 pub use prices::{Cost, Price, Prices};
+pub use rerun::{
+    AttemptedJob, LatestAttempt, NoRerun, Rerun, RerunVerdict, SpotJob, SpotJobs, interrupted_runs, judge_rerun,
+    remember_spot_jobs,
+};
 pub use snapshot::{Listing, ScaleSetDemand, Snapshot};
 pub use states::{State, Unit};
 pub use view::{PoolView, Supply, View};

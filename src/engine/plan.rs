@@ -136,6 +136,8 @@ pub enum ReasonCode {
     Demand,
     /// Launch: fewer idle runners than `min_idle`.
     MinIdle,
+    /// Re-run: EC2 took back the spot instance whose runner had the job.
+    Interrupted,
     /// Deregister: a record whose instance never came to be.
     OrphanRunner,
     /// End: never online within `boot_timeout`.

@@ -60,6 +60,8 @@ pub struct Pool {
     pub idle_confirm: Duration,
     /// May the control plane end idle runners beyond demand and `min_idle`?
     pub trim: bool,
+    /// May a job be re-run, once, whose spot instance EC2 took back?
+    pub rerun_interrupted: bool,
     /// Its runners may be registered through a scale set: by the Actions Service, of whose ids it isn't proven that they
     /// are the REST API's, and without a label that tells their age.
     pub has_scale_set: bool,
@@ -80,6 +82,7 @@ impl Pool {
             max_lifetime: Duration::MAX,
             idle_confirm: Duration::MAX,
             trim: false,
+            rerun_interrupted: false,
             has_scale_set: true,
         }
     }

@@ -2,6 +2,7 @@
 
 mod heard;
 mod launches;
+mod reruns;
 mod seen;
 
 use std::cell::{Cell, RefCell};
@@ -31,6 +32,7 @@ use crate::engine::{Policy, PoolName, Source, Statistics};
 use crate::github;
 use crate::observe::{Found, Listened, Observation, Supply};
 use crate::registrar::Registrar;
+use crate::rerun::Due;
 use crate::scale_set::{Heard, Listener, ScaleSet};
 use crate::warning::{Warning, WarningCode};
 
@@ -93,6 +95,8 @@ pub(super) struct Desk<'a> {
     read_at: Option<StdInstant>,
     /// Ends and marks are being carried out.
     is_ending: bool,
+    /// Re-runs are being carried out.
+    is_rerunning: bool,
 }
 
 /// An open session's scale set.
@@ -188,13 +192,15 @@ enum Why {
 enum Seen {
     /// Instances and runner records; then the counts of the sets whose sessions are open.
     Supply(Result<Supply, github::Error>, BTreeMap<PoolName, Result<Statistics, String>>),
-    All(Box<Result<Observation, github::Error>>),
+    All(Box<Result<(Observation, Due), github::Error>>),
 }
 
 /// What was carried out.
 struct Carried {
     outcomes: Vec<Outcome>,
     are_ends: bool,
+    /// It was re-runs, and this should be known of them.
+    reruns: Option<Vec<Warning>>,
 }
 
 type Looking<'a> = Option<LocalBoxFuture<'a, Seen>>;
@@ -224,6 +230,7 @@ impl<'a> Desk<'a> {
             looked_at: None,
             read_at: None,
             is_ending: false,
+            is_rerunning: false,
         };
         let polled_every = (!polling.is_empty()).then_some(shared.parts.every);
         shared.parts.metrics.begin(desk.listening.iter().map(|pool| &pool.policy.name), polled_every);

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::engine::{PoolName, RepositoryName, RunId, RunnerName, Statistics};
-use crate::report::{ActionResult, ResultWord, printable};
+use crate::report::{ActionResult, RerunResult, ResultWord, printable};
 use crate::scale_set::{JobEvent, JobKey, JobMessage, Message, ScaleSetId};
 use crate::warning::WarningCode;
 
@@ -70,6 +70,9 @@ pub enum Event {
         end: u64,
         /// All actions, deregistrations and marks among them.
         actions: u64,
+        /// Re-runs that have ended, with their results; the counts are 0 then.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        reruns: Vec<RerunResult>,
     },
     /// An action has ended.
     Action(Box<ActionResult>),
@@ -208,6 +211,11 @@ impl Event {
                     |counts| format!("{} assigned, {} running", counts.assigned, counts.running),
                 );
                 format!("message    {pool} {message_id}: {counts}, {} events", jobs.len())
+            }
+            Self::Plan { pool, reruns, .. } if !reruns.is_empty() => {
+                let pool = pool.as_ref().map_or_else(|| "all pools".to_owned(), ToString::to_string);
+                let reruns: Vec<String> = reruns.iter().map(RerunResult::words).collect();
+                format!("plan       {pool}: re-run {}", reruns.join("; "))
             }
             Self::Plan { pool, launch, end, actions, .. } => {
                 let pool = pool.as_ref().map_or_else(|| "all pools".to_owned(), ToString::to_string);

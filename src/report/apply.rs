@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cost::CostRow;
 use super::plan::{ActionKind, ActionRow, PlanReport};
+use super::rerun::RerunResult;
 use super::table::{Look, Style, printable};
 use crate::apply::{Outcome, Result};
 use crate::engine::{Cost, Offering, Prices};
@@ -18,6 +19,9 @@ pub struct ApplyReport {
     pub pools: Vec<crate::engine::PoolPlan>,
     /// The actions, in order, each with its result.
     pub actions: Vec<ActionResult>,
+    /// The re-runs, each with its result; they are not in the sums.
+    #[serde(default)]
+    pub reruns: Vec<RerunResult>,
     /// As in `plan`.
     pub unschedulable: Vec<crate::engine::Unschedulable>,
     /// The sums.
@@ -55,6 +59,28 @@ pub enum ResultWord {
     Failed,
 }
 
+impl From<Result> for ResultWord {
+    fn from(result: Result) -> Self {
+        match result {
+            Result::Done => Self::Done,
+            Result::Skipped => Self::Skipped,
+            Result::Failed => Self::Failed,
+        }
+    }
+}
+
+impl ResultWord {
+    /// Returns it for people, with what stood against it.
+    pub(super) fn words(self, look: Look, error: Option<&str>) -> String {
+        let word = match self {
+            Self::Done => look.paint(Style::Good, "done"),
+            Self::Skipped => look.paint(Style::Quiet, "skipped"),
+            Self::Failed => look.paint(Style::Bad, "failed"),
+        };
+        format!("{word}{}", error.map_or_else(String::new, |error| format!(": {}", printable(error))))
+    }
+}
+
 /// How many actions ended in each way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
@@ -74,11 +100,7 @@ impl From<&Outcome> for ActionResult {
         action.offering = outcome.offering.clone().or(action.offering);
         Self {
             action,
-            result: match outcome.result {
-                Result::Done => ResultWord::Done,
-                Result::Skipped => ResultWord::Skipped,
-                Result::Failed => ResultWord::Failed,
-            },
+            result: outcome.result.into(),
             error: outcome.error.clone(),
             request_id: outcome.request_id.clone(),
             no_capacity: outcome.no_capacity.clone(),
@@ -109,22 +131,17 @@ impl ActionResult {
             (ResultWord::Done, Some(id)) if self.action.action == ActionKind::Launch => format!("{id} "),
             _ => String::new(),
         };
-        let result = match self.result {
-            ResultWord::Done => look.paint(Style::Good, "done"),
-            ResultWord::Skipped => look.paint(Style::Quiet, "skipped"),
-            ResultWord::Failed => look.paint(Style::Bad, "failed"),
-        };
-        let error = self.error.as_ref().map_or_else(String::new, |error| format!(": {}", printable(error)));
+        let result = self.result.words(look, self.error.as_deref());
         let without: Vec<String> = self.no_capacity.iter().map(ToString::to_string).collect();
         let without = if without.is_empty() { String::new() } else { format!(", no capacity: {}", without.join("; ")) };
-        format!("{deed}\n    {launched}{result}{error}{without}")
+        format!("{deed}\n    {launched}{result}{without}")
     }
 }
 
 impl ApplyReport {
     /// Puts a run into words.
     #[must_use]
-    pub fn of(plan: &PlanReport, actions: Vec<ActionResult>) -> Self {
+    pub fn of(plan: &PlanReport, actions: Vec<ActionResult>, reruns: Vec<RerunResult>) -> Self {
         let mut summary = Summary::default();
         for action in &actions {
             match action.result {
@@ -142,6 +159,7 @@ impl ApplyReport {
             plan_id: plan.plan_id.clone(),
             pools: plan.pools.clone(),
             actions,
+            reruns,
             unschedulable: plan.unschedulable.clone(),
             summary,
         }
@@ -152,14 +170,18 @@ impl ApplyReport {
     pub fn text(&self, look: Look) -> String {
         let lines: Vec<String> = self.actions.iter().map(|action| action.line(look)).collect();
         let Summary { done, skipped, failed } = self.summary;
-        let sums = if lines.is_empty() {
+        let reruns: Vec<String> = self.reruns.iter().map(|rerun| rerun.line(look)).collect();
+        let done_again = self.reruns.iter().filter(|rerun| rerun.result == ResultWord::Done).count();
+        let again =
+            if reruns.is_empty() { String::new() } else { format!("; {done_again} of {} re-run", reruns.len()) };
+        let sums = if lines.is_empty() && reruns.is_empty() {
             "applied: nothing to do".to_owned()
         } else {
             let cost = self.cost.filter(|cost| *cost != Cost::default().into());
             let cost = cost.map_or_else(String::new, |cost| format!("; +{}", cost.words()));
-            format!("applied: {done} done, {skipped} skipped, {failed} failed{cost}")
+            format!("applied: {done} done, {skipped} skipped, {failed} failed{cost}{again}")
         };
-        lines.into_iter().chain([sums]).collect::<Vec<_>>().join("\n")
+        lines.into_iter().chain(reruns).chain([sums]).collect::<Vec<_>>().join("\n")
     }
 }
 

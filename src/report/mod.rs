@@ -5,6 +5,7 @@ mod compare;
 mod cost;
 mod explain;
 mod plan;
+mod rerun;
 mod scale_sets;
 mod status;
 mod table;
@@ -19,6 +20,7 @@ pub use compare::{CompareReport, PoolComparison, RestCounts, ScaleSetCounts};
 pub use cost::CostRow;
 pub use explain::{ExplainReport, OtherJob};
 pub use plan::{ActionKind, ActionRow, HeldRow, MarkRow, PlanCost, PlanFileError, PlanReport};
+pub use rerun::{RerunResult, RerunRow};
 pub use scale_sets::{GroupRow, ScaleSetResult, ScaleSetRow, ScaleSetsReport};
 pub use status::{
     HiddenRunRow, InstanceCounts, JobRow, Known, LabelSetRow, PoolStatus, Repositories, RunnerCounts, ScanRow,

@@ -8,9 +8,10 @@ use sha2::{Digest, Sha256};
 
 use super::Report;
 use super::cost::CostRow;
+use super::rerun::RerunRow;
 use super::table::{Look, Style, printable};
 use crate::engine::{
-    Action, Cost, Held, InstanceId, Mark, Offering, Plan, PoolName, PoolPlan, Price, Prices, Reason, ReasonCode,
+    Action, Cost, Held, InstanceId, Mark, Offering, Plan, PoolName, PoolPlan, Price, Prices, Reason, ReasonCode, Rerun,
     RunnerId, RunnerName, Slot, Snapshot, Source, Step, Unschedulable,
 };
 use crate::quoting::json_fault;
@@ -55,6 +56,9 @@ pub struct PlanReport {
     pub pools: Vec<PoolPlan>,
     /// What is to be done, in order.
     pub actions: Vec<ActionRow>,
+    /// The jobs that are to be re-run, since EC2 took their spot instances back.
+    #[serde(default)]
+    pub reruns: Vec<RerunRow>,
     /// Pending jobs that get no runner.
     pub unschedulable: Vec<Unschedulable>,
     /// Ends that a guard holds back.
@@ -258,15 +262,24 @@ impl PlanReport {
         }
         let inputs = inputs(snapshot);
         Self {
-            plan_id: plan_id(configuration, &inputs, &actions),
+            plan_id: plan_id(configuration, &inputs, &actions, &[]),
             configuration: configuration.to_owned(),
             inputs,
             pools: plan.pools.clone(),
             actions,
+            reruns: Vec::new(),
             unschedulable: plan.unschedulable.clone(),
             held: plan.held.iter().map(HeldRow::from).collect(),
             cost: PlanCost::of(plan, &snapshot.prices),
         }
+    }
+
+    /// Adds the re-runs.
+    #[must_use]
+    pub fn with_reruns(mut self, reruns: &[Rerun]) -> Self {
+        self.reruns = reruns.iter().flat_map(RerunRow::of).collect();
+        self.plan_id = plan_id(&self.configuration, &self.inputs, &self.actions, &self.reruns);
+        self
     }
 
     /// Reads a plan file that was made with a configuration, by its digest. Wrong in any way, it is refused as a whole.
@@ -291,19 +304,20 @@ impl PlanReport {
     /// Returns whether the file is as it was written: its id follows from its content.
     #[must_use]
     pub fn is_intact(&self) -> bool {
-        self.plan_id == plan_id(&self.configuration, &self.inputs, &self.actions)
+        self.plan_id == plan_id(&self.configuration, &self.inputs, &self.actions, &self.reruns)
     }
 
     /// Returns whether anything is to be done but notes.
     #[must_use]
     pub fn has_changes(&self) -> bool {
-        self.actions.iter().any(|action| action.action != ActionKind::Mark)
+        !self.reruns.is_empty() || self.actions.iter().any(|action| action.action != ActionKind::Mark)
     }
 
     /// Draws it for people.
     #[must_use]
     pub fn text(&self, look: Look) -> String {
         let lines = self.actions.iter().map(|action| action.line(look));
+        let lines = lines.chain(self.reruns.iter().map(|rerun| rerun.line(look)));
         self.draw(look, &lines.collect::<Vec<_>>())
     }
 
@@ -350,7 +364,7 @@ impl PlanReport {
     #[must_use]
     pub fn summary(&self) -> String {
         let count = |kinds: &[ActionKind]| self.actions.iter().filter(|action| kinds.contains(&action.action)).count();
-        if self.actions.is_empty() {
+        if self.actions.is_empty() && self.reruns.is_empty() {
             return "plan: nothing to do".to_owned();
         }
         let launches = count(&[ActionKind::Launch]);
@@ -360,8 +374,10 @@ impl PlanReport {
             let more = more.map_or_else(String::new, |price| format!(", at most ${price}/h"));
             format!(" (+{}{more})", added.words())
         });
+        let reruns = self.reruns.len();
+        let reruns = if reruns == 0 { String::new() } else { format!(", {reruns} to re-run") };
         format!(
-            "plan: {} to launch{cost}, {} to deregister, {} to terminate, {} to mark",
+            "plan: {} to launch{cost}, {} to deregister, {} to terminate, {} to mark{reruns}",
             launches,
             count(&[ActionKind::Deregister]),
             count(&[ActionKind::Terminate]),
@@ -389,7 +405,7 @@ impl PlanReport {
     }
 }
 
-fn plan_id(configuration: &str, inputs: &str, actions: &[ActionRow]) -> String {
+fn plan_id(configuration: &str, inputs: &str, actions: &[ActionRow], reruns: &[RerunRow]) -> String {
     let mut hash = Sha256::new();
     hash.update(configuration);
     hash.update("\n");
@@ -397,6 +413,10 @@ fn plan_id(configuration: &str, inputs: &str, actions: &[ActionRow]) -> String {
     for action in actions {
         hash.update("\n");
         hash.update(serde_json::to_string(action).unwrap_or_default());
+    }
+    for rerun in reruns {
+        hash.update("\nrerun ");
+        hash.update(serde_json::to_string(rerun).unwrap_or_default());
     }
     data_encoding::HEXLOWER.encode(&hash.finalize())
 }

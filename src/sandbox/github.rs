@@ -20,7 +20,8 @@ pub(super) use self::answer::error_body;
 use self::answer::{Answer, Request};
 use self::documents::{Documents, time};
 use super::world::{
-    Budget, JobStatus, Organization, RegistrationRefused, RemovalRefused, Repository, Run, Runner, Scope, World,
+    Budget, JobStatus, Organization, RegistrationRefused, RemovalRefused, Repository, RerunRefused, Run, Runner, Scope,
+    World,
 };
 
 /// The most that GitHub shows of a filtered list of runs.
@@ -213,6 +214,14 @@ fn route(world: &mut World, headers: &HeaderMap, request: &Request) -> Answer {
                     let scope = Scope::Repository(repository.full_name.clone());
                     runners(world, request, &scope, rest)
                 }
+                ["actions", "jobs", id, "rerun"] if request.method == Method::POST => {
+                    let name = repository.full_name.clone();
+                    rerun(world, &name, world.jobs.get(&number(id)).map(|job| job.run_id), Some(number(id)))
+                }
+                ["actions", "runs", id, "rerun-failed-jobs"] if request.method == Method::POST => {
+                    let name = repository.full_name.clone();
+                    rerun(world, &name, Some(number(id)), None)
+                }
                 ref rest if get => in_repository(world, request, repository, rest),
                 _ => Answer::not_found(),
             }
@@ -246,9 +255,10 @@ fn access_token(world: &mut World, installation: &str) -> Answer {
     let expires = world.now + INSTALLATION_TOKEN_LIVES;
     let token = format!("ghs_sandbox{installation}n{}", world.tokens.len());
     world.tokens.insert(token.clone(), Some(expires));
+    let actions = if world.settings.actions_write { "write" } else { "read" };
     Answer::created(json!({
         "token": token, "expires_at": time(expires), "repository_selection": "all",
-        "permissions": { "actions": "read", "metadata": "read", "organization_self_hosted_runners": "write" },
+        "permissions": { "actions": actions, "metadata": "read", "organization_self_hosted_runners": "write" },
     }))
 }
 
@@ -326,6 +336,33 @@ fn in_repository(world: &World, request: &Request, repository: &Repository, rest
             }
         }
         _ => Answer::not_found(),
+    }
+}
+
+/// Returns an id; 0, which nothing has, for what is none.
+fn number(id: &str) -> u64 {
+    id.parse().unwrap_or_default()
+}
+
+/// Runs a job again, or whatever failed in a run.
+fn rerun(world: &mut World, repository: &str, run: Option<u64>, job: Option<u64>) -> Answer {
+    let refused = |message: &str| Answer::error(StatusCode::FORBIDDEN, message);
+    let Some(run) = run.filter(|id| world.runs.get(id).is_some_and(|run| run.repository == repository)) else {
+        return Answer::not_found();
+    };
+    if !world.settings.actions_write {
+        return refused("Resource not accessible by integration");
+    }
+    match world.rerun(run, job) {
+        Ok(()) => Answer::created(json!({})),
+        Err(RerunRefused::Running) if job.is_some() => {
+            refused("The workflow run containing this job is already running")
+        }
+        Err(RerunRefused::Running) => refused("This workflow run is already running"),
+        Err(RerunRefused::TooOld) => {
+            refused("Unable to retry this workflow run because it was created over a month ago")
+        }
+        Err(RerunRefused::NothingFailed) => refused("This workflow run cannot be retried"),
     }
 }
 

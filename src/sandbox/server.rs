@@ -184,7 +184,13 @@ impl Sandbox {
     /// Holds one of the requests to come at a moment, after so many others.
     #[must_use]
     pub fn hold(&self, skip: usize, moment: Moment) -> Hold {
-        self.shared.traffic().hold(skip, moment)
+        self.shared.traffic().hold("", skip, moment)
+    }
+
+    /// Holds the next request whose `METHOD /path?query`, or EC2 action, contains `matching` at a moment.
+    #[must_use]
+    pub fn hold_at(&self, matching: &str, moment: Moment) -> Hold {
+        self.shared.traffic().hold(matching, 0, moment)
     }
 
     /// Returns the requests so far.

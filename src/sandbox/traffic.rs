@@ -71,7 +71,9 @@ impl Hold {
 /// What holds a request.
 #[derive(Debug)]
 pub(super) struct Holder {
-    /// How many requests pass before it.
+    /// What its request contains, as a fault's does.
+    matching: String,
+    /// How many such requests pass before it.
     skip: usize,
     pub(super) moment: Moment,
     reached: oneshot::Sender<Call>,
@@ -285,7 +287,7 @@ impl Traffic {
             Service::Ec2 => call.target.clone(),
         };
         let fault = self.meet(call.service, &subject);
-        let holder = self.holder();
+        let holder = self.holder(&subject);
         if self.calls.len() == REMEMBERED {
             self.calls.pop_front();
             self.forgotten += 1;
@@ -294,20 +296,21 @@ impl Traffic {
         Noted { number: self.forgotten + self.calls.len() - 1, fault, holder }
     }
 
-    fn holder(&mut self) -> Option<Holder> {
-        let at = self.holders.iter().position(|holder| holder.skip == 0);
+    fn holder(&mut self, subject: &str) -> Option<Holder> {
+        let is_met = |holder: &&mut Holder| subject.contains(&holder.matching);
+        let at = self.holders.iter().position(|holder| holder.skip == 0 && subject.contains(&holder.matching));
         let met = at.map(|at| self.holders.remove(at));
-        for holder in &mut self.holders {
+        for holder in self.holders.iter_mut().filter(is_met) {
             holder.skip = holder.skip.saturating_sub(1);
         }
         met
     }
 
-    /// Holds a request at a moment, after so many others.
-    pub(super) fn hold(&mut self, skip: usize, moment: Moment) -> Hold {
+    /// Holds a request that contains `matching` at a moment, after so many others of the kind.
+    pub(super) fn hold(&mut self, matching: &str, skip: usize, moment: Moment) -> Hold {
         let (reached, is_reached) = oneshot::channel();
         let (release, released) = oneshot::channel();
-        self.holders.push(Holder { skip, moment, reached, released });
+        self.holders.push(Holder { matching: matching.to_owned(), skip, moment, reached, released });
         Hold { reached: is_reached, release }
     }
 

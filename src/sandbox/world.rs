@@ -13,6 +13,7 @@ mod knobs;
 mod launch;
 mod organization;
 mod registration;
+mod rerun;
 mod scale_set;
 mod scale_set_editor;
 mod session;
@@ -32,6 +33,7 @@ pub(super) use self::launch::{LaunchRequest, Refusal};
 pub use self::organization::OrganizationEditor;
 pub(super) use self::organization::{Installation, Organization};
 pub(super) use self::registration::{JitRefused, RegistrationRefused, RemovalRefused};
+pub(super) use self::rerun::RerunRefused;
 pub(super) use self::scale_set::{ActionsService, ScaleSet, ScaleSetRefused, ScaleSetWish};
 pub use self::scale_set_editor::ScaleSetEditor;
 pub(super) use self::session::{Entry, EntryKind, Message, SessionRefused};
@@ -398,6 +400,12 @@ impl World {
     #[must_use]
     pub fn job_conclusion(&self, job: u64) -> Option<&'static str> {
         self.jobs.get(&job).and_then(|job| job.conclusion)
+    }
+
+    /// Returns the name of the runner that a job was given to.
+    #[must_use]
+    pub fn job_runner(&self, job: u64) -> Option<String> {
+        self.jobs.get(&job).and_then(|job| job.runner.as_ref()).map(|given| given.name.clone())
     }
 
     /// Returns the names of the runner records, sorted.

@@ -1,5 +1,6 @@
 //! `listen`: the process, in real time, and its end.
 
+mod reruns;
 mod survival;
 
 use std::process::{ExitStatus, Stdio};

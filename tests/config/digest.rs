@@ -55,6 +55,7 @@ fn every_setting_that_decides_changes_it() {
         changed("idle_timeout", "idle_timeout = \"6m\""),
         changed("max_lifetime", "max_lifetime = \"6h\""),
         changed("trim", "trim = true"),
+        changed("rerun_interrupted", "rerun_interrupted = true"),
         changed("idle_confirm", "idle_confirm = \"6m\""),
         changed("user_data_file", "user_data_file = \"boot.sh\""),
         changed("user_data_file", "user_data_file = \"other.sh\""),

@@ -64,6 +64,7 @@ refused! {
     a_scale_set_as_the_source_has_a_name: changed("source", "source = \"scale-set\"");
     two_pools_have_two_scale_sets: two_pools_with_one_scale_set();
     a_market_is_one_of_three: changed("market", "market = \"ondemand\"");
+    a_rerun_is_yes_or_no: changed("rerun_interrupted", "rerun_interrupted = 1");
     a_truth_is_no_text: changed("trim", "trim = \"no\"");
     an_image_is_an_ami: changed("image", "image = \"ubuntu\"");
     an_image_or_a_template_but_not_both: changed("launch_template", "launch_template = \"runners\"");

@@ -44,6 +44,7 @@ boot_timeout = "5m"
 idle_timeout = "10m"
 max_lifetime = "12h"
 trim = false
+rerun_interrupted = false
 idle_confirm = "5m"
 [pool.tags]
 team = "build"
@@ -69,7 +70,7 @@ fn what_is_left_out_is_as_the_whole_example_has_it() {
     let keep = |line: &&str| {
         let key = line.split(" = ").next().unwrap();
         let defaults = "token_env include exclude concurrency requests_per_minute max_job_age runner_group source \
-            min_idle priority market boot_timeout idle_timeout max_lifetime trim idle_confirm";
+            min_idle priority market boot_timeout idle_timeout max_lifetime trim rerun_interrupted idle_confirm";
         !defaults.split_whitespace().any(|default| default == key)
     };
     let short: Vec<&str> = WHOLE.lines().filter(keep).collect();
@@ -128,6 +129,9 @@ fn trim_is_the_engines() {
     assert_eq!(read("auto"), (true, None, vec![]));
     assert_eq!(read("scale-set"), (true, Some(Source::ScaleSet), vec![]));
     assert!(!Desk::with(GOOD).config().policy().pools[0].trim, "it is off unless it is asked for");
+    assert!(!Desk::with(GOOD).config().policy().pools[0].rerun_interrupted, "and so is this");
+    let on = Desk::with(format!("{GOOD}rerun_interrupted = true\n")).config();
+    assert!(on.policy().pools[0].rerun_interrupted);
 }
 
 #[test]

@@ -108,6 +108,7 @@ pub(crate) fn pool_from(image: Image, subnet: &str) -> Pool {
             max_lifetime: std::time::Duration::from_hours(12),
             idle_confirm: std::time::Duration::from_mins(5),
             trim: false,
+            rerun_interrupted: false,
             has_scale_set: false,
         },
         runner_group: "Default".to_owned(),

@@ -10,6 +10,7 @@ use super::each;
 use super::mutation::json_documents;
 
 const SIGHTINGS: &str = "acme.sightings.json";
+const SPOT_JOBS: &str = "acme.spot-jobs.json";
 const SHORTAGES: &str = "acme.shortages.json";
 
 #[test]
@@ -35,11 +36,34 @@ fn a_damaged_memory_is_forgotten_and_written_anew() {
 }
 
 #[test]
+fn damaged_memories_of_spot_jobs_are_forgotten_or_hold_jobs_of_their_scope_alone() {
+    let home = tempfile::tempdir().unwrap();
+    let state = StateDirectory::new(home.path().to_owned());
+    let job = json!({
+        "repository": "acme/api", "run_id": 10, "job_id": 1, "name": "job 1", "pool": "linux", "runner": "acme-linux-000",
+        "instance_id": "i-1", "seen_at": noon().to_string(), "alive_at": null, "taken_at": noon().to_string(),
+    });
+    let kept = json!({ "scope": "https://github.com/acme", "jobs": [job] });
+    std::fs::write(home.path().join(SPOT_JOBS), kept.to_string()).unwrap();
+    let known = state.spot_jobs("acme", "https://github.com/acme");
+    assert_eq!(known.len(), 1);
+    assert!(state.spot_jobs("acme", "https://ghe.example/acme").is_empty(), "ids are one scope's");
+    each(&json_documents(&kept), |document| {
+        std::fs::write(home.path().join(SPOT_JOBS), document).unwrap();
+        let _ = state.spot_jobs("acme", "https://github.com/acme");
+        state.remember_spot_jobs("acme", "https://github.com/acme", &known).unwrap();
+        assert_eq!(state.spot_jobs("acme", "https://github.com/acme"), known);
+    });
+}
+
+#[test]
 fn a_memory_larger_than_any_is_not_read() {
     let home = tempfile::tempdir().unwrap();
     let state = StateDirectory::new(home.path().to_owned());
     std::os::unix::fs::symlink("/dev/zero", home.path().join(SIGHTINGS)).unwrap();
     std::os::unix::fs::symlink("/dev/zero", home.path().join(SHORTAGES)).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", home.path().join(SPOT_JOBS)).unwrap();
     assert_eq!(state.sightings("acme"), None);
+    assert!(state.spot_jobs("acme", "https://github.com/acme").is_empty());
     assert!(state.without_capacity("acme", noon()).is_empty());
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 /// Every path that ghascale asks for, as GitHub's description writes it. `/app/installations` is not among them: the
 /// description, with its references resolved, wants an installation's account to be a user and an enterprise at once.
-const PATHS: [&str; 31] = [
+const PATHS: [&str; 33] = [
     "/app/installations/{installation_id}/access_tokens",
     "/enterprises/{enterprise}/actions/runner-groups",
     "/enterprises/{enterprise}/actions/runner-groups/{runner_group_id}",
@@ -30,6 +30,7 @@ const PATHS: [&str; 31] = [
     "/rate_limit",
     "/repos/{owner}/{repo}",
     "/repos/{owner}/{repo}/actions/jobs/{job_id}",
+    "/repos/{owner}/{repo}/actions/jobs/{job_id}/rerun",
     "/repos/{owner}/{repo}/actions/permissions",
     "/repos/{owner}/{repo}/actions/runners",
     "/repos/{owner}/{repo}/actions/runners/generate-jitconfig",
@@ -38,6 +39,7 @@ const PATHS: [&str; 31] = [
     "/repos/{owner}/{repo}/actions/runs",
     "/repos/{owner}/{repo}/actions/runs/{run_id}",
     "/repos/{owner}/{repo}/actions/runs/{run_id}/jobs",
+    "/repos/{owner}/{repo}/actions/runs/{run_id}/rerun-failed-jobs",
     "/user/orgs",
 ];
 

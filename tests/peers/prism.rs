@@ -36,6 +36,26 @@ impl Rest<'_> {
     }
 }
 
+/// Runs jobs again, and is refused while they run.
+async fn reruns(sandbox: &Sandbox, rest: &Rest<'_>) {
+    let (job, run) = {
+        let mut world = sandbox.world();
+        let job = world.repository("acme/api").run().job(["nobody"]);
+        let (job, run) = (job.id(), job.run_id());
+        world.end(job, "failure");
+        (job, run)
+    };
+    let one = format!("/repos/acme/api/actions/jobs/{job}/rerun");
+    let failed = format!("/repos/acme/api/actions/runs/{run}/rerun-failed-jobs");
+    let (status, answer) = rest.send(Method::POST, &one, Some(json!({}))).await;
+    assert_eq!(status, 201, "{answer}");
+    assert_eq!(rest.send(Method::POST, &one, Some(json!({}))).await.0, 403);
+    let again = sandbox.world().job_ids().into_iter().next_back().unwrap();
+    sandbox.world().end(again, "failure");
+    let (status, answer) = rest.send(Method::POST, &failed, Some(json!({}))).await;
+    assert_eq!(status, 201, "{answer}");
+}
+
 async fn every_request_is_judged(description: &str) {
     let sandbox = Sandbox::start(Scenario::Acme, 0).await.unwrap();
     let judge = Judge::start(&sandbox, description).await;
@@ -120,6 +140,8 @@ async fn every_request_is_judged(description: &str) {
         assert_eq!(rest.send(Method::DELETE, &one, None).await.0, 204);
         assert_eq!(rest.send(Method::DELETE, &one, None).await.0, 404);
     }
+
+    reruns(&sandbox, &rest).await;
 
     let encode = |text: &str| data_encoding::BASE64URL_NOPAD.encode(text.as_bytes());
     let jwt = format!("{}.{}.c2ln", encode(r#"{"alg":"RS256"}"#), encode(r#"{"iss":"Iv1.sandbox"}"#));

@@ -384,6 +384,7 @@ pub(crate) fn policy(world: &World, setups: &[PoolSetup]) -> Policy {
         max_lifetime: Duration::from_millis(setup.max_lifetime),
         idle_confirm: Duration::from_mins(2),
         trim: setup.trim,
+        rerun_interrupted: false,
         has_scale_set: setup.has_set,
         ..pool(setup.name).labels(setup.labels).sized(setup.min_idle, setup.max)
     });

@@ -203,6 +203,7 @@ impl<'a> Desk<'a> {
             launch,
             end: count(|step| matches!(step, Step::Terminate { .. })),
             actions: plan.actions.len() as u64,
+            reruns: Vec::new(),
         });
         let are_ends = launch == 0;
         self.is_ending |= are_ends;
@@ -222,6 +223,10 @@ impl<'a> Desk<'a> {
     pub(super) fn carried(&mut self, carried: &Carried) {
         if carried.are_ends {
             self.is_ending = false;
+        }
+        if let Some(warnings) = &carried.reruns {
+            self.is_rerunning = false;
+            warnings.iter().cloned().for_each(|warning| self.warn_of(warning));
         }
         let Parts { state, .. } = self.shared.parts;
         let failed = carried.outcomes.iter().filter(|outcome| {
@@ -265,7 +270,7 @@ impl Shared<'_> {
             paces: self.paces,
             is_stopping: &|| self.is_stopping.get(),
         };
-        Carried { outcomes: executor.carry_out(&plan).await, are_ends }
+        Carried { outcomes: executor.carry_out(&plan).await, are_ends, reruns: None }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::listen::Parts;
 use crate::listen::metrics::Look;
 use crate::listen::phantoms::unlisted;
 use crate::observe::{self, Listened, Observation, Sources, observe};
+use crate::rerun::Due;
 use crate::scale_set::ScaleSetId;
 use crate::warning::{Warning, WarningCode};
 
@@ -56,7 +57,7 @@ impl<'a> Desk<'a> {
             Seen::All(seen) => {
                 self.count_requests();
                 match *seen {
-                    Ok(seen) => self.pass(seen, carrying),
+                    Ok((seen, due)) => self.pass(seen, due, carrying),
                     Err(error) => {
                         self.served.values_mut().for_each(|served| served.is_unasked = true);
                         self.shared.parts.metrics.unobserved(&self.policy.pools, |pool| self.serving(pool).is_some());
@@ -70,7 +71,7 @@ impl<'a> Desk<'a> {
 
     /// Does what one `apply` does: ends by what was seen just now and by nothing else; launches beside what is known to
     /// be on its way.
-    fn pass(&mut self, seen: Observation, carrying: &Carrying<'a>) {
+    fn pass(&mut self, seen: Observation, due: Due, carrying: &Carrying<'a>) {
         let Observation { mut snapshot, known, read_at, mut warnings, scale_sets, .. } = seen;
         let now = Timestamp::now();
         for (pool, served) in &mut self.served {
@@ -113,6 +114,7 @@ impl<'a> Desk<'a> {
         if !supply_is_known {
             return;
         }
+        self.rerun(due, &snapshot, carrying);
         // A session that is being opened will say what its set counts: until then nobody knows where its jobs are.
         let is_opening = |pool: &&PoolName| {
             let is_listening = self.listening.iter().any(|one| one.policy.name == **pool);
@@ -169,7 +171,13 @@ impl<'a> Shared<'a> {
     pub(super) async fn observe(self, listened: Listened) -> Seen {
         let _budget = self.parts.client.budget();
         let began = Instant::now();
-        let seen = observe(self.sources(&listened), &NoProgress).await;
+        let seen = match observe(self.sources(&listened), &NoProgress).await {
+            Ok(seen) => {
+                let due = self.due(&seen).await;
+                Ok((seen, due))
+            }
+            Err(error) => Err(error),
+        };
         self.parts.metrics.ran(began.elapsed(), self.parts.client.usage());
         if let Some(cache) = self.parts.client.cache() {
             cache.flush();

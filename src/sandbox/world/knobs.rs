@@ -47,6 +47,22 @@ impl World {
         }
     }
 
+    /// Terminates an instance, as somebody with a console would.
+    pub fn terminate_by_hand(&mut self, instance: &str) {
+        if self.instances.contains_key(instance) {
+            let reason = "Client.UserInitiatedShutdown: User initiated shutdown";
+            self.shut_down(instance, ("Client.UserInitiatedShutdown", reason));
+        }
+    }
+
+    /// Ends the job of an instance's runner, and lets the host stay up, as one does that doesn't power itself off.
+    pub fn linger(&mut self, instance: &str, job: u64, conclusion: &'static str) {
+        self.end(job, conclusion);
+        if let Some(instance) = self.instances.get_mut(instance) {
+            instance.powers_off_at = None;
+        }
+    }
+
     /// Protects an instance against termination, or no longer.
     pub fn protect(&mut self, instance: &str, protected: bool) {
         if let Some(instance) = self.instances.get_mut(instance) {
@@ -87,6 +103,14 @@ impl World {
             job.conclusion = Some("cancelled");
             job.completed_at = Some(now);
             self.open.remove(&job.id);
+        }
+    }
+
+    /// Ends a running job now, with GitHub's word for how: `failure`, `cancelled` (by a person), `success`.
+    pub fn end(&mut self, job: u64, conclusion: &'static str) {
+        self.end_job(job);
+        if let Some(job) = self.jobs.get_mut(&job) {
+            job.conclusion = Some(conclusion);
         }
     }
 

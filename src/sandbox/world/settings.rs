@@ -33,6 +33,8 @@ pub struct Settings {
     pub rate_limits: bool,
     /// Requests a minute beyond which GitHub refuses for a while (its secondary rate limit); `None`: it never does.
     pub secondary_limit: Option<usize>,
+    /// Whoever asks may run jobs again (*Actions: write*).
+    pub actions_write: bool,
     /// Filtered lists of runs know of a change only after so long.
     pub index_lag: Duration,
     /// What the Actions Service is like.
@@ -54,6 +56,7 @@ impl Default for Settings {
             round_trip: Duration::ZERO,
             rate_limits: true,
             secondary_limit: None,
+            actions_write: true,
             index_lag: Duration::ZERO,
             scale_sets: ScaleSetSettings::default(),
         }

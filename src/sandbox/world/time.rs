@@ -258,7 +258,7 @@ impl World {
         }
     }
 
-    fn end_job(&mut self, id: u64) {
+    pub(super) fn end_job(&mut self, id: u64) {
         let now = self.now;
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.status = JobStatus::Completed;

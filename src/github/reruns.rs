@@ -1,0 +1,92 @@
+//! A run's latest attempt, and running jobs of it once more.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::client::{Client, request_id};
+use super::error::{Error, ErrorKind};
+use super::installations::installation_for;
+use super::pages::Pages;
+use crate::engine::{AttemptedJob, JobId, LatestAttempt, Listing, RepositoryName, RunId};
+
+#[derive(Deserialize)]
+struct ShownRun {
+    run_attempt: Option<u32>,
+    status: Option<String>,
+    conclusion: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ShownJob {
+    id: JobId,
+    conclusion: Option<String>,
+    completed_at: Option<Timestamp>,
+}
+
+/// Reads a run (GET /repos/{owner}/{repo}/actions/runs/{id}) and, where it is completed in its first attempt, its jobs;
+/// `None`: it is not there, or not visible to us.
+///
+/// # Errors
+/// The run or its jobs could not be read.
+pub async fn latest_attempt(
+    client: &Client,
+    repository: &RepositoryName,
+    id: RunId,
+) -> Result<Option<LatestAttempt>, Error> {
+    let installation = installation_for(client, repository).await?;
+    let client = installation.as_deref().unwrap_or(client);
+    let path = format!("/repos/{repository}/actions/runs/{id}");
+    let reply = match client.get(&path).await {
+        Ok(reply) => reply,
+        Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let shown: ShownRun = reply.decode()?;
+    // What doesn't say which attempt it is can't be told from one that was re-run.
+    let attempt = shown.run_attempt.ok_or_else(|| reply.unreadable("it has no `run_attempt`"))?;
+    let status = shown.status.unwrap_or_else(|| "unknown".to_owned());
+    let jobs =
+        if attempt == 1 && status == "completed" { jobs(client, &path).await? } else { Listing::partial(Vec::new()) };
+    Ok(Some(LatestAttempt { attempt, status, conclusion: shown.conclusion, jobs }))
+}
+
+async fn jobs(client: &Client, run: &str) -> Result<Listing<AttemptedJob>, Error> {
+    let path = format!("{run}/jobs");
+    let mut pages = Pages::new(client, &path, "filter=latest");
+    let mut listing = Listing::whole(Vec::new());
+    while let Some(page) = pages.next::<ShownJob>().await? {
+        listing.whole &= page.unreadable == 0;
+        let job = |ShownJob { id, conclusion, completed_at }| AttemptedJob { id, conclusion, completed_at };
+        listing.items.extend(page.items.into_iter().map(job));
+    }
+    Ok(listing)
+}
+
+/// Runs one job again and those that depend on it, once (POST /repos/{owner}/{repo}/actions/jobs/{id}/rerun); returns
+/// GitHub's id of the request.
+///
+/// # Errors
+/// It was refused, or the answer was lost, which may hide a success.
+pub async fn rerun_job(client: &Client, repository: &RepositoryName, job: JobId) -> Result<Option<String>, Error> {
+    rerun(client, repository, &format!("/repos/{repository}/actions/jobs/{job}/rerun")).await
+}
+
+/// Runs all failed jobs of a run again and those that depend on them, once (POST
+/// /repos/{owner}/{repo}/actions/runs/{id}/rerun-failed-jobs); returns GitHub's id of the request.
+///
+/// # Errors
+/// It was refused, or the answer was lost, which may hide a success.
+pub async fn rerun_failed_jobs(
+    client: &Client,
+    repository: &RepositoryName,
+    run: RunId,
+) -> Result<Option<String>, Error> {
+    rerun(client, repository, &format!("/repos/{repository}/actions/runs/{run}/rerun-failed-jobs")).await
+}
+
+async fn rerun(client: &Client, repository: &RepositoryName, path: &str) -> Result<Option<String>, Error> {
+    let installation = installation_for(client, repository).await?;
+    let client = installation.as_deref().unwrap_or(client);
+    let reply = client.post(path, &serde_json::json!({})).await?;
+    Ok(request_id(&reply.headers))
+}
