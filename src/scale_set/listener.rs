@@ -162,6 +162,17 @@ enum End {
     Lost,
 }
 
+/// How a message came.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    /// For the first time.
+    is_news: bool,
+    /// So often that it is acknowledged though what it offers can't be acquired.
+    gives_up: bool,
+    /// It was written no earlier; `None`: nobody knows.
+    written_after: Option<Instant>,
+}
+
 /// What has gone wrong in a row, over any number of sessions: only a poll that was answered, and whose message was
 /// acknowledged, ends it.
 #[derive(Debug, Default)]
@@ -343,8 +354,8 @@ impl Listener {
                         message.statistics = None;
                     }
                     let gives_up = trouble.failures >= READS;
-                    let news = is_news.then_some(written_after);
-                    let receiving = self.receive(session, *message, &mut offers, (news, gives_up), hear);
+                    let reading = Reading { is_news, gives_up, written_after };
+                    let receiving = self.receive(session, *message, &mut offers, reading, hear);
                     let began = Instant::now();
                     let Some(received) = finished(receiving, stop).await else { return End::Stopped };
                     if received.is_ok() {
@@ -396,14 +407,14 @@ impl Listener {
         session: &Session,
         message: Message,
         offers: &mut Offers,
-        (news, gives_up): (Option<Option<Instant>>, bool),
+        reading: Reading,
         hear: &impl Fn(Heard),
     ) -> Result<i64, Error> {
         let id = message.id;
-        if let Some(written_after) = news {
-            hear(Heard::Message { message, written_after });
+        if reading.is_news {
+            hear(Heard::Message { message, written_after: reading.written_after });
         }
-        self.acquire(session, offers, gives_up, hear).await?;
+        self.acquire(session, offers, reading.gives_up, hear).await?;
         session.acknowledge(id).await?;
         Ok(id)
     }

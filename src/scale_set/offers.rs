@@ -74,7 +74,7 @@ mod tests {
         Statistics { assigned, ..Statistics::default() }
     }
 
-    fn message(event: JobEvent, ids: &[u64], assigned: Option<u64>) -> Message {
+    fn message(event: &JobEvent, ids: &[u64], assigned: Option<u64>) -> Message {
         let job =
             |id: &u64| JobMessage { runner_request_id: *id, ..JobMessage::of(JobKey::Request(*id), event.clone()) };
         Message { statistics: assigned.map(counts), ..Message::of(1, ids.iter().map(job).collect()) }
@@ -83,15 +83,15 @@ mod tests {
     #[test]
     fn what_there_is_no_room_for_is_asked_for_when_there_is() {
         let mut offers = Offers::of(counts(0));
-        offers.hear(&message(JobEvent::Available, &[1, 2, 3], Some(0)), false);
+        offers.hear(&message(&JobEvent::Available, &[1, 2, 3], Some(0)), false);
         assert_eq!(offers.wanted(2), [1, 2]);
         offers.answered(&[1, 2], &[1, 2]);
         assert_eq!(offers.wanted(2), [0; 0]);
-        offers.hear(&message(JobEvent::Assigned, &[1, 2], Some(2)), true);
+        offers.hear(&message(&JobEvent::Assigned, &[1, 2], Some(2)), true);
         assert_eq!(offers.wanted(2), [0; 0]);
         assert_eq!(offers.wanted(3), [3], "there is more room");
         offers.hear(
-            &message(JobEvent::Started(super::super::message::JobRunner { id: None, name: None }), &[1], Some(1)),
+            &message(&JobEvent::Started(super::super::message::JobRunner { id: None, name: None }), &[1], Some(1)),
             true,
         );
         assert_eq!(offers.wanted(2), [3], "one is done");
@@ -102,22 +102,22 @@ mod tests {
     #[test]
     fn counts_from_before_an_acquisition_know_nothing_of_it() {
         let mut offers = Offers::of(counts(0));
-        offers.hear(&message(JobEvent::Available, &[1, 2], Some(0)), false);
+        offers.hear(&message(&JobEvent::Available, &[1, 2], Some(0)), false);
         offers.answered(&[1, 2], &[1, 2]);
         // This one had waited while they were acquired; the next is written after that.
-        offers.hear(&message(JobEvent::Available, &[3], Some(0)), true);
+        offers.hear(&message(&JobEvent::Available, &[3], Some(0)), true);
         assert_eq!(offers.wanted(2), [0; 0]);
-        offers.hear(&message(JobEvent::Available, &[], Some(1)), false);
+        offers.hear(&message(&JobEvent::Available, &[], Some(1)), false);
         assert_eq!(offers.wanted(2), [3]);
     }
 
     #[test]
     fn an_offer_that_is_made_again_is_one_and_one_that_is_assigned_is_none() {
         let mut offers = Offers::of(counts(0));
-        offers.hear(&message(JobEvent::Available, &[1], None), false);
-        offers.hear(&message(JobEvent::Available, &[1, 2], None), false);
+        offers.hear(&message(&JobEvent::Available, &[1], None), false);
+        offers.hear(&message(&JobEvent::Available, &[1, 2], None), false);
         assert_eq!(offers.wanted(9), [1, 2]);
-        offers.hear(&message(JobEvent::Assigned, &[1], None), false);
+        offers.hear(&message(&JobEvent::Assigned, &[1], None), false);
         assert_eq!(offers.wanted(9), [2]);
     }
 }
