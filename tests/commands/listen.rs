@@ -253,14 +253,13 @@ async fn jobs_on_offer_that_there_was_no_room_for_are_acquired_when_there_is() {
 async fn what_holds_launches_back_is_said() {
     let desk = desk().await;
     desk.reconfigure("[ec2]\n", "[ec2]\nmax_total = 1\n");
-    let mut listening = Listening::on(&desk, "");
-    listening.opened().await;
-    desk.jobs(3, X64);
+    desk.jobs(2, GPU);
+    let mut listening = Listening::on(&desk, "--interval 1s");
     let said = listening.until(|event| {
         let message = event["message"].as_str().unwrap_or_default();
         event["event"] == "warning" && message.starts_with("launches wait: max_total is 1")
     });
-    assert_eq!(said.await["pool"], "linux-x64");
+    assert_eq!(said.await["pool"], "gpu");
     listening.end().await;
 }
 
