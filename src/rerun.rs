@@ -7,6 +7,7 @@
 //! the number of its latest attempt. So another operator, a crash or a person in between makes no second one.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -23,6 +24,8 @@ use crate::warning::{Warning, WarningCode};
 
 /// So many runs are looked up, and re-run, in one pass; the next goes on.
 const RUNS_A_PASS: usize = 20;
+/// How long runs are looked up for in one pass: launches wait for it.
+const LOOKS_FOR: Duration = Duration::from_secs(10);
 
 /// What re-runs work with.
 #[derive(Clone, Copy, Debug)]
@@ -105,10 +108,10 @@ impl Reruns<'_> {
         let is_chosen = |job: &SpotJob| is_on(&job.pool) && (pools.is_empty() || pools.contains(&job.pool));
         let mut runs = interrupted_runs(&known, &seen.snapshot);
         runs.retain(|_, jobs| jobs.iter().all(is_chosen));
-        let (mut looked_up, mut unread) = (0, BTreeSet::new());
+        let (mut looked_up, mut unread, began) = (0, BTreeSet::new(), Instant::now());
         for ((repository, run), jobs) in runs {
             // A repository that can't be read is asked once a pass, and keeps no other from its turn.
-            if looked_up == RUNS_A_PASS || unread.contains(&repository) {
+            if looked_up == RUNS_A_PASS || began.elapsed() >= LOOKS_FOR || unread.contains(&repository) {
                 continue;
             }
             looked_up += 1;
