@@ -110,8 +110,11 @@ impl Reruns<'_> {
         runs.retain(|_, jobs| jobs.iter().all(is_chosen));
         let (mut looked_up, mut unread, began) = (0, BTreeSet::new(), Instant::now());
         for ((repository, run), jobs) in runs {
+            if looked_up == RUNS_A_PASS || began.elapsed() >= LOOKS_FOR {
+                break;
+            }
             // A repository that can't be read is asked once a pass, and keeps no other from its turn.
-            if looked_up == RUNS_A_PASS || began.elapsed() >= LOOKS_FOR || unread.contains(&repository) {
+            if unread.contains(&repository) {
                 continue;
             }
             looked_up += 1;

@@ -295,18 +295,8 @@ mod tests {
             &crate::engine::build::snapshot().job(crate::engine::build::job(1)),
             &crate::engine::build::policy([crate::engine::build::pool("linux")]),
         );
-        Outcome {
-            action: plan.actions[0].clone(),
-            result: crate::apply::Result::Failed,
-            error: None,
-            instance_id: None,
-            runner_id: None,
-            offering: None,
-            no_capacity: vec![offering.clone()],
-            client_token: None,
-            request_id: None,
-            at: Timestamp::UNIX_EPOCH,
-        }
+        let failed = Outcome::of(&plan.actions[0], crate::apply::Result::Failed, Timestamp::UNIX_EPOCH);
+        Outcome { no_capacity: vec![offering.clone()], ..failed }
     }
 
     #[test]

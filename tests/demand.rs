@@ -34,16 +34,10 @@ fn globs(patterns: &[&str]) -> GlobSet {
 
 fn settings(exclude: &[&str]) -> Scan {
     Scan {
-        include: globs(&["*"]),
         exclude: globs(exclude),
         patterns: (Vec::new(), Vec::new()),
         concurrency: 8,
-        requests_per_minute: None,
-        max_job_age: Duration::from_hours(24),
-        rate_limit_share: 100,
-        max_requests: None,
-        full: false,
-        cache: true,
+        ..Scan::of_every_repository().unwrap()
     }
 }
 

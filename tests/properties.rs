@@ -174,6 +174,16 @@ fn shuffle<T>(items: &mut [T], order: &[Index]) {
     }
 }
 
+/// Returns the same world and policy, in another order.
+fn reordered(world: &Snapshot, policy: &Policy, order: &[Index]) -> (Snapshot, Policy) {
+    let (mut world, mut policy) = (world.clone(), policy.clone());
+    shuffle(&mut world.demand.jobs, order);
+    shuffle(&mut world.instances.items, order);
+    shuffle(&mut world.runners.items, order);
+    shuffle(&mut policy.pools, order);
+    (world, policy)
+}
+
 /// Carries a plan out in theory: every action succeeds at once.
 fn carried_out(mut world: Snapshot, plan: &ghascale::engine::Plan) -> Snapshot {
     let mut next = world.runners.items.iter().map(|runner| runner.id.0).max().unwrap_or(0).max(5000);
@@ -221,11 +231,7 @@ proptest! {
     fn the_order_of_inputs_changes_nothing(
         world in some_world(), policy in some_policy(), order in proptest::collection::vec(any::<Index>(), 16),
     ) {
-        let (mut shuffled, mut reordered) = (world.clone(), policy.clone());
-        shuffle(&mut shuffled.demand.jobs, &order);
-        shuffle(&mut shuffled.instances.items, &order);
-        shuffle(&mut shuffled.runners.items, &order);
-        shuffle(&mut reordered.pools, &order);
+        let (shuffled, reordered) = reordered(&world, &policy, &order);
         prop_assert_eq!(plan(&world, &policy), plan(&shuffled, &reordered));
     }
 
@@ -268,11 +274,7 @@ proptest! {
         world in some_world(), (policy, prices) in some_prices(), order in proptest::collection::vec(any::<Index>(), 16),
     ) {
         let world = Snapshot { prices, ..world };
-        let (mut shuffled, mut reordered) = (world.clone(), policy.clone());
-        shuffle(&mut shuffled.demand.jobs, &order);
-        shuffle(&mut shuffled.instances.items, &order);
-        shuffle(&mut shuffled.runners.items, &order);
-        shuffle(&mut reordered.pools, &order);
+        let (shuffled, reordered) = reordered(&world, &policy, &order);
         prop_assert_eq!(plan(&world, &policy), plan(&shuffled, &reordered));
     }
 

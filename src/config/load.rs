@@ -3,9 +3,8 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use jsonwebtoken::EncodingKey;
 use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
@@ -411,41 +410,27 @@ fn token(text: &str) -> Option<Credentials> {
 }
 
 fn scan(table: Option<Table<'_>>) -> Option<Scan> {
-    let Some(table) = table else {
-        return Some(Scan {
-            include: every_repository()?,
-            exclude: GlobSet::empty(),
-            patterns: (vec!["*".to_owned()], Vec::new()),
-            concurrency: 16,
-            requests_per_minute: None,
-            max_job_age: Duration::from_hours(24),
-            rate_limit_share: 100,
-            max_requests: None,
-            full: false,
-            cache: true,
-        });
-    };
+    let usual = Scan::of_every_repository()?;
+    let Some(table) = table else { return Some(usual) };
     let include = globs(&table, "include");
     let exclude = globs(&table, "exclude");
     let concurrency = table.integer("concurrency", 1..=100).and_then(|number| usize::try_from(number.value).ok());
     let requests_per_minute = pace(&table);
-    let max_job_age = table.duration("max_job_age").map_or(Duration::from_hours(24), |age| age.value);
+    let max_job_age = table.duration("max_job_age").map_or(usual.max_job_age, |age| age.value);
     let rate_limit_share =
-        table.integer("rate_limit_share", 1..=100).and_then(|number| u8::try_from(number.value).ok()).unwrap_or(100);
+        table.integer("rate_limit_share", 1..=100).and_then(|number| u8::try_from(number.value).ok());
     table.finish();
-    let (include, included) = include.unwrap_or((every_repository()?, vec!["*".to_owned()]));
-    let (exclude, excluded) = exclude.unwrap_or((GlobSet::empty(), Vec::new()));
+    let (include, included) = include.unwrap_or((usual.include, usual.patterns.0));
+    let (exclude, excluded) = exclude.unwrap_or((usual.exclude, usual.patterns.1));
     Some(Scan {
         include,
         exclude,
         patterns: (included, excluded),
-        concurrency: concurrency.unwrap_or(16),
+        concurrency: concurrency.unwrap_or(usual.concurrency),
         requests_per_minute,
         max_job_age,
-        rate_limit_share,
-        max_requests: None,
-        full: false,
-        cache: true,
+        rate_limit_share: rate_limit_share.unwrap_or(usual.rate_limit_share),
+        ..usual
     })
 }
 
@@ -476,10 +461,6 @@ fn globs(table: &Table<'_>, key: &'static str) -> Option<(GlobSet, Vec<String>)>
     let mut texts: Vec<String> = patterns.value.into_iter().map(|pattern| pattern.value).collect();
     texts.sort();
     Some((set.build().ok()?, texts))
-}
-
-fn every_repository() -> Option<GlobSet> {
-    GlobSetBuilder::new().add(Glob::new("*").ok()?).build().ok()
 }
 
 /// Says what is allowed, but will surprise.

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use globset::GlobSet;
+use globset::{Glob, GlobSet, GlobSetBuilder};
 use secrecy::SecretString;
 
 pub(crate) use address::is_loopback;
@@ -117,6 +117,28 @@ pub struct Scan {
     pub max_requests: Option<u64>,
     /// Whether answers are kept for the next run, and those of earlier runs used; a flag only.
     pub cache: bool,
+}
+
+impl Scan {
+    /// Returns the settings where there is no `[scan]`: every repository is read.
+    ///
+    /// `None` never comes: a pattern that is no glob would.
+    #[must_use]
+    pub fn of_every_repository() -> Option<Self> {
+        let include = GlobSetBuilder::new().add(Glob::new("*").ok()?).build().ok()?;
+        Some(Self {
+            include,
+            exclude: GlobSet::empty(),
+            patterns: (vec!["*".to_owned()], Vec::new()),
+            concurrency: 16,
+            requests_per_minute: None,
+            max_job_age: Duration::from_hours(24),
+            rate_limit_share: 100,
+            max_requests: None,
+            full: false,
+            cache: true,
+        })
+    }
 }
 
 /// `[ec2]`.

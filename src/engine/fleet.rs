@@ -44,6 +44,12 @@ impl Instance {
         self.state != InstanceState::Terminated
     }
 
+    /// Returns whether EC2 says that it took the instance back.
+    #[must_use]
+    pub fn was_taken_back(&self) -> bool {
+        self.state_reason.as_deref() == Some(TAKEN_BACK)
+    }
+
     /// Returns when a mark was set on this instance.
     ///
     /// A mark from before its launch (or of an unknown launch) may be another instance's: the console's "launch more like this" copies tags.
@@ -52,6 +58,9 @@ impl Instance {
         self.marks.get(mark).filter(|set| self.launched_at.is_some_and(|launched| *set >= launched))
     }
 }
+
+/// EC2's `StateReason.code` of a spot instance that it took back.
+pub(super) const TAKEN_BACK: &str = "Server.SpotInstanceTermination";
 
 /// EC2's instance states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -259,8 +259,10 @@ fn never_came(unit: &Unit<'_>) -> bool {
     let Some(instance) = unit.instance() else { return false };
     let was_given_up = unit.state == State::BootFailed || instance.mark(Mark::Draining).is_some();
     let died = unit.state == State::Ending && unit.runner().is_some() && !unit.works();
-    let was_taken_back = instance.state_reason.as_deref() == Some("Server.SpotInstanceTermination");
-    instance.mark(Mark::SeenOnline).is_none() && !unit.is_online() && (was_given_up || died) && !was_taken_back
+    instance.mark(Mark::SeenOnline).is_none()
+        && !unit.is_online()
+        && (was_given_up || died)
+        && !instance.was_taken_back()
 }
 
 fn jobs(count: u32) -> String {

@@ -19,8 +19,6 @@ use super::policy::{Policy, Pool};
 use super::snapshot::{Listing, Snapshot};
 use crate::ages::age;
 
-/// EC2's `StateReason.code` of a spot instance that it took back.
-const TAKEN_BACK: &str = "Server.SpotInstanceTermination";
 /// The attempt whose jobs are re-run, so that none is re-run twice.
 const FIRST_ATTEMPT: u32 = 1;
 /// How long a job is remembered that no list shows: EC2 shows the reason for an hour, GitHub gives the job up after ten
@@ -230,7 +228,7 @@ fn has_failed(job: &AttemptedJob) -> bool {
 
 fn is_taken_back(instance: &Instance) -> bool {
     let is_over = matches!(instance.state, InstanceState::ShuttingDown | InstanceState::Terminated);
-    is_over && instance.market == Market::Spot && instance.state_reason.as_deref() == Some(TAKEN_BACK)
+    is_over && instance.market == Market::Spot && instance.was_taken_back()
 }
 
 fn spot_instances<'a>(
@@ -297,7 +295,7 @@ mod tests {
     }
 
     fn taken(slot: u32) -> Instance {
-        let reason = Some(TAKEN_BACK.to_owned());
+        let reason = Some(crate::engine::fleet::TAKEN_BACK.to_owned());
         Instance { state_reason: reason, ..spot(slot).in_state(InstanceState::Terminated) }
     }
 

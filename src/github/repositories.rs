@@ -199,24 +199,11 @@ pub(super) fn is_segment(segment: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn settings(include: &[&str], exclude: &[&str]) -> Scan {
         let texts = |patterns: &[&str]| patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
-        Scan {
-            include: globset::GlobSet::empty(),
-            exclude: globset::GlobSet::empty(),
-            patterns: (texts(include), texts(exclude)),
-            concurrency: 1,
-            requests_per_minute: None,
-            max_job_age: Duration::ZERO,
-            rate_limit_share: 100,
-            full: false,
-            max_requests: None,
-            cache: true,
-        }
+        Scan { patterns: (texts(include), texts(exclude)), ..Scan::of_every_repository().unwrap() }
     }
 
     #[test]

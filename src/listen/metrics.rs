@@ -334,7 +334,7 @@ impl Metrics {
 
     /// Counts the instances that EC2 has taken back since the last look.
     fn interrupted(&self, instances: &[Instance]) {
-        let is_it = |one: &&Instance| one.state_reason.as_deref() == Some("Server.SpotInstanceTermination");
+        let is_it = |one: &&Instance| one.was_taken_back();
         let mut known = self.interrupted.lock().unwrap_or_else(PoisonError::into_inner);
         for instance in instances.iter().filter(is_it).filter(|one| !known.contains(&one.id)) {
             let pool = instance.pool.as_ref().map_or_else(String::new, ToString::to_string);

@@ -289,16 +289,10 @@ mod tests {
         let Step::Launch { offerings, .. } = &action.step else { panic!("{action:?}") };
         let is_done = result == Result::Done;
         Outcome {
-            action: action.clone(),
-            result,
-            error: None,
             instance_id: is_done.then(|| instance("linux", slot).id),
             runner_id: is_done.then(|| runner("linux", slot).id),
             offering: is_done.then(|| offerings[0].clone()),
-            no_capacity: Vec::new(),
-            client_token: None,
-            request_id: None,
-            at: at(second),
+            ..Outcome::of(action, result, at(second))
         }
     }
 

@@ -19,7 +19,6 @@ use ghascale::config::{Credentials, Github, Scan};
 use ghascale::engine::{JobId, Scope};
 use ghascale::github::{Cache, Client, Limits, NoProgress, Scanned, scan};
 use ghascale::sandbox::{Sandbox, Scenario};
-use globset::{Glob, GlobSet, GlobSetBuilder};
 use jiff::{SignedDuration, Timestamp};
 
 const A_MINUTE: usize = 900;
@@ -112,18 +111,7 @@ impl Bench {
     }
 
     async fn look(&self, client: &Client) -> Scanned {
-        let settings = Scan {
-            include: Glob::new("*").and_then(|glob| GlobSetBuilder::new().add(glob).build()).expect("a glob"),
-            exclude: GlobSet::empty(),
-            patterns: (vec!["*".to_owned()], Vec::new()),
-            concurrency: AT_ONCE,
-            requests_per_minute: None,
-            max_job_age: Duration::from_hours(24),
-            rate_limit_share: 100,
-            full: false,
-            max_requests: None,
-            cache: true,
-        };
+        let settings = Scan { concurrency: AT_ONCE, ..Scan::of_every_repository().expect("a glob") };
         let scope = Scope::Organization("acme".into());
         scan(client, &scope, &settings, self.clock.now(), &NoProgress).await.expect("a scan")
     }

@@ -21,7 +21,6 @@ use ghascale::config::{AppIssuer, Credentials, Github, Scan};
 use ghascale::engine::{CountKind, Scope};
 use ghascale::github::{Cache, Client, Limits, NoProgress, Usage, scan};
 use ghascale::sandbox::{Sandbox, Scenario};
-use globset::{Glob, GlobSet, GlobSetBuilder};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -242,19 +241,7 @@ fn app(home: &str) -> Credentials {
 
 /// Looks as a process does that begins with what is in the cache.
 async fn look(endpoint: &str, credentials: Credentials, cache: &str) -> Look {
-    let every = Glob::new("*").and_then(|glob| GlobSetBuilder::new().add(glob).build()).expect("a glob");
-    let settings = Scan {
-        include: every,
-        exclude: GlobSet::empty(),
-        patterns: (vec!["*".to_owned()], Vec::new()),
-        concurrency: AT_ONCE,
-        requests_per_minute: None,
-        max_job_age: Duration::from_hours(24),
-        rate_limit_share: 100,
-        full: false,
-        max_requests: None,
-        cache: true,
-    };
+    let settings = Scan { concurrency: AT_ONCE, ..Scan::of_every_repository().expect("a glob") };
     let github = Github {
         url: format!("{endpoint}/acme"),
         scope: Scope::Organization("acme".into()),

@@ -113,6 +113,29 @@ impl Listening {
     }
 }
 
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Asks a listener that serves metrics.
+async fn get(port: u16, path: &str) -> (u16, String) {
+    let answer = reqwest::get(format!("http://127.0.0.1:{port}/{path}")).await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+/// Waits until the metrics have all of these and none of those.
+async fn shows(port: u16, lines: &[&str], not: &[&str]) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let (_, text) = get(port, "metrics").await;
+        if lines.iter().all(|line| text.contains(line)) && !not.iter().any(|line| text.contains(line)) {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "{lines:?} and not {not:?} in {text}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 fn is_launch(event: &Value) -> bool {
     event["event"] == "action" && event["action"] == "launch"
 }
@@ -330,16 +353,12 @@ async fn an_apply_beside_it_launches_nothing_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_and_health_are_served() {
     let desk = desk().await;
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let mut listening = Listening::on(&desk, &format!("--interval 1s --metrics 127.0.0.1:{port}"));
     listening.opened().await;
     desk.jobs(2, X64);
     listening.launches(2).await;
-    let get = async |path: &str| {
-        let answer = reqwest::get(format!("http://127.0.0.1:{port}/{path}")).await.unwrap();
-        (answer.status().as_u16(), answer.text().await.unwrap())
-    };
-    let (status, text) = get("metrics").await;
+    let (status, text) = get(port, "metrics").await;
     assert_eq!(status, 200);
     for line in [
         "ghascale_launches_total{pool=\"linux-x64\",market=\"spot\",result=\"done\"} 2",
@@ -350,28 +369,17 @@ async fn metrics_and_health_are_served() {
     ] {
         assert!(text.contains(line), "{line} in {text}");
     }
-    let (status, text) = get("healthz").await;
+    let (status, text) = get(port, "healthz").await;
     assert!(status == 200 && text.starts_with("healthy\nlinux-x64: polled "), "{text}");
-    assert_eq!(get("other").await.0, 404);
+    assert_eq!(get(port, "other").await.0, 404);
     listening.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_known_is_absent_and_a_lower_bound_says_so() {
     let desk = desk().await;
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let text = async || reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await.unwrap().text().await.unwrap();
-    let shows = async |lines: &[&str], not: &[&str]| {
-        let deadline = std::time::Instant::now() + Duration::from_secs(20);
-        loop {
-            let text = text().await;
-            if lines.iter().all(|line| text.contains(line)) && !not.iter().any(|line| text.contains(line)) {
-                return;
-            }
-            assert!(std::time::Instant::now() < deadline, "{lines:?} and not {not:?} in {text}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
+    let port = free_port();
+    let shows = async |lines: &[&str], not: &[&str]| shows(port, lines, not).await;
     let mut listening = Listening::on(&desk, &format!("--interval 1s --metrics 127.0.0.1:{port}"));
     listening.opened().await;
     desk.sandbox.world().repository("web");
@@ -395,7 +403,7 @@ async fn what_is_not_known_is_absent_and_a_lower_bound_says_so() {
 async fn what_ec2_refuses_takes_back_and_how_long_a_boot_takes_is_measured() {
     let desk = desk().await;
     desk.sandbox.world().settings.boot = Duration::from_millis(300);
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let mut listening = Listening::on(&desk, &format!("--interval 1s --metrics 127.0.0.1:{port}"));
     listening.opened().await;
     desk.sandbox.fault(Fault::ec2("RunInstances").status(500).code("InsufficientInstanceCapacity"));
@@ -407,7 +415,7 @@ async fn what_ec2_refuses_takes_back_and_how_long_a_boot_takes_is_measured() {
     for _ in 0..2 {
         desk.looked_at().await;
     }
-    let text = reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await.unwrap().text().await.unwrap();
+    let (_, text) = get(port, "metrics").await;
     for line in [
         "ghascale_launch_errors_total{code=\"InsufficientInstanceCapacity\"} 1",
         "ghascale_boot_seconds_count{pool=\"linux-x64\"} 1",
@@ -501,20 +509,13 @@ async fn launches_at_messages_obey_the_ceiling_and_its_cost_is_measured() {
     let table = "max_usd_per_hour = 0.25\n[ec2.prices]\n\"m7a.large\" = 0.1\n\"m6a.large\" = 0.1\n\"m7g.large\" = 0.1\n\"g5.xlarge\" = 1.0\n";
     desk.reconfigure("fleet = \"sandbox\"\n", &format!("fleet = \"sandbox\"\n{table}"));
     desk.reconfigure("market = \"spot-then-on-demand\"", "market = \"on-demand\"");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let mut listening = Listening::on(&desk, &format!("--interval 1s --metrics 127.0.0.1:{port}"));
     listening.opened().await;
     desk.jobs(5, X64);
     let done = listening.launches(2).await;
     drop(done);
-    let metrics =
-        async || reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await.unwrap().text().await.unwrap();
-    let line = "ghascale_estimated_cost_usd_per_hour{pool=\"linux-x64\"} 0.2";
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
-    while !metrics().await.contains(line) {
-        assert!(std::time::Instant::now() < deadline, "{}", metrics().await);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    shows(port, &["ghascale_estimated_cost_usd_per_hour{pool=\"linux-x64\"} 0.2"], &[]).await;
     desk.looked_at().await;
     desk.looked_at().await;
     assert_eq!(desk.sandbox.world().runner_names().len(), 2, "of five that are asked for");

@@ -109,7 +109,7 @@ impl Desk<'_> {
         if let Some(served) = self.served.get_mut(pool) {
             let newly_lapsed = served.told.hear(message, now);
             metrics.lapsed(pool, newly_lapsed);
-            served.heard_at = tokio::time::Instant::now();
+            served.heard_at = Instant::now();
             match message.statistics {
                 Some(statistics) => served.count(statistics, StdInstant::now(), written_after),
                 None => served.is_outdated = true,

@@ -13,8 +13,8 @@ use crate::ages::{age, short};
 use crate::apply::{self, Executor, Listener as _, Outcome, PoolSettings, put_last};
 use crate::config::Pool;
 use crate::engine::{
-    self, Action, Plan, PoolName, PoolView, ReasonCode, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Source, Statistics,
-    Step, View, affordable, check, plan,
+    self, Action, Held, Plan, Policy, PoolName, PoolView, ReasonCode, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Source,
+    Statistics, Step, View, affordable, check, plan,
 };
 use crate::listen::Parts;
 use crate::listen::event::{Event, Line};
@@ -31,8 +31,9 @@ impl<'a> Desk<'a> {
     /// Launches what the sets' counts ask for now, in these pools.
     pub(super) fn launch_at_once(&mut self, pools: &BTreeSet<PoolName>, carrying: &Carrying<'a>) {
         let now = Timestamp::now();
-        let can_serve =
-            |pool: &&PoolName| self.counts_hold(pool) && self.cooling.get(*pool).is_none_or(Cooling::is_over);
+        let is_cool = |pool: &PoolName| self.cooling.get(pool).is_none_or(Cooling::is_over);
+        // Where boots fail: one a whole observation, and no more, until one comes online.
+        let can_serve = |pool: &&PoolName| self.counts_hold(pool) && is_cool(pool) && !self.in_doubt.contains(*pool);
         let pools: Vec<PoolName> = pools.iter().filter(can_serve).cloned().collect();
         if pools.is_empty() {
             return;
@@ -45,13 +46,7 @@ impl<'a> Desk<'a> {
         let supply = self.shared.supply.borrow();
         let (Some(snapshot), Some(seen_at)) = (supply.snapshot(now, scale_sets), supply.seen_at()) else { return };
         drop(supply);
-        let is_in_doubt = |pool: &&PoolName| self.in_doubt.contains(*pool);
-        // One a whole observation, and no more, until one comes online.
-        let (_, pools): (Vec<_>, Vec<_>) = pools.iter().partition(is_in_doubt);
-        let pools: Vec<PoolName> = pools.into_iter().cloned().collect();
-        if !pools.is_empty() {
-            self.launch(&snapshot, seen_at, &BTreeMap::new(), &pools, carrying);
-        }
+        self.launch(&snapshot, seen_at, &BTreeMap::new(), &pools, carrying);
     }
 
     /// Returns whether a served pool's counts are no older than the supply that they are held against.
@@ -83,10 +78,10 @@ impl<'a> Desk<'a> {
             self.look_soon();
             return;
         }
-        let Some(plan) = self.decide(snapshot, &[]) else { return };
+        let Some(plan) = self.decide(snapshot) else { return };
         self.lend(snapshot, &plan);
         let mut plan = plan.only(pools);
-        self.say_what_is_held(&plan);
+        self.note_what_is_held(&plan);
         plan.seen_at = seen_at;
         plan.actions.retain(|action| matches!(action.step, Step::Launch { .. }));
         self.leave_what_was_given(&mut plan);
@@ -112,8 +107,8 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Says why launches wait that jobs ask for.
-    fn say_what_is_held(&mut self, plan: &Plan) {
+    /// Says why launches wait that jobs ask for, and notes where boots fail.
+    fn note_what_is_held(&mut self, plan: &Plan) {
         for sums in &plan.pools {
             self.in_doubt.remove(&sums.name);
         }
@@ -141,6 +136,15 @@ impl<'a> Desk<'a> {
     /// Lets the listeners have as many jobs as their pools may have runners for: where launches are held back, a job that
     /// is acquired all the same would wait here, and nobody else could take it.
     fn lend(&self, snapshot: &Snapshot, plan: &Plan) {
+        let Policy { max_total, max_usd_per_hour, .. } = self.policy;
+        let is_held_back = |held: &&Held| held.reason.code.holds_launches();
+        if max_total.is_none() && max_usd_per_hour.is_none() && !plan.held.iter().any(|held| is_held_back(&held)) {
+            // At every message: what bounds nothing is not computed.
+            for pool in &self.policy.pools {
+                self.rooms.get(&pool.name).into_iter().for_each(|room| room.store(pool.max.max(1), Ordering::Relaxed));
+            }
+            return;
+        }
         let view = View::of(snapshot, &self.policy);
         let affordable = affordable(&view, &self.policy, &snapshot.prices);
         // What a set has been given will hold slots, too.
@@ -153,22 +157,23 @@ impl<'a> Desk<'a> {
             let (name, held) = (&pool.pool.name, pool.supply().held);
             let Some(room) = self.rooms.get(name) else { continue };
             let of_others = total.saturating_sub(claimed(pool));
-            let share = self.policy.max_total.map_or(u32::MAX, |most| most.saturating_sub(of_others));
+            let share = max_total.map_or(u32::MAX, |most| most.saturating_sub(of_others));
             let by_price = affordable.as_ref().and_then(|counts| counts.get(name)).copied();
             let by_price = by_price.map_or(u32::MAX, |more| held.saturating_add(more));
             let mut may_run = pool.pool.max.min(share).min(by_price);
-            let is_held_back = plan.held.iter().any(|held| held.pool == *name && held.reason.code.holds_launches());
-            if let Some(sums) = plan.pools.iter().find(|sums| sums.name == *name).filter(|_| is_held_back) {
+            let waits = plan.held.iter().filter(is_held_back).any(|held| held.pool == *name);
+            if let Some(sums) = plan.pools.iter().find(|sums| sums.name == *name).filter(|_| waits) {
                 may_run = may_run.min(held.saturating_add(sums.launch));
             }
             room.store(may_run.max(1), Ordering::Relaxed);
         }
     }
 
-    pub(super) fn decide(&mut self, snapshot: &Snapshot, pools: &[PoolName]) -> Option<Plan> {
+    /// Decides for all pools; `None`, and said, where the plan breaks a rule.
+    pub(super) fn decide(&mut self, snapshot: &Snapshot) -> Option<Plan> {
         let plan = plan(snapshot, &self.policy);
         match check(snapshot, &self.policy, &plan) {
-            Ok(()) => Some(plan.only(pools)),
+            Ok(()) => Some(plan),
             Err(violations) => {
                 let message = format!(
                     "a plan breaks a rule, and nothing was done: {}; this is a defect of ghascale: please report it",

@@ -127,8 +127,9 @@ impl<'a> Desk<'a> {
         let opened: Vec<PoolName> = self.chosen.iter().filter(|pool| !is_opening(pool)).cloned().collect();
         let pools: Vec<PoolName> = self.chosen.iter().cloned().collect();
         if !self.is_ending
-            && let Some(mut ends) = self.decide(&snapshot, &pools)
+            && let Some(ends) = self.decide(&snapshot)
         {
+            let mut ends = ends.only(&pools);
             ends.actions.retain(|action| !matches!(action.step, Step::Launch { .. }));
             self.carry_out(ends, &snapshot, &scale_sets, carrying);
         }
