@@ -79,11 +79,13 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         let outcome = match self.buy(action, name, slot, &held, offerings, lessons).await {
             Ok(outcome) => outcome,
             Err(GaveUp::Perhaps(why)) => {
-                self.failed(action, format!("{why}; its registration is left for the next run to judge"))
+                self.failed(action, format!("{why}; its registration is left for the next run to judge")).remaining()
             }
             Err(GaveUp::Surely(why)) => match self.runners.remove(held.id).await {
                 Ok(_) => self.failed(action, why),
-                Err(error) => self.failed(action, format!("{why}; its registration is left, since {error}")),
+                Err(error) => {
+                    self.failed(action, format!("{why}; its registration is left, since {error}")).remaining()
+                }
             },
         };
         let better = offerings.iter().take_while(|offering| Some(*offering) != outcome.offering.as_ref());
@@ -155,12 +157,15 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
             | ErrorKind::Unexpected => {
                 drop(lessons_now);
                 if mine.is_none() {
-                    return self.failed(action, format!("{error}; a registration is left for the next run to judge"));
+                    let why = format!("{error}; a registration is left for the next run to judge");
+                    return self.failed(action, why).remaining();
                 }
                 return match self.undo_registration(name, mine).await {
                     Ok(true) => self.failed(action, format!("{error}; the registration was undone")),
                     Ok(false) => self.failed(action, error.to_string()),
-                    Err(second) => self.failed(action, format!("{error}; and it could not be looked up: {second}")),
+                    Err(second) => {
+                        self.failed(action, format!("{error}; and it could not be looked up: {second}")).remaining()
+                    }
                 };
             }
         }

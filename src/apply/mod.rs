@@ -44,6 +44,9 @@ pub struct Outcome {
     pub runner_id: Option<RunnerId>,
     /// What was bought.
     pub offering: Option<Offering>,
+    /// A failed launch of which something may be there all the same: its registration, and perhaps an instance that EC2
+    /// doesn't show yet. The next look says.
+    pub may_remain: bool,
     /// What would have been bought before it, and had no capacity.
     pub no_capacity: Vec<Offering>,
     /// The client token of the launch, for the audit log.
@@ -65,6 +68,7 @@ impl Outcome {
             instance_id: action.instance_id().cloned(),
             runner_id: None,
             offering: None,
+            may_remain: false,
             no_capacity: Vec::new(),
             client_token: None,
             request_id: None,
@@ -76,6 +80,11 @@ impl Outcome {
     #[must_use]
     pub fn because(self, why: impl Into<String>) -> Self {
         Self { error: Some(why.into()), ..self }
+    }
+
+    /// Returns it as that of a launch of which something may be there all the same.
+    fn remaining(self) -> Self {
+        Self { may_remain: true, ..self }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::ages::age;
 use crate::apply::{Executor, Listener, Outcome, PoolSettings, put_last};
 use crate::cli::{ApplyArgs, Cli, SourceChoice};
 use crate::config::{Config, Needs, Pool};
-use crate::engine::{Plan, PoolName, Prices, View};
+use crate::engine::{Plan, PoolName, Prices, Step, View};
 use crate::exit;
 use crate::files;
 use crate::registrar::Registrar;
@@ -234,18 +234,21 @@ fn read(file: &Path, config: &Config) -> Result<PlanReport, Failure> {
     })
 }
 
-/// Keeps of a fresh plan what the file has too; returns what the file has and the fresh plan hasn't.
+/// Keeps of a fresh plan what the file has too, a launch with the offerings that the file has too; returns what the file
+/// has and the fresh plan hasn't.
 fn narrow(fresh: &mut Plan, file: &PlanReport) -> Vec<ActionRow> {
     let mut wanted = file.actions.clone();
-    fresh.actions.retain(|action| {
-        let row = ActionRow::from(action);
-        match wanted.iter().position(|other| other.is_same_deed(&row)) {
-            Some(at) => {
-                wanted.remove(at);
-                true
+    fresh.actions.retain_mut(|action| {
+        let row = ActionRow::from(&*action);
+        let Some(at) = wanted.iter().position(|other| other.is_same_deed(&row)) else { return false };
+        if let Step::Launch { offerings, .. } = &mut action.step {
+            offerings.retain(|offering| wanted[at].may_buy(offering));
+            if offerings.is_empty() {
+                return false;
             }
-            None => false,
         }
+        wanted.remove(at);
+        true
     });
     // A note that is set already, by a peer or by a listener, is as the plan wanted it.
     wanted.retain(|action| action.action != ActionKind::Mark);

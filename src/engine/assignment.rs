@@ -20,6 +20,9 @@ pub struct Capacity {
     pub ready: u32,
     /// Runners that could still be launched.
     pub launchable: u32,
+    /// Jobs beyond these that are its own all the same: its scale set has been given them, so no other pool's runner
+    /// gets them, and they wait for it.
+    pub given: u32,
     /// What it lacks where that isn't enough.
     pub shortage: Shortage,
 }
@@ -32,6 +35,10 @@ pub enum Shortage {
     Max,
     /// It has nothing to launch.
     Offerings,
+    /// There is a ceiling on dollars, and nothing that it launches has a known price.
+    Unpriced,
+    /// The cheapest that it launches costs more than the whole ceiling.
+    TooDear,
     /// Its scale set counts fewer jobs: what GitHub has not given to the set, no runner of the set can get.
     Unassigned,
     /// What its scale set counts is not known.
@@ -106,6 +113,14 @@ fn no_room(pool: &Pool, shortage: Shortage) -> Reason {
     match shortage {
         Shortage::Max => Reason::new(ReasonCode::AtMax, format!("pool `{name}` is at its max of {max}")),
         Shortage::Offerings => Reason::new(ReasonCode::Unavailable, format!("pool `{name}` has nothing to launch")),
+        Shortage::Unpriced => Reason::new(
+            ReasonCode::PriceUnknown,
+            format!("nothing that pool `{name}` launches has a known price, which `max_usd_per_hour` asks for"),
+        ),
+        Shortage::TooDear => Reason::new(
+            ReasonCode::MaxUsdPerHour,
+            format!("the cheapest that pool `{name}` launches costs more than `max_usd_per_hour`"),
+        ),
         Shortage::Unassigned => Reason::new(
             ReasonCode::NotAssigned,
             format!("the scale set of pool `{name}` has not been given it, so no runner of the set can get it"),
@@ -139,10 +154,11 @@ fn route<'a>(
     let first_signature = first_pool + 2 * pools.len();
     let mut network = Network::new(first_signature + by_signature.len());
     let highest = pools.iter().map(|pool| pool.priority).max().unwrap_or(0);
-    for (nth, Capacity { ready, launchable, .. }) in capacities.iter().copied().enumerate() {
+    for (nth, Capacity { ready, launchable, given, .. }) in capacities.iter().copied().enumerate() {
         let (served, full) = (first_pool + 2 * nth, first_pool + 2 * nth + 1);
         network.arc(served, sink, ready.into(), Cost::default());
         network.arc(served, sink, launchable.into(), Cost([0, 1, 0, 0, 0]));
+        network.arc(full, sink, given.into(), Cost([0, 0, 0, 0, 1]));
         network.arc(full, sink, u64::MAX / 2, Cost([1, 0, 0, 0, 0]));
     }
     let mut arcs: Vec<Vec<(&Pool, Shortage, ArcId, ArcId)>> = Vec::new();
@@ -238,6 +254,18 @@ mod tests {
         let pool = pool("linux").labels("linux");
         let (taken, refused) = numbers(&jobs(5, "linux"), &[&pool], &[("linux", 1, 2)]);
         assert_eq!((taken, refused), (vec![("linux".into(), 5)], vec![ReasonCode::AtMax; 2]));
+    }
+
+    #[test]
+    fn a_job_that_a_scale_set_was_given_is_not_launched_for_elsewhere() {
+        let (set, other) = (pool("set").labels("linux"), pool("other").labels("linux"));
+        let jobs = jobs(4, "linux");
+        let assignment = assign(&jobs, &[&set, &other], |pool| match pool.name.as_str() {
+            "set" => Capacity { ready: 1, given: 2, ..Capacity::default() },
+            _ => Capacity { launchable: 9, ..Capacity::default() },
+        });
+        let taken: Vec<_> = assignment.taken.iter().map(|(pool, jobs)| (pool.as_str(), jobs.len())).collect();
+        assert_eq!((taken, assignment.unschedulable.len()), (vec![("other", 1), ("set", 3)], 2));
     }
 
     #[test]

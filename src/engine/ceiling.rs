@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::assignment::Shortage;
 use super::fleet::Offering;
 use super::names::PoolName;
-use super::plan::{Action, Reason, ReasonCode, Step};
+use super::plan::{Action, Step};
 use super::policy::{Policy, Pool};
 use super::prices::{Cost, Price, Prices};
 use super::snapshot::Snapshot;
@@ -40,11 +41,23 @@ pub fn affordable(view: &View<'_>, policy: &Policy, prices: &Prices) -> Option<B
     let ceiling = policy.max_usd_per_hour?;
     let apart = spent_apart(view, prices).known;
     let spare = ceiling.less(view.pools.iter().fold(apart, |sum, pool| sum.plus(spent(pool, prices).known)));
-    let count = |pool: &Pool| {
-        let cheapest = pool.offerings.iter().filter_map(|offering| prices.at_most_of_offering(offering)).min();
-        cheapest.map_or(0, |price| spare.holds(price))
-    };
+    let count = |pool: &Pool| cheapest(pool, prices).map_or(0, |price| spare.holds(price));
     Some(view.pools.iter().map(|pool| (pool.pool.name.clone(), count(pool.pool))).collect())
+}
+
+/// Returns the least that a launch of a pool can count at; `None` where no price of its is known.
+pub(super) fn cheapest(pool: &Pool, prices: &Prices) -> Option<Price> {
+    pool.offerings.iter().filter_map(|offering| prices.at_most_of_offering(offering)).min()
+}
+
+/// Returns whether a pool may ever launch under the ceiling, whatever runs now; `Err` says what is wrong.
+pub(super) fn permits(policy: &Policy, pool: &Pool, prices: &Prices) -> Result<(), Shortage> {
+    let Some(ceiling) = policy.max_usd_per_hour else { return Ok(()) };
+    match cheapest(pool, prices) {
+        None => Err(Shortage::Unpriced),
+        Some(price) if price > ceiling => Err(Shortage::TooDear),
+        Some(_) => Ok(()),
+    }
 }
 
 fn dearest(offerings: &[Offering], prices: &Prices) -> Option<Price> {
@@ -62,22 +75,8 @@ pub(super) fn fit(launch: &mut Action, room: Price, prices: &Prices) -> Option<P
     dearest(offerings, prices)
 }
 
-/// Returns why a pool's launches are held back.
-pub(super) fn why_held(pool: &Pool, count: usize, ceiling: Price, spent: Price, prices: &Prices) -> Reason {
-    let launches = if count == 1 { "1 launch waits".to_owned() } else { format!("{count} launches wait") };
-    if dearest(&pool.offerings, prices).is_none() {
-        let types = unpriced_types(pool, prices).into_iter().collect::<Vec<_>>().join(", ");
-        let message = format!(
-            "max_usd_per_hour is {ceiling}, and {types} has no known price: {launches} for one in the price table"
-        );
-        return Reason::new(ReasonCode::PriceUnknown, message);
-    }
-    let message =
-        format!("max_usd_per_hour is {ceiling}, and ${spent} are spent or planned: {launches} for a runner to end");
-    Reason::new(ReasonCode::MaxUsdPerHour, message)
-}
-
-fn unpriced_types<'a>(pool: &'a Pool, prices: &Prices) -> BTreeSet<&'a str> {
+/// Returns the types that a pool buys and that have no known price.
+pub(super) fn unpriced_types<'a>(pool: &'a Pool, prices: &Prices) -> BTreeSet<&'a str> {
     let unpriced = pool.offerings.iter().filter(|offering| prices.at_most_of_offering(offering).is_none());
     unpriced.map(|offering| offering.instance_type.as_str()).collect()
 }

@@ -18,6 +18,7 @@ mod planner;
 mod policy;
 mod prices;
 mod rerun;
+mod shares;
 mod snapshot;
 mod states;
 mod view;

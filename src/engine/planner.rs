@@ -9,7 +9,7 @@ use super::job::{CountKind, Job, Source};
 use super::names::{InstanceId, JobId, PoolName, RunnerId, RunnerName, Slot};
 use super::plan::{Action, Held, Plan, PoolPlan, Reason, ReasonCode, Step, Unschedulable};
 use super::policy::{BOOTS_IN_DOUBT, LAUNCH_WINDOW, LOST_GRACE, Policy, Pool, RECORD_GRACE};
-use super::prices::{Price, Prices};
+use super::shares::{Claim, HeldBack, share};
 use super::snapshot::{ScaleSetDemand, Snapshot};
 use super::states::{State, Unit};
 use super::view::{PoolView, View};
@@ -49,12 +49,10 @@ pub fn plan(snapshot: &Snapshot, policy: &Policy) -> Plan {
         }
         parts.push(Part { pool, demand, actions, to_launch });
     }
-    let mut held_back = policy.max_total.map_or_else(Vec::new, |max_total| fit(&mut parts, max_total));
-    if let Some(ceiling) = policy.max_usd_per_hour {
-        let apart = ceiling::spent_apart(&view, &snapshot.prices).known;
-        held_back.extend(fit_price(&mut parts, ceiling, apart, &snapshot.prices));
-    }
-    for HeldBack { held, launches } in held_back {
+    let mut claims: Vec<Claim<'_>> =
+        parts.iter_mut().map(|part| Claim { pool: part.pool, launches: &mut part.to_launch }).collect();
+    let apart = ceiling::spent_apart(&view, &snapshot.prices).known;
+    for HeldBack { held, launches } in share(&mut claims, apart, policy, &snapshot.prices) {
         plan.unschedulable.extend(without_runner(&view, &plan.unschedulable, &launches, &held));
         plan.held.push(held);
     }
@@ -157,67 +155,6 @@ fn launches(view: &PoolView<'_>, demand: PoolDemand, policy: &Policy) -> Vec<Act
             },
         })
         .collect()
-}
-
-/// Launches that a limit of all pools together holds back, and why.
-struct HeldBack {
-    held: Held,
-    launches: Vec<Action>,
-}
-
-impl HeldBack {
-    /// Takes from a part what is beyond so many launches; `None` if nothing is.
-    fn beyond(part: &mut Part<'_>, granted: usize, why: impl FnOnce(usize) -> Reason) -> Option<Self> {
-        let launches = part.to_launch.split_off(granted);
-        let (pool, count) = (part.pool.pool.name.clone(), launches.len());
-        let held = || Held { pool, runner: None, instance_id: None, reason: why(count) };
-        (count > 0).then(|| Self { held: held(), launches })
-    }
-}
-
-/// Leaves of all pools' launches what they may hold together; returns what is held back.
-///
-/// One after the other is let through, always of the pool that has the fewest runners: so none is kept out by a larger one.
-fn fit(parts: &mut [Part<'_>], max_total: u32) -> Vec<HeldBack> {
-    let held: Vec<u64> = parts.iter().map(|part| part.pool.supply().held.into()).collect();
-    let mut granted = vec![0; parts.len()];
-    for _ in held.iter().sum()..u64::from(max_total) {
-        let wants_more = |part: &usize| granted[*part] < parts[*part].to_launch.len();
-        let has = |part: &usize| held[*part] + granted[*part] as u64;
-        let Some(next) = (0..parts.len()).filter(wants_more).min_by_key(has) else { break };
-        granted[next] += 1;
-    }
-    let why = |waiting: usize| {
-        let message = format!("max_total is {max_total}: {waiting} launches wait for a runner to end");
-        Reason::new(ReasonCode::MaxTotal, message)
-    };
-    parts.iter_mut().zip(granted).filter_map(|(part, granted)| HeldBack::beyond(part, granted, why)).collect()
-}
-
-/// Leaves of all pools' launches what they may cost together, beside what is spent `apart` from them; returns what is held
-/// back.
-///
-/// One after the other is let through, always of the pool that costs the least. One whose next launch doesn't fit gets no
-/// more; a cheaper one of another may still fit.
-fn fit_price(parts: &mut [Part<'_>], ceiling: Price, apart: Price, prices: &Prices) -> Vec<HeldBack> {
-    let mut costs: Vec<Price> = parts.iter().map(|part| ceiling::spent(part.pool, prices).known).collect();
-    let mut granted = vec![0; parts.len()];
-    let mut total = costs.iter().fold(apart, |sum, cost| sum.plus(*cost));
-    let mut wanting: BTreeSet<usize> = if total > ceiling { BTreeSet::new() } else { (0..parts.len()).collect() };
-    while let Some(next) = wanting.iter().copied().min_by_key(|part| costs[*part]) {
-        let launch = parts[next].to_launch.get_mut(granted[next]);
-        let Some(price) = launch.and_then(|launch| ceiling::fit(launch, ceiling.less(total), prices)) else {
-            wanting.remove(&next);
-            continue;
-        };
-        granted[next] += 1;
-        (costs[next], total) = (costs[next].plus(price), total.plus(price));
-    }
-    let held_back = parts.iter_mut().zip(granted).filter_map(|(part, granted)| {
-        let pool = part.pool.pool;
-        HeldBack::beyond(part, granted, |waiting| ceiling::why_held(pool, waiting, ceiling, total, prices))
-    });
-    held_back.collect()
 }
 
 /// Returns the jobs that get no runner, since launches for them are held back: those that have waited the shortest.

@@ -8,6 +8,7 @@ use super::fleet::{Connection, Instance, InstanceState, Runner, born};
 use super::job::{Demand, Job, JobState};
 use super::names::{JobId, PoolName, RunnerId, RunnerName, Slot};
 use super::policy::{Policy, Pool};
+use super::prices::Prices;
 use super::snapshot::{ScaleSetDemand, Snapshot};
 use super::states::{Joined, State, Unit};
 use crate::warning::{Warning, WarningCode};
@@ -114,7 +115,9 @@ impl<'a> PoolView<'a> {
     }
 
     /// Returns what it could give to pending jobs.
-    fn capacity(&self) -> Capacity {
+    ///
+    /// A job of the REST API goes to a pool that may launch for it before one that may not under the ceiling.
+    fn capacity(&self, policy: &Policy, prices: &Prices) -> Capacity {
         let supply = self.supply();
         let ready = supply.idle + supply.starting;
         let room = self.pool.max.saturating_sub(supply.held);
@@ -122,14 +125,18 @@ impl<'a> PoolView<'a> {
         let launchable = if can_launch { room } else { 0 };
         let shortage = if can_launch { Shortage::Max } else { Shortage::Offerings };
         match self.scale_set {
-            None => Capacity { ready, launchable, shortage },
+            None => match ceiling::permits(policy, self.pool, prices) {
+                Err(never) if can_launch => Capacity { ready, shortage: never, ..Capacity::default() },
+                Ok(()) | Err(_) => Capacity { ready, launchable, given: 0, shortage },
+            },
             // The set's jobs are its own already, whatever other pool could take them; and it gets no others.
             Some(ScaleSetDemand::Counted(counts)) => {
                 let waiting = u32::try_from(counts.waiting()).unwrap_or(u32::MAX);
                 let shortage = if waiting < ready + launchable { Shortage::Unassigned } else { shortage };
-                Capacity { ready: waiting.min(ready + launchable), launchable: 0, shortage }
+                let room = ready + launchable;
+                Capacity { ready: waiting.min(room), launchable: 0, given: waiting.saturating_sub(room), shortage }
             }
-            Some(ScaleSetDemand::Unknown) => Capacity { ready, launchable: 0, shortage: Shortage::Unknown },
+            Some(ScaleSetDemand::Unknown) => Capacity { ready, shortage: Shortage::Unknown, ..Capacity::default() },
         }
     }
 
@@ -246,7 +253,7 @@ impl<'a> View<'a> {
             });
         }
         let capacities: BTreeMap<&PoolName, Capacity> =
-            pools.iter().map(|view| (&view.pool.name, view.capacity())).collect();
+            pools.iter().map(|view| (&view.pool.name, view.capacity(policy, &snapshot.prices))).collect();
         let takers: Vec<&Pool> = pools.iter().map(|view| view.pool).collect();
         let assignment = assign(snapshot.demand.pending(), &takers, |pool| capacities[&pool.name]);
         let unpriced = ceiling::warnings(&pools, snapshot, policy);

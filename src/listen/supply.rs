@@ -64,7 +64,7 @@ enum Stage {
     Underway,
     /// Done.
     Launched { runner: RunnerId, instance: InstanceId, offering: Offering },
-    /// Its name was taken: a peer is at work.
+    /// Its name is taken: by a peer that is at work, or by what may be left of a launch that failed.
     Taken,
 }
 
@@ -143,6 +143,7 @@ impl KnownSupply {
             }
             // Skipped as taken, or as no longer to be begun: the next look says which.
             (Result::Skipped, ..) => launch.stage = Stage::Taken,
+            (Result::Failed, ..) if outcome.may_remain => launch.stage = Stage::Taken,
             _ => drop(self.launches.remove(name)),
         }
     }
@@ -327,6 +328,20 @@ mod tests {
         known.end(&outcome(&actions[2], Result::Failed, 5));
         let (again, _) = decided(&known, 6, 3, 0);
         assert_eq!(again.iter().map(|action| action.slot.unwrap().0).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn what_may_be_left_of_a_failed_launch_holds_its_slot_until_the_next_look() {
+        let mut known = nothing();
+        let (actions, _) = decided(&known, 1, 1, 0);
+        known.begin(&actions[0], at(1));
+        known.end(&Outcome { may_remain: true, ..outcome(&actions[0], Result::Failed, 3) });
+        let seen = known.snapshot(at(4), BTreeMap::new()).unwrap();
+        assert_eq!(seen.runners.items.len(), 1, "its registration counts, and what its instance may cost");
+        known.see(at(2), Vec::new(), Vec::new());
+        assert_eq!(decided(&known, 4, 1, 0).0.len(), 0, "a look that began before shows nothing of it");
+        known.see(at(5), Vec::new(), Vec::new());
+        assert_eq!(decided(&known, 6, 1, 0).0.len(), 1, "nothing was left");
     }
 
     #[test]

@@ -40,6 +40,10 @@ pub struct ActionResult {
     pub result: ResultWord,
     /// What stood against it.
     pub error: Option<String>,
+    /// Whether a failed launch may have left something all the same: its registration, and perhaps an instance. What it
+    /// costs is not known then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_remain: bool,
     /// EC2's id of the request for launch, terminate and mark, GitHub's for deregister.
     pub request_id: Option<String>,
     /// For a launch: what would have been bought before it, and had no capacity.
@@ -98,10 +102,12 @@ impl From<&Outcome> for ActionResult {
         action.instance_id.clone_from(&outcome.instance_id);
         action.runner_id = outcome.runner_id.or(action.runner_id);
         action.offering = outcome.offering.clone().or(action.offering);
+        action.fallbacks.clear();
         Self {
             action,
             result: outcome.result.into(),
             error: outcome.error.clone(),
+            may_remain: outcome.may_remain,
             request_id: outcome.request_id.clone(),
             no_capacity: outcome.no_capacity.clone(),
         }
@@ -113,7 +119,7 @@ impl ActionResult {
     #[must_use]
     pub fn skipped(action: ActionRow, why: impl Into<String>) -> Self {
         let (result, error) = (ResultWord::Skipped, Some(why.into()));
-        Self { action, result, error, request_id: None, no_capacity: Vec::new() }
+        Self { action, result, error, may_remain: false, request_id: None, no_capacity: Vec::new() }
     }
 
     /// Puts the price to what was bought.
@@ -150,10 +156,14 @@ impl ApplyReport {
                 ResultWord::Failed => summary.failed += 1,
             }
         }
-        let launched = actions
-            .iter()
-            .filter(|action| action.action.action == ActionKind::Launch && action.result == ResultWord::Done);
-        let cost: Cost = launched.map(|launch| launch.action.usd_per_hour).collect();
+        let launches = actions.iter().filter(|action| action.action.action == ActionKind::Launch);
+        let price = |launch: &ActionResult| match launch.result {
+            ResultWord::Done => Some(launch.action.usd_per_hour),
+            // Whether an instance runs is not known, so neither is what it costs.
+            ResultWord::Failed if launch.may_remain => Some(None),
+            ResultWord::Failed | ResultWord::Skipped => None,
+        };
+        let cost: Cost = launches.filter_map(price).collect();
         Self {
             cost: plan.cost.map(|_| cost.into()),
             plan_id: plan.plan_id.clone(),

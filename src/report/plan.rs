@@ -115,6 +115,9 @@ pub struct ActionRow {
     pub instance_id: Option<InstanceId>,
     /// What is bought; the first choice, until it is bought.
     pub offering: Option<Offering>,
+    /// What is bought in its place where that can't be had, in this order; of a plan file nothing else is ever bought.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallbacks: Vec<Offering>,
     /// What an hour of that costs, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usd_per_hour: Option<Price>,
@@ -173,6 +176,7 @@ impl From<&Action> for ActionRow {
             runner_id: None,
             instance_id: action.instance_id().cloned(),
             offering: None,
+            fallbacks: Vec::new(),
             usd_per_hour: None,
             source: None,
             mark: None,
@@ -181,6 +185,7 @@ impl From<&Action> for ActionRow {
         match &action.step {
             Step::Launch { offerings, source } => {
                 row.offering = offerings.first().cloned();
+                row.fallbacks = offerings.iter().skip(1).cloned().collect();
                 row.source = Some(*source);
             }
             Step::Deregister { runner_id, .. } => {
@@ -210,6 +215,12 @@ impl ActionRow {
             (row.action, row.pool.clone(), row.slot, row.source.unwrap_or(Source::Rest), subject)
         };
         deed(self) == deed(other)
+    }
+
+    /// Returns whether a launch may buy this.
+    #[must_use]
+    pub fn may_buy(&self, offering: &Offering) -> bool {
+        self.offering.as_ref() == Some(offering) || self.fallbacks.contains(offering)
     }
 
     /// Puts the price to what is bought.

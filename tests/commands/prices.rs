@@ -161,3 +161,52 @@ async fn a_wrong_file_of_prices_is_refused_before_anything_is_called() {
     }
     assert!(desk.sandbox.calls().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_file_buys_nothing_that_it_does_not_name() {
+    let desk = desk("max_usd_per_hour = 0.13").await;
+    desk.sandbox.world().settings.boot = Duration::from_secs(1);
+    desk.sandbox
+        .world()
+        .repository("api")
+        .run()
+        .job(["self-hosted", "linux", "arm64"])
+        .lasting(Duration::from_secs(30));
+    assert_eq!(desk.run("apply --yes").await.code, 0);
+    desk.jobs(1, X64);
+    let planned = desk.run("plan --out spot.plan -o json").await.json();
+    let launch = &planned["actions"].as_array().unwrap().iter().find(|row| row["action"] == "launch").unwrap();
+    let markets = |row: &serde_json::Value| {
+        let fallbacks = row["fallbacks"].as_array().cloned().unwrap_or_default();
+        fallbacks.iter().chain([&row["offering"]]).all(|one| one["market"] == "spot")
+    };
+    assert!(markets(launch), "beside what runs on-demand doesn't fit: {launch:#}");
+    // The other job is done, so on-demand would fit now: but nobody has seen that in the file.
+    desk.sandbox.advance(Duration::from_mins(3));
+    for instance_type in ["m7a.large", "m6a.large"] {
+        for subnet in ["subnet-a", "subnet-b"] {
+            desk.sandbox.world().capacity(ghascale::engine::Market::Spot, instance_type, subnet, Some(0));
+        }
+    }
+    let ran = desk.run("apply spot.plan --yes").await;
+    assert!(ran.stdout.contains("InsufficientInstanceCapacity"), "{ran:#?}");
+    let on_demand = |desk: &Desk| {
+        let bought = desk.calls(Service::Ec2, "RunInstances");
+        bought.iter().filter(|call| !format!("{:?}", call.parameters).contains("MarketType")).count()
+    };
+    assert_eq!(on_demand(&desk), 0);
+    assert_eq!(desk.run("apply --yes").await.code, 0);
+    assert_eq!(on_demand(&desk), 1, "without a file it is bought");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_launch_whose_answer_was_lost_for_good_has_no_known_cost() {
+    let desk = desk("").await;
+    desk.jobs(1, X64);
+    desk.sandbox.fault(Fault::ec2("RunInstances").dropped_after().times(9));
+    desk.sandbox.fault(Fault::ec2("DescribeInstances").code("InternalError").status(500).skip(1).times(9));
+    let ran = desk.run("apply --yes -o json").await;
+    let row = &ran.json()["actions"][0];
+    assert_eq!((&row["result"], &row["may_remain"]), (&json!("failed"), &json!(true)), "{ran:#?}");
+    assert_eq!(ran.json()["cost"], json!({"usd_per_hour": null, "at_least_usd_per_hour": 0.0, "unpriced": 1}));
+}

@@ -149,15 +149,12 @@ fn an_instance_of_a_pool_that_is_gone_counts_too() {
 
 #[test]
 fn pools_share_the_ceiling_by_what_they_cost_and_none_is_kept_out_by_a_dear_one() {
-    let mut dear = pool("gpu").labels("gpu");
-    dear.offerings[0].instance_type = "g5.xlarge".into();
     let mut world = waiting(8, snapshot().price("m7a.large", "0.10").price("g5.xlarge", "1.00"));
     for id in 11..=13 {
         world = world.job(job(id).labels("gpu"));
     }
-    let plan = planned(&world, &ceiling("1.50", [dear, pool("linux")]));
-    let launched: Vec<(&str, u32)> = plan.pools.iter().map(|sums| (sums.name.as_str(), sums.launch)).collect();
-    assert_eq!(launched, [("gpu", 1), ("linux", 5)]);
+    let plan = planned(&world, &ceiling("1.50", [dear("gpu", "g5.xlarge"), pool("linux")]));
+    assert_eq!(launched(&plan), [("gpu", 1), ("linux", 5)]);
     assert_eq!(held(&plan), [ReasonCode::MaxUsdPerHour; 2]);
 }
 
@@ -167,8 +164,89 @@ fn both_limits_hold_together() {
     let both = |max_total, dollars| Policy { max_total: Some(max_total), ..ceiling(dollars, [pool("linux")]) };
     assert_eq!(planned(&world, &both(3, "0.50")).pools[0].launch, 3);
     let plan = planned(&world, &both(6, "0.50"));
-    assert_eq!((plan.pools[0].launch, held(&plan)), (5, vec![ReasonCode::MaxTotal, ReasonCode::MaxUsdPerHour]));
+    assert_eq!((plan.pools[0].launch, held(&plan)), (5, vec![ReasonCode::MaxUsdPerHour]));
     assert_eq!(plan.unschedulable.len(), 3, "each job with one reason: {:?}", plan.unschedulable);
+}
+
+/// A pool of dear instances, for jobs of its own label.
+fn dear(name: &str, instance_type: &str) -> Pool {
+    let mut dear = pool(name).labels(name);
+    dear.offerings[0].instance_type = instance_type.into();
+    dear
+}
+
+fn launched(plan: &Plan) -> Vec<(&str, u32)> {
+    plan.pools.iter().map(|sums| (sums.name.as_str(), sums.launch)).collect()
+}
+
+#[test]
+fn a_launch_that_cannot_be_paid_for_takes_no_slot() {
+    let world = waiting(4, snapshot().price("m7a.large", "0.10").price("g5.xlarge", "1.00"));
+    let world = (11..=14).fold(world, |world, id| world.job(job(id).labels("gpu")));
+    let both = |dollars| Policy { max_total: Some(4), ..ceiling(dollars, [dear("gpu", "g5.xlarge"), pool("linux")]) };
+    let plan = planned(&world, &both("0.50"));
+    assert_eq!(launched(&plan), [("gpu", 0), ("linux", 4)]);
+    assert_eq!(
+        plan.held[0].reason.message,
+        "max_usd_per_hour is 0.50, and the cheapest of pool `gpu` costs $1.00: 4 launches wait for a higher one"
+    );
+    assert_eq!(
+        launched(&planned(&world, &both("1.20"))),
+        [("gpu", 1), ("linux", 2)],
+        "within its money it has its slot"
+    );
+}
+
+#[test]
+fn a_launch_without_a_slot_takes_no_money() {
+    let world = waiting(9, snapshot().price("m7a.large", "0.10").price("g5.xlarge", "0.40"));
+    let world = (11..=12).fold(world, |world, id| world.job(job(id).labels("gpu")));
+    let policy = Policy { max_total: Some(4), ..ceiling("1.00", [dear("gpu", "g5.xlarge"), pool("linux")]) };
+    let plan = planned(&world, &policy);
+    assert_eq!(launched(&plan), [("gpu", 2), ("linux", 2)], "0.80 and 0.20 of the money");
+    assert_eq!(held(&plan), [ReasonCode::MaxTotal]);
+}
+
+#[test]
+fn what_is_free_is_kept_for_a_pool_that_has_less_than_its_part() {
+    let mut world = waiting(20, snapshot().price("m7a.large", "0.10").price("g5.xlarge", "0.50"));
+    for slot in 0..7 {
+        world = world
+            .instance(instance("linux", slot).marked(ghascale::engine::Mark::SeenOnline, 9))
+            .runner(runner("linux", slot).online().busy());
+    }
+    let world = world.job(job(100).labels("gpu"));
+    let policy = |dollars| ceiling(dollars, [dear("gpu", "g5.xlarge"), pool("linux")]);
+    let plan = planned(&world, &policy("1.00"));
+    assert_eq!(launched(&plan), [("gpu", 0), ("linux", 0)], "$0.70 are spent");
+    let messages: Vec<&str> = plan.held.iter().map(|held| held.reason.message.as_str()).collect();
+    assert_eq!(
+        messages,
+        [
+            "max_usd_per_hour is 1.00, and $0.70 are spent or planned: 1 launch waits for a runner to end",
+            "max_usd_per_hour is 1.00, and what is free of it is kept for pool `gpu`, which has less: 3 launches wait \
+             for a runner to end",
+        ]
+    );
+    let mut later = world.clone();
+    let is_old = |name: &str| ["acme-linux-005", "acme-linux-006"].contains(&name);
+    later.runners.items.retain(|runner| !is_old(runner.name.as_str()));
+    later.instances.items.retain(|one| one.slot.is_none_or(|slot| slot.0 < 5));
+    assert_eq!(launched(&planned(&later, &policy("1.00"))), [("gpu", 1), ("linux", 0)], "once two have ended");
+    // Of less than twice its price that is no part of its own, and nothing waits for it.
+    assert_eq!(launched(&planned(&world, &policy("0.90"))), [("gpu", 0), ("linux", 2)]);
+}
+
+#[test]
+fn a_job_goes_to_a_pool_that_can_be_paid_for() {
+    let world = waiting(2, snapshot().price("m7a.large", "0.10").price("g5.xlarge", "1.00"));
+    let preferred = |instance_type: &str| dear("fast", instance_type).labels("linux").priority(9);
+    let plan = planned(&world, &ceiling("0.50", [preferred("x9.unknown"), pool("linux")]));
+    assert_eq!((launched(&plan), plan.unschedulable.len()), (vec![("fast", 0), ("linux", 2)], 0), "no price");
+    let plan = planned(&world, &ceiling("0.50", [preferred("g5.xlarge"), pool("linux")]));
+    assert_eq!((launched(&plan), plan.unschedulable.len()), (vec![("fast", 0), ("linux", 2)], 0), "too dear");
+    let plan = planned(&world, &ceiling("5.00", [preferred("g5.xlarge"), pool("linux")]));
+    assert_eq!(launched(&plan), [("fast", 2), ("linux", 0)]);
 }
 
 #[test]

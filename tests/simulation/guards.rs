@@ -38,6 +38,8 @@ pub(crate) enum Guard {
     BootTimeout,
     /// A registration has time to get its instance.
     LaunchWindow,
+    /// A launch beyond what all pools together may have waits.
+    MaxTotal,
     /// A launch that doesn't fit under the ceiling waits.
     Ceiling,
 }
@@ -46,7 +48,7 @@ impl Guard {
     /// GitHub's own.
     pub(crate) const GITHUBS: Self = Self::GitHubsRefusal;
     /// Ours.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::IdleWindow,
         Self::JobCheck,
         Self::SlotName,
@@ -60,6 +62,7 @@ impl Guard {
         Self::LostGrace,
         Self::BootTimeout,
         Self::LaunchWindow,
+        Self::MaxTotal,
         Self::Ceiling,
     ];
 
@@ -107,6 +110,7 @@ impl Guard {
                     runner.born = runner.born.map(|born| born - Duration::from_hours(1));
                 }
             }
+            Self::MaxTotal => policy.max_total = None,
             Self::Ceiling => policy.max_usd_per_hour = None,
             Self::SlotName
             | Self::Token

@@ -28,8 +28,9 @@ pub(crate) struct History {
     pub(crate) calm_from: Ms,
     /// From here on no operator runs any more: what is there must end by itself.
     pub(crate) abandoned_from: Option<Ms>,
-    /// The ceiling on what runs, in millionths of a dollar an hour: only where one operator runs, since several may each
-    /// count the same room.
+    /// The most runners of all pools together.
+    pub(crate) max_total: Option<u32>,
+    /// The ceiling on what runs, in millionths of a dollar an hour.
     pub(crate) ceiling: Option<u64>,
 }
 
@@ -186,17 +187,23 @@ impl History {
             let what = What::Protect { lasts: chance.within(120, 900) * SECOND };
             events.push(Event { at: chance.below(calm_from), what });
         }
-        let mut price_chance = Chance::new(seed ^ 0x9c1e);
-        // With two pools, what is idle in one may rightly keep the other's jobs waiting.
-        let has_ceiling = operators.len() == 1 && pools.len() == 1 && price_chance.one_in(2);
-        let ceiling = has_ceiling.then(|| price_chance.pick(&[ON_DEMAND, 150_000, 240_000, 300_000]));
-        if has_ceiling && price_chance.one_in(2) {
-            let how = Failure::Refused(price_chance.pick(&["UnauthorizedOperation", "RequestLimitExceeded"]));
+        let mut limit_chance = Chance::new(seed ^ 0x9c1e);
+        let ceiling = limit_chance.one_in(3);
+        let ceiling = ceiling.then(|| limit_chance.pick(&[ON_DEMAND, 150_000, 240_000, 300_000]));
+        let max_total = limit_chance.one_in(4).then(|| u32::try_from(limit_chance.within(1, 5)).unwrap());
+        if ceiling.is_some() && limit_chance.one_in(2) {
+            let how = Failure::Refused(limit_chance.pick(&["UnauthorizedOperation", "RequestLimitExceeded"]));
             let what = What::Fail { call: Call::SpotPrices, how, times: 3 };
-            events.push(Event { at: price_chance.below(calm_from), what });
+            events.push(Event { at: limit_chance.below(calm_from), what });
+        }
+        if pools.len() > 1 && (ceiling.is_some() || max_total.is_some()) {
+            // What one pool keeps idle may rightly keep the other's jobs waiting: so here nothing is idle for long.
+            for pool in &mut pools {
+                (pool.min_idle, pool.idle_timeout) = (0, pool.idle_timeout.clamp(5 * MINUTE, 10 * MINUTE));
+            }
         }
         events.sort_by_key(|event| event.at);
-        Self { seed, pools, operators, events, calm_from, abandoned_from, ceiling }
+        Self { seed, pools, operators, events, calm_from, abandoned_from, max_total, ceiling }
     }
 }
 
@@ -384,6 +391,9 @@ impl fmt::Display for History {
         }
         for event in &self.events {
             writeln!(f, "at {}  {}", clock(event.at), event.what)?;
+        }
+        if let Some(max_total) = self.max_total {
+            writeln!(f, "at most {max_total} runners")?;
         }
         if let Some(ceiling) = self.ceiling {
             writeln!(f, "at most ${} an hour", Price::micros(ceiling))?;

@@ -391,7 +391,7 @@ pub(crate) fn policy(world: &World, setups: &[PoolSetup]) -> Policy {
     Policy {
         fleet: fleet(),
         pools: pools.collect(),
-        max_total: None,
+        max_total: world.max_total,
         max_usd_per_hour: world.ceiling.map(Price::micros),
     }
 }

@@ -15,6 +15,8 @@ use super::world::World;
 
 /// How long after the last trouble everything must be as it should.
 const CONVERGED: Ms = 75 * MINUTE;
+/// The same where a limit may let through one runner after the other.
+const CONVERGED_ONE_BY_ONE: Ms = 3 * CONVERGED;
 /// How long an instance may outlive its `max_lifetime` where nobody but its host ends it: it boots first.
 const BOOTED: Ms = 15 * MINUTE;
 
@@ -57,11 +59,12 @@ pub(crate) fn play(history: &History, broken: Option<Guard>, traced: bool) -> Ve
     run(&world, &mut operators, &start, troubled, false);
     if history.abandoned_from.is_none() && world.borrow().violation.is_none() {
         world.borrow_mut().calm();
-        let until = history.calm_from + CONVERGED;
-        run(&world, &mut operators, &start, until, true);
+        let is_limited = history.max_total.is_some() || history.ceiling.is_some();
+        let patience = if is_limited { CONVERGED_ONE_BY_ONE } else { CONVERGED };
+        run(&world, &mut operators, &start, history.calm_from + patience, true);
         let unsettled = world.borrow().unsettled().filter(|_| world.borrow().violation.is_none());
         if let Some(what) = unsettled {
-            world.borrow_mut().violated(format!("{} after the last trouble, {what}", clock(CONVERGED)));
+            world.borrow_mut().violated(format!("{} after the last trouble, {what}", clock(patience)));
         }
     }
     drop(operators);

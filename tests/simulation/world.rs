@@ -142,6 +142,7 @@ pub(crate) struct World {
     queue: BTreeMap<(Ms, u64), Due>,
     serial: u64,
     pub(crate) pools: Vec<PoolSetup>,
+    pub(crate) max_total: Option<u32>,
     pub(crate) ceiling: Option<u64>,
     pub(crate) machines: Vec<Machine>,
     pub(crate) records: Vec<Record>,
@@ -179,6 +180,7 @@ impl World {
             queue: BTreeMap::new(),
             serial: 0,
             pools: history.pools.clone(),
+            max_total: history.max_total,
             ceiling: history.ceiling,
             machines: Vec::new(),
             records: Vec::new(),
@@ -764,12 +766,18 @@ impl World {
 
     // --- what must always hold --------------------------------------------------------------------------------------
 
-    /// Looks at what is standing: never more than `max`, never two in a slot, never dearer than the ceiling.
+    /// Looks at what is standing: never more than `max`, never two in a slot, and of all pools together never more and
+    /// never dearer than the limits, which each operator may use up beside the others.
     pub(crate) fn look(&mut self) {
-        let is_billed =
+        let operators = self.processes.len();
+        let stands =
             |one: &&Machine| one.pool.is_some() && one.is_live() && !one.excused && one.state != InstanceState::Stopped;
-        let costs: u64 = self.machines.iter().filter(is_billed).map(|one| price(&one.offering)).sum();
-        if let Some(ceiling) = self.ceiling.filter(|ceiling| costs > *ceiling) {
+        let standing = self.machines.iter().filter(stands).count();
+        if let Some(max_total) = self.max_total.filter(|max_total| standing > *max_total as usize * operators) {
+            self.violated(format!("{standing} instances are live, and max_total is {max_total}"));
+        }
+        let costs: u64 = self.machines.iter().filter(stands).map(|one| price(&one.offering)).sum();
+        if let Some(ceiling) = self.ceiling.filter(|ceiling| costs > *ceiling * operators as u64) {
             self.violated(format!("what runs costs {costs} millionths, and the ceiling is {ceiling}"));
         }
         for nth in 0..self.pools.len() {
