@@ -106,8 +106,11 @@ impl Reruns<'_> {
             return due;
         }
         let is_chosen = |job: &SpotJob| is_on(&job.pool) && (pools.is_empty() || pools.contains(&job.pool));
-        let mut runs = interrupted_runs(&known, &seen.snapshot);
-        runs.retain(|_, jobs| jobs.iter().all(is_chosen));
+        let mut runs: Vec<_> = interrupted_runs(&known, &seen.snapshot).into_iter().collect();
+        runs.retain(|(_, jobs)| jobs.iter().all(is_chosen));
+        // Another one first in each pass: where not all can be looked up in one, each has its turn.
+        let first = fastrand::usize(..runs.len().max(1));
+        runs.rotate_left(first);
         let (mut looked_up, mut unread, began) = (0, BTreeSet::new(), Instant::now());
         for ((repository, run), jobs) in runs {
             if looked_up == RUNS_A_PASS || began.elapsed() >= LOOKS_FOR {
@@ -142,6 +145,7 @@ impl Reruns<'_> {
                 }
             }
         }
+        due.reruns.sort_by(|a, b| (&a.repository, a.run_id).cmp(&(&b.repository, b.run_id)));
         due
     }
 

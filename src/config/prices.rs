@@ -82,7 +82,7 @@ fn of_file(path: &str, text: &str, region: &str) -> Read {
                 table = prices;
             }
         }
-        if !root.has(region) && found.borrow().is_empty() {
+        if table.is_empty() && found.borrow().is_empty() {
             let problem = Problem::new(format!("{path} has no prices of `{region}`, the region of `[ec2]`"));
             let example = format!("add them under `[{region}]`: `\"m7a.large\" = 0.1159`, dollars an hour");
             found.borrow_mut().push(problem.hint(example));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use aws_sdk_ec2::primitives::DateTime;
-use aws_sdk_ec2::types::{Filter, InstanceType};
+use aws_sdk_ec2::types::Filter;
 
 use super::client::{Fleet, call};
 use super::error::{Error, ErrorClass};
@@ -67,7 +67,20 @@ impl Fleet {
         types: &BTreeSet<String>,
         zones: &BTreeSet<String>,
     ) -> Result<BTreeMap<(String, String), Price>, Error> {
-        let mut newest: BTreeMap<(String, String), (DateTime, Price)> = BTreeMap::new();
+        let mut newest = BTreeMap::new();
+        let types: Vec<&String> = types.iter().collect();
+        for types in types.chunks(VALUES) {
+            self.read_prices(types, zones, &mut newest).await?;
+        }
+        Ok(newest.into_iter().map(|(place, (_, price))| (place, price)).collect())
+    }
+
+    async fn read_prices(
+        &self,
+        types: &[&String],
+        zones: &BTreeSet<String>,
+        newest: &mut BTreeMap<(String, String), (DateTime, Price)>,
+    ) -> Result<(), Error> {
         let now = DateTime::from(SystemTime::now());
         let mut token: Option<String> = None;
         for _ in 0..PAGES {
@@ -75,8 +88,9 @@ impl Fleet {
                 .client
                 .describe_spot_price_history()
                 .start_time(now)
-                .set_instance_types(Some(types.iter().map(|name| InstanceType::from(name.as_str())).collect()))
                 .set_product_descriptions(Some(PRODUCTS.map(str::to_owned).to_vec()))
+                // By a filter: a type that EC2 doesn't know must not cost the others their prices.
+                .filters(any_of("instance-type", types.iter().map(ToString::to_string)))
                 .filters(any_of("availability-zone", zones.iter().cloned()))
                 .max_results(PAGE)
                 .set_next_token(token.clone());
@@ -93,7 +107,7 @@ impl Fleet {
                 *known = (*known).max(at);
             }
             match page.next_token().filter(|next| !next.is_empty()) {
-                None => return Ok(newest.into_iter().map(|(place, (_, price))| (place, price)).collect()),
+                None => return Ok(()),
                 Some(next) if token.as_deref() == Some(next) => break,
                 Some(next) => token = Some(next.to_owned()),
             }

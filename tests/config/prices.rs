@@ -72,6 +72,7 @@ refused! {
     a_file_of_prices_needs_a_region: Desk::with(ec2("prices_file = \"prices.toml\""));
     a_file_of_prices_that_is_not_there_is_named: Desk::with(named());
     a_file_of_another_region_is_refused: with_file("as_of = 2026-11-24\n[us-east-1]\n\"m7a.large\" = 0.1\n");
+    a_file_with_an_empty_table_of_our_region_is_refused: with_file("as_of = 2026-11-24\n[eu-north-1]\n# \"m7a.large\" = 0.1\n");
     a_file_of_prices_has_its_date: with_file("[eu-north-1]\n\"m7a.large\" = 0.1\n");
     what_is_wrong_in_a_file_of_prices_is_drawn_where_it_stands: with_file("as_of = \"today\"\nnote = 1\n[eu-north-1]\n\"m7a.large\" = -1\n[us-east-1]\n\"m7a.large\" = true\n");
     a_file_of_prices_that_is_no_toml_is_drawn: with_file("as_of = 2026-11-24\n[eu-north-1\n");

@@ -62,7 +62,8 @@ async fn the_newest_price_of_each_type_and_zone_counts_over_all_pages() {
     assert_eq!(prices, expected, "m6a.large was not told, and is unknown");
     let calls = ec2.calls();
     assert_eq!((&*calls[0]["Filter.1.Name"], &*calls[0]["Filter.1.Value.1"]), ("subnet-id", "subnet-a"));
-    assert_eq!((&*calls[1]["Filter.1.Value.2"], &*calls[1]["InstanceType.1"]), ("us-east-1b", "m6a.large"));
+    assert_eq!((&*calls[1]["Filter.1.Name"], &*calls[1]["Filter.1.Value.1"]), ("instance-type", "m6a.large"));
+    assert_eq!((&*calls[1]["Filter.2.Name"], &*calls[1]["Filter.2.Value.2"]), ("availability-zone", "us-east-1b"));
     assert!(calls[1].contains_key("StartTime") && calls[2]["NextToken"] == "2", "{calls:#?}");
 }
 

@@ -18,12 +18,12 @@ pub(super) fn describe_spot_price_history(world: &World, parameters: &Parameters
     dry_run(parameters)?;
     let size = parameters.number("MaxResults")?.map_or(PAGE, |size| size as usize).clamp(1, PAGE);
     let (types, products) = (parameters.list("InstanceType"), parameters.list("ProductDescription"));
-    let mut zones: Option<Vec<String>> = None;
+    let (mut of_types, mut zones): (Option<Vec<String>>, Option<Vec<String>>) = (None, None);
     for filter in parameters.structures("Filter") {
+        let values = filter.list("Value").into_iter().map(str::to_owned).collect();
         match filter.need("Name")? {
-            "availability-zone" => {
-                zones = Some(filter.list("Value").into_iter().map(str::to_owned).collect());
-            }
+            "availability-zone" => zones = Some(values),
+            "instance-type" => of_types = Some(values),
             name => {
                 let message = format!("The filter '{name}' is invalid");
                 return Err(Refusal::new("InvalidParameterValue", message));
@@ -39,6 +39,7 @@ pub(super) fn describe_spot_price_history(world: &World, parameters: &Parameters
     let mut entries = Vec::new();
     for ((instance_type, zone), price) in &world.spot_prices {
         let is_asked = (types.is_empty() || types.contains(&instance_type.as_str()))
+            && of_types.as_ref().is_none_or(|types| types.contains(instance_type))
             && (products.is_empty() || products.contains(&PRODUCT))
             && zones.as_ref().is_none_or(|zones| zones.contains(zone));
         if !is_asked {
