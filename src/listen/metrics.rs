@@ -29,8 +29,7 @@ use tokio::task::JoinHandle;
 use crate::ages::age;
 use crate::apply::{Outcome, Result};
 use crate::engine::{
-    Cost, CountKind, Instance, InstanceId, Pool, PoolName, Price, ReasonCode, ScaleSetDemand, Snapshot, Step, Unit,
-    View,
+    Cost, CountKind, Instance, InstanceId, Pool, PoolName, Price, ReasonCode, ScaleSetDemand, Snapshot, Step, View,
 };
 use crate::github::Usage;
 use crate::report::{RerunResult, ResultWord};
@@ -396,8 +395,7 @@ impl Metrics {
             if snapshot.prices.is_empty() || !supply_is_known {
                 self.cost.remove(&of(name));
             } else {
-                let billed = pool.units.iter().filter_map(Unit::instance).filter(|one| one.is_billed());
-                let cost: Cost = billed.map(|one| snapshot.prices.of_instance(one)).collect();
+                let cost: Cost = pool.units.iter().filter_map(|unit| snapshot.prices.of_unit(unit)).collect();
                 self.cost.get_or_create(&of(name)).set(cost.exact().map_or(f64::NAN, Price::dollars));
             }
             self.min_idle.get_or_create(&of(name)).set(pool.pool.min_idle.into());
