@@ -8,7 +8,6 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
 use std::time::Duration;
 
-use futures::future::join_all;
 use futures::{StreamExt, stream};
 use ghascale::engine::{InstanceState, birth_label};
 use ghascale::sandbox::{JobStatus, Moment, Sandbox, Scenario, World};
@@ -192,18 +191,8 @@ async fn killed_at_any_call_of_the_actions_service_too() {
 async fn eight_at_once_on_eight_hosts_launch_no_more_than_one_would() {
     for stage in [of_every_kind().await, of_a_scale_set().await] {
         let mut desk = stage.open().await;
-        let hosts: Vec<_> = (0..8)
-            .map(|host| {
-                let home = desk.file(&format!("host-{host}"));
-                for (name, place) in [("HOME", ""), ("XDG_STATE_HOME", "state"), ("XDG_CACHE_HOME", "cache")] {
-                    desk.with(name, &home.join(place).display().to_string());
-                }
-                desk.command("apply --yes").output()
-            })
-            .collect();
-        for ran in join_all(hosts).await {
-            let ran = ran.unwrap();
-            assert_eq!(ran.status.code(), Some(0), "{}", String::from_utf8_lossy(&ran.stdout));
+        for ran in desk.run_on_hosts(8, "apply --yes").await {
+            assert_eq!(ran.code, 0, "{ran:#?}");
         }
         look(&desk, &stage, "eight at once");
         converge(&desk, &stage, "eight at once").await;
