@@ -38,6 +38,8 @@ pub(crate) enum Guard {
     BootTimeout,
     /// A registration has time to get its instance.
     LaunchWindow,
+    /// A note that nothing was ordered is taken away before something is.
+    NoteLifted,
     /// A launch that doesn't fit under the ceiling waits.
     Ceiling,
 }
@@ -46,7 +48,7 @@ impl Guard {
     /// GitHub's own.
     pub(crate) const GITHUBS: Self = Self::GitHubsRefusal;
     /// Ours.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::IdleWindow,
         Self::JobCheck,
         Self::SlotName,
@@ -60,6 +62,7 @@ impl Guard {
         Self::LostGrace,
         Self::BootTimeout,
         Self::LaunchWindow,
+        Self::NoteLifted,
         Self::Ceiling,
     ];
 
@@ -113,6 +116,7 @@ impl Guard {
             | Self::TokenOfRequest
             | Self::RecordGone
             | Self::LookAgain
+            | Self::NoteLifted
             | Self::GitHubsRefusal => {}
         }
     }
