@@ -84,7 +84,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         let outcome = match self.buy(action, name, slot, &mut held, offerings, lessons).await {
             Ok(outcome) => outcome,
             Err(GaveUp::Perhaps(why)) => {
-                self.failed(action, format!("{why}; its registration is left for the next run to judge"))
+                left(self.failed(action, format!("{why}; its registration is left for the next run to judge")))
             }
             Err(GaveUp::Surely(why)) => match self.runners.undo(held.id, *source).await {
                 Ok(_) => {
@@ -92,7 +92,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                     self.failed(action, why)
                 }
                 // The note stays, and the next look undoes it.
-                Err(error) => self.failed(action, format!("{why}; its registration is left, since {error}")),
+                Err(error) => left(self.failed(action, format!("{why}; its registration is left, since {error}"))),
             },
         };
         let better = offerings.iter().take_while(|offering| Some(*offering) != outcome.offering.as_ref());
@@ -125,29 +125,24 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         let note = mine.clone().map(Birthmark::Label).map(noted);
         let mine = mine.as_ref();
         let registration = Registration { name: name.clone(), place };
-        let (outcome, is_left) = match self.runners.register(&registration).await {
+        let outcome = match self.runners.register(&registration).await {
             Ok(Registered::New { runner_id: id, jit_config }) => {
                 let note = note.unwrap_or_else(|| noted(Birthmark::Id(id)));
                 return Ok(Held { id, jit_config, since, note });
             }
             Ok(Registered::NameTaken) => match self.undo_registration(name, mine).await {
                 // Do not slide to the next slot: two hosts that want k runners would launch 2k.
-                Ok(false) => {
-                    (self.skipped(action, format!("`{name}` is registered already: a peer is at work")), false)
-                }
-                Ok(true) => {
-                    (self.failed(action, format!("`{name}` was registered, but its key was lost; undone")), false)
-                }
-                Err(error) => (self.failed(action, error.to_string()), true),
+                Ok(false) => self.skipped(action, format!("`{name}` is registered already: a peer is at work")),
+                Ok(true) => self.failed(action, format!("`{name}` was registered, but its key was lost; undone")),
+                Err(error) => left(self.failed(action, error.to_string())),
             },
             Err(error) => self.registration_failed(action, name, mine, &error, lessons).await,
         };
         // One that may have come to be, or may still, is undone by the next look.
-        note.filter(|_| !is_left).into_iter().for_each(taken_away);
+        note.filter(|_| !outcome.is_left).into_iter().for_each(taken_away);
         Err(Box::new(outcome))
     }
 
-    /// Returns how a launch ends whose registration failed, and whether there may be a record all the same.
     async fn registration_failed(
         &self,
         action: &Action,
@@ -155,7 +150,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         mine: Option<&Label>,
         error: &github::Error,
         lessons: &RefCell<Lessons>,
-    ) -> (Outcome, bool) {
+    ) -> Outcome {
         let mut lessons_now = lessons.borrow_mut();
         match error.kind {
             ErrorKind::Unauthorized => lessons_now.halted = Some(not_tried("GitHub refused the credentials")),
@@ -175,20 +170,20 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                 drop(lessons_now);
                 if mine.is_none() {
                     let said = format!("{error}; a registration is left for the next run to judge");
-                    return (self.failed(action, said), true);
+                    return left(self.failed(action, said));
                 }
                 return match self.undo_registration(name, mine).await {
-                    Ok(true) => (self.failed(action, format!("{error}; the registration was undone")), false),
+                    Ok(true) => self.failed(action, format!("{error}; the registration was undone")),
                     // GitHub may still be at it.
-                    Ok(false) => (self.failed(action, error.to_string()), true),
+                    Ok(false) => left(self.failed(action, error.to_string())),
                     Err(second) => {
-                        (self.failed(action, format!("{error}; and it could not be looked up: {second}")), true)
+                        left(self.failed(action, format!("{error}; and it could not be looked up: {second}")))
                     }
                 };
             }
         }
         drop(lessons_now);
-        (Outcome { request_id: error.request_id.clone(), ..self.failed(action, error.to_string()) }, false)
+        Outcome { request_id: error.request_id.clone(), ..self.failed(action, error.to_string()) }
     }
 
     /// Deletes the record of a name if it carries our birth label; returns whether it did.
@@ -375,6 +370,11 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         let bound = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis((self.nonce)() % bound.max(1))
     }
+}
+
+/// Returns the outcome of a launch whose record is there still, or may be.
+fn left(outcome: Outcome) -> Outcome {
+    Outcome { is_left: true, ..outcome }
 }
 
 /// Takes a note away whose record is gone, or never was.

@@ -40,6 +40,8 @@ pub struct Outcome {
     pub result: Result,
     /// What stood against it: for `Skipped` and `Failed`.
     pub error: Option<String>,
+    /// Of a launch that failed: its registration is there still, or may be.
+    pub is_left: bool,
     /// The instance it launched or concerned.
     pub instance_id: Option<InstanceId>,
     /// The record it registered or concerned.
@@ -64,6 +66,7 @@ impl Outcome {
             action: action.clone(),
             result,
             error: None,
+            is_left: false,
             instance_id: action.instance_id().cloned(),
             runner_id: None,
             offering: None,

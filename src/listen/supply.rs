@@ -64,7 +64,7 @@ enum Stage {
     Underway,
     /// Done.
     Launched { runner: RunnerId, instance: InstanceId, offering: Offering },
-    /// Its name was taken: a peer is at work.
+    /// Its name was taken, since a peer is at work; or it failed, and its registration is left, perhaps with an instance.
     Taken,
 }
 
@@ -143,6 +143,7 @@ impl KnownSupply {
             }
             // Skipped as taken, or as no longer to be begun: the next look says which.
             (Result::Skipped, ..) => launch.stage = Stage::Taken,
+            (Result::Failed, ..) if outcome.is_left => launch.stage = Stage::Taken,
             _ => drop(self.launches.remove(name)),
         }
     }
@@ -327,6 +328,28 @@ mod tests {
         known.end(&outcome(&actions[2], Result::Failed, 5));
         let (again, _) = decided(&known, 6, 3, 0);
         assert_eq!(again.iter().map(|action| action.slot.unwrap().0).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn what_failed_and_left_its_registration_holds_its_slot_and_its_price_until_the_next_look() {
+        let mut known = nothing();
+        let (actions, _) = decided(&known, 1, 1, 0);
+        known.begin(&actions[0], at(1));
+        known.end(&Outcome { is_left: true, ..outcome(&actions[0], Result::Failed, 2) });
+        let (none, sums) = decided(&known, 3, 1, 0);
+        assert_eq!((none.len(), sums.supply), (0, 1), "it may have been launched");
+        let (more, _) = decided(&known, 3, 2, 0);
+        assert_eq!(more[0].slot.unwrap().0, 1, "its name is not asked for again");
+        let seen = known.snapshot(at(3), BTreeMap::new()).unwrap();
+        let mut policy = policy([pool("linux")]);
+        let price = crate::engine::Price::micros(100_000);
+        policy.max_usd_per_hour = Some(price);
+        let prices = Prices { on_demand: BTreeMap::from([("m7a.large".to_owned(), price)]), ..Prices::default() };
+        let view = crate::engine::View::of(&seen, &policy);
+        let more = crate::engine::affordable(&view, &policy, &prices).unwrap();
+        assert_eq!(more[&PoolName::new("linux")], 0, "it may cost what it would have cost");
+        known.see(at(2), Vec::new(), Vec::new());
+        assert_eq!(decided(&known, 4, 1, 0).0.len(), 1, "it is not there");
     }
 
     #[test]
