@@ -173,8 +173,8 @@ impl ApplyReport {
         let launches = actions.iter().filter(|action| action.action.action == ActionKind::Launch);
         let price = |launch: &ActionResult| match launch.result {
             ResultWord::Done => Some(launch.action.usd_per_hour),
-            // Whether an instance runs is not known, so neither is what it costs.
-            ResultWord::Failed if launch.may_remain => Some(None),
+            // It was registered, so it may have been ordered: whether an instance runs and costs something is not known.
+            ResultWord::Failed if launch.may_remain && launch.action.runner_id.is_some() => Some(None),
             ResultWord::Failed | ResultWord::Skipped => None,
         };
         let cost: Cost = launches.filter_map(price).collect();

@@ -40,6 +40,8 @@ pub(crate) enum Guard {
     LaunchWindow,
     /// A launch beyond what all pools together may have waits.
     MaxTotal,
+    /// A note that nothing was ordered is taken away before something is.
+    NoteLifted,
     /// A launch that doesn't fit under the ceiling waits.
     Ceiling,
 }
@@ -48,7 +50,7 @@ impl Guard {
     /// GitHub's own.
     pub(crate) const GITHUBS: Self = Self::GitHubsRefusal;
     /// Ours.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::IdleWindow,
         Self::JobCheck,
         Self::SlotName,
@@ -63,6 +65,7 @@ impl Guard {
         Self::BootTimeout,
         Self::LaunchWindow,
         Self::MaxTotal,
+        Self::NoteLifted,
         Self::Ceiling,
     ];
 
@@ -117,6 +120,7 @@ impl Guard {
             | Self::TokenOfRequest
             | Self::RecordGone
             | Self::LookAgain
+            | Self::NoteLifted
             | Self::GitHubsRefusal => {}
         }
     }
