@@ -135,5 +135,6 @@ fn nothing_seen() -> Snapshot {
         scale_sets: std::collections::BTreeMap::new(),
         unheard: std::collections::BTreeSet::new(),
         prices: Prices::default(),
+        without_capacity: std::collections::BTreeSet::new(),
     }
 }

@@ -22,8 +22,8 @@ use crate::comparison::{Books, IN_FLIGHT, Side, Verdict, compare, signed, verdic
 use crate::config::{Config, Pool};
 use crate::ec2::Fleet;
 use crate::engine::{
-    Connection, CountKind, Demand, FleetName, Instance, Job, JobId, JobState, LAUNCH_WINDOW, Listing, PoolName, Runner,
-    RunnerId, RunnerName, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Statistics, View,
+    Connection, CountKind, Demand, FleetName, Instance, Job, JobId, JobState, LAUNCH_WINDOW, Listing, Offering,
+    PoolName, Runner, RunnerId, RunnerName, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Statistics, View,
 };
 use crate::github::{self, Client, Coverage, ErrorKind, Progress, Scanned};
 use crate::report::Known;
@@ -145,7 +145,12 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
         scale_sets: BTreeMap::new(),
         unheard: BTreeSet::new(),
         prices,
+        without_capacity: sources.state.without_capacity(config.policy().fleet.as_str(), now),
     };
+    let offerings = config.pools.iter().flat_map(|pool| &pool.policy.offerings);
+    let lacked = |offering: &&Offering| snapshot.instances.items.iter().any(|one| one.lacked(offering, now));
+    let lacked: Vec<Offering> = offerings.filter(lacked).cloned().collect();
+    snapshot.without_capacity.extend(lacked);
     let mut scale_sets = BTreeMap::new();
     let (mut demands, mut unheard) = (BTreeMap::new(), BTreeSet::new());
     {

@@ -7,11 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 
+use futures::future::LocalBoxFuture;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{InstanceId, Label, Mark, Offering, PoolName, Price, Runner, RunnerId, RunnerName, Slot, Source};
+use crate::engine::{
+    Demand, InstanceId, Label, Mark, Offering, PoolName, Price, Runner, RunnerId, RunnerName, Slot, Source,
+};
 use crate::scale_set::ScaleSetId;
 use crate::{ec2, github};
 
@@ -49,6 +52,12 @@ pub trait RunnerRecords {
     fn remove(&self, id: RunnerId) -> impl Future<Output = Result<Removed, github::Error>>;
     /// Deletes a record, under the id that its registration in that book was answered with.
     fn undo(&self, id: RunnerId, book: Source) -> impl Future<Output = Result<Removed, github::Error>>;
+}
+
+/// The jobs of the scope.
+pub trait Jobs {
+    /// Reads all of them, now.
+    fn read(&self) -> LocalBoxFuture<'_, Result<Demand, github::Error>>;
 }
 
 /// What a just-in-time registration asks for.

@@ -16,14 +16,12 @@ use serde::{Deserialize, Serialize};
 pub use self::unordered::{LeftOver, UnorderedNotes};
 use crate::ages::age;
 use crate::apply::{Listener, Outcome};
-use crate::engine::{Offering, PoolPlan, Scope, SpotJob, SpotJobs};
+use crate::engine::{CAPACITY_RETURNS, Offering, PoolPlan, Scope, SpotJob, SpotJobs};
 use crate::files::{self, LARGEST_MEMORY};
 use crate::report::{ActionResult, PlanReport, RerunResult};
 use crate::rerun::RerunOutcome;
 use crate::warning::{Warning, WarningCode};
 
-/// How long a lack of capacity is remembered: as long as Karpenter does.
-const CAPACITY_FORGOTTEN: Duration = Duration::from_mins(3);
 /// How long a record's first sighting is kept after the record is gone.
 const SIGHTINGS_FORGOTTEN: Duration = Duration::from_hours(24);
 
@@ -133,7 +131,7 @@ impl StateDirectory {
     #[must_use]
     pub fn without_capacity(&self, fleet: &str, now: Timestamp) -> BTreeSet<Offering> {
         let known = self.shortages(fleet).into_iter();
-        let is_fresh = |at: &Timestamp| *at <= now && age(now, *at) < CAPACITY_FORGOTTEN;
+        let is_fresh = |at: &Timestamp| *at <= now && age(now, *at) < CAPACITY_RETURNS;
         known.filter(|(_, at)| is_fresh(at)).map(|(offering, _)| offering).collect()
     }
 
@@ -150,7 +148,7 @@ impl StateDirectory {
         }
         let old = known
             .into_iter()
-            .filter(|(offering, at)| !seen.contains(offering) && *at <= now && age(now, *at) < CAPACITY_FORGOTTEN);
+            .filter(|(offering, at)| !seen.contains(offering) && *at <= now && age(now, *at) < CAPACITY_RETURNS);
         let kept: Vec<(Offering, Timestamp)> = old.chain(seen.iter().map(|offering| (offering.clone(), now))).collect();
         self.replace(&format!("{fleet}.shortages"), &kept)
     }

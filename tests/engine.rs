@@ -2,6 +2,7 @@
 
 mod prices;
 mod scale_set;
+mod shares;
 
 use std::time::Duration;
 

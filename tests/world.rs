@@ -8,17 +8,19 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
 use ghascale::apply::{Executor, Listener, Outcome, PoolSettings};
 use ghascale::ec2;
 use ghascale::engine::build::{fleet, noon, snapshot};
 use ghascale::engine::{
-    Connection, Instance, InstanceId, InstanceState, Job, Label, Mark, Marks, Plan, Policy, PoolName, Runner, RunnerId,
-    RunnerName, Snapshot, Source, born,
+    Connection, Demand, Instance, InstanceId, InstanceState, Job, Label, Mark, Marks, Plan, Policy, PoolName, Runner,
+    RunnerId, RunnerName, Snapshot, Source, born,
 };
 use ghascale::github;
 use ghascale::services::{
-    Clock, Instances, Launched, Memory, Note, Place, Registered, Registration, Removed, RunInstance, RunnerRecords,
-    Unordered,
+    Clock, Instances, Jobs, Launched, Memory, Note, Place, Registered, Registration, Removed, RunInstance,
+    RunnerRecords, Unordered,
 };
 use jiff::Timestamp;
 
@@ -105,6 +107,7 @@ impl World {
             instances: self,
             clock: self,
             memory: &self.notebook,
+            jobs: self,
             pools: &pools,
             nonce: &nonce,
             listener: &NoListener,
@@ -219,6 +222,16 @@ fn ec2_error(action: &'static str, fault: &Fault) -> ec2::Error {
         _ => Retry,
     };
     ec2::Error { class, action, code: fault.word.clone(), message: "injected".into(), request_id: None }
+}
+
+impl Jobs for World {
+    fn read(&self) -> LocalBoxFuture<'_, Result<Demand, github::Error>> {
+        let answer = match self.call("jobs", "") {
+            Some(fault) => Err(github_error(&fault)),
+            None => Ok(self.observe().demand),
+        };
+        std::future::ready(answer).boxed_local()
+    }
 }
 
 impl RunnerRecords for World {

@@ -1,8 +1,8 @@
 //! Ending: a record is looked at once more before it is deleted, and an instance goes only after its record.
 //!
 //! GitHub's DELETE is the last guard, not the first: it has answered 204 for runners in the middle of a job
-//! (terraform-aws-github-runner#5085). What it deletes here was offline for minutes, or idle in two sightings; and what
-//! could still be running is not ended in the same pass, but noted as without a record.
+//! (terraform-aws-github-runner#5085). What it deletes here was offline for minutes, or idle in two sightings and without a
+//! job in a look just before; and what could still be running is not ended in the same pass, but noted as without a record.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -12,9 +12,9 @@ use futures::{StreamExt, stream};
 use jiff::Timestamp;
 
 use super::{ENDING, Executor, Lessons, Outcome, Paces, Result};
-use crate::ages::short;
+use crate::ages::{age, short};
 use crate::ec2::{self, ErrorClass};
-use crate::engine::{Action, Connection, InstanceId, JOBS_LAST, ReasonCode, Runner, RunnerId, Step};
+use crate::engine::{Action, Connection, Demand, InstanceId, JOBS_LAST, ReasonCode, Runner, RunnerId, Step};
 use crate::github;
 use crate::services::{Clock, Instances, Removed, RunnerRecords};
 
@@ -24,6 +24,18 @@ const BATCH: usize = 100;
 const LOOKS_AT_ONCE: usize = 6;
 /// After so many calls in a row that EC2 did not take, throttled or unanswered, what is left waits for the next run.
 const NOT_TAKEN: u32 = 3;
+
+/// A look at the jobs is not repeated for so long.
+const LOOKED_JUST_NOW: Duration = Duration::from_secs(5);
+
+/// A look at the jobs.
+#[derive(Debug)]
+pub(super) struct JobsSeen {
+    began_at: Timestamp,
+    read_at: Timestamp,
+    /// What was seen, or why nothing was.
+    demand: std::result::Result<Demand, String>,
+}
 
 /// An instance that is to be ended.
 #[derive(Clone, Copy, Debug)]
@@ -208,16 +220,53 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
             Ok(None) => self.outcome(action, Result::Done),
             Ok(Some(runner)) => match still_holds(action.reason.code, &runner) {
                 Err(why) => self.skipped(action, why),
-                Ok(()) if is_idle(action) && self.since_seen(lessons) > JOBS_LAST => {
-                    let since = short(self.since_seen(lessons));
-                    self.skipped(action, format!("the jobs were read {since} ago: it may have one"))
-                }
                 Ok(()) => match self.no_instance_came(action.reason.code, id, instance).await {
                     Err(why) => self.skipped(action, why),
-                    Ok(()) => self.remove(action, id, lessons).await,
+                    Ok(()) => match self.no_job_came(action, &runner, lessons).await {
+                        Err(why) => self.skipped(action, why),
+                        Ok(()) => self.remove(action, id, lessons).await,
+                    },
                 },
             },
         }
+    }
+
+    /// Before a runner is removed that was connected, the jobs are read once more: it may have been given one since the
+    /// plan was made, which GitHub's `busy` shows a minute later. The removal itself would kill that job: a runner whose
+    /// session ends cancels what it does (actions/runner, `JobDispatcher`), and GitHub grants it all the same.
+    ///
+    /// What remains is what GitHub gives it, or doesn't list yet, between this look and the removal.
+    async fn no_job_came(
+        &self,
+        action: &Action,
+        runner: &Runner,
+        lessons: &RefCell<Lessons>,
+    ) -> std::result::Result<(), String> {
+        if !is_idle(action) {
+            return Ok(());
+        }
+        let is_fresh = |seen: &JobsSeen| age(self.clock.now(), seen.read_at) < LOOKED_JUST_NOW;
+        if !lessons.borrow().jobs.as_ref().is_some_and(is_fresh) {
+            let began_at = self.clock.now();
+            let demand = self.jobs.read().await.map_err(|error| error.to_string());
+            lessons.borrow_mut().jobs = Some(JobsSeen { began_at, read_at: self.clock.now(), demand });
+        }
+        let lessons = lessons.borrow();
+        let Some(JobsSeen { began_at, demand, .. }) = &lessons.jobs else {
+            return Err("the jobs are not known".into());
+        };
+        let demand = demand.as_ref().map_err(|error| format!("the jobs could not be read again: {error}"))?;
+        if let Some(why) = demand.hides_jobs() {
+            return Err(format!("looked at once more, {why}"));
+        }
+        if let Some(job) = demand.by_runner().of(Some(runner.id), Some(&runner.name)) {
+            return Err(format!("it has been given job {} of {}", job.id, job.repository));
+        }
+        let since = age(self.clock.now(), *began_at);
+        if since > JOBS_LAST {
+            return Err(format!("to read the jobs again took {}: it may have one", short(since)));
+        }
+        Ok(())
     }
 
     /// A record without an instance is looked up on EC2 once more: a fresh instance may be missing from lists for a

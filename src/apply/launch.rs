@@ -20,13 +20,15 @@ use super::{ENDING, Executor, Lessons, Outcome, PoolSettings, Result};
 use crate::ages::{age, short};
 use crate::ec2::{self, ErrorClass};
 use crate::engine::{
-    Action, LAUNCH_WINDOW, Label, Market, Offering, RunnerId, RunnerName, SUPPLY_LASTS, Slot, Step, birth_label,
+    Action, LAUNCH_WINDOW, Label, Offering, PoolName, RunnerId, RunnerName, SUPPLY_LASTS, Slot, Step, birth_label,
 };
 use crate::github::{self, ErrorKind};
 use crate::services::{
     Birthmark, Clock, Instances, Launched, Note, Place, Registered, Registration, RunInstance, RunnerRecords, Unordered,
 };
 
+/// After so many registrations in a row that GitHub did not answer, a pool's others wait for the next run.
+const UNANSWERED: u32 = 3;
 /// Offerings tried for one runner in one run.
 const OFFERINGS_TRIED: usize = 6;
 /// Times that one request is sent, the first included.
@@ -129,6 +131,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         let registration = Registration { name: name.clone(), place };
         let outcome = match self.runners.register(&registration).await {
             Ok(Registered::New { runner_id: id, jit_config }) => {
+                lessons.borrow_mut().learn_of_registration(&action.pool, true);
                 let note = note.unwrap_or_else(|| noted(Birthmark::Id(id)));
                 return Ok(Held { id, jit_config, since, note });
             }
@@ -169,6 +172,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
             | ErrorKind::Protocol
             | ErrorKind::Conflict
             | ErrorKind::Unexpected => {
+                lessons_now.learn_of_registration(&action.pool, false);
                 drop(lessons_now);
                 if mine.is_none() {
                     let why = format!("{error}; a registration is left for the next run to judge");
@@ -213,15 +217,10 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         offerings: &[Offering],
         lessons: &RefCell<Lessons>,
     ) -> std::result::Result<Outcome, GaveUp> {
-        let mut refused_subnets: Vec<&str> = Vec::new();
-        let mut refused_markets: Vec<Market> = Vec::new();
         let mut last = "no offering has capacity".to_owned();
         let mut tried = 0;
         for offering in offerings {
-            let no_capacity = lessons.borrow().exhausted.contains(offering);
-            let no_room =
-                refused_subnets.contains(&offering.subnet.as_str()) || refused_markets.contains(&offering.market);
-            if no_capacity || no_room {
+            if lessons.borrow().is_hopeless(offering) {
                 continue;
             }
             if tried == OFFERINGS_TRIED {
@@ -252,8 +251,12 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                     last = error.to_string();
                     match error.class {
                         ErrorClass::NextOffering => drop(lessons.borrow_mut().exhausted.insert(offering.clone())),
-                        ErrorClass::NextSubnet => refused_subnets.push(&offering.subnet),
-                        ErrorClass::NextMarket => refused_markets.push(offering.market),
+                        ErrorClass::NextSubnet => {
+                            lessons.borrow_mut().full_subnets.insert(offering.subnet.clone());
+                        }
+                        ErrorClass::NextMarket => {
+                            lessons.borrow_mut().full_markets.insert(offering.market);
+                        }
                         ErrorClass::Credentials => {
                             lessons.borrow_mut().halted = Some(not_tried("EC2 refused the credentials"));
                             return Err(GaveUp::Surely(last));
@@ -386,10 +389,27 @@ fn not_tried(why: &str) -> String {
 }
 
 impl Lessons {
+    /// Returns whether an offering can't be had in this run, by what other launches met.
+    fn is_hopeless(&self, offering: &Offering) -> bool {
+        self.exhausted.contains(offering)
+            || self.full_subnets.contains(&offering.subnet)
+            || self.full_markets.contains(&offering.market)
+    }
+
+    /// Learns whether GitHub answered to a registration: after some in a row that it didn't, a pool's others wait.
+    fn learn_of_registration(&mut self, pool: &PoolName, is_answered: bool) {
+        let unanswered = self.unanswered.entry(pool.clone()).or_default();
+        *unanswered = if is_answered { 0 } else { *unanswered + 1 };
+        if *unanswered >= UNANSWERED {
+            let why = not_tried(&format!("GitHub answered none of the last {UNANSWERED} registrations"));
+            self.closed.insert(pool.clone(), why);
+        }
+    }
+
     /// Returns why a launch needn't be tried.
     fn against(&self, action: &Action) -> Option<String> {
         let knows_all = || match &action.step {
-            Step::Launch { offerings, .. } => offerings.iter().all(|offering| self.exhausted.contains(offering)),
+            Step::Launch { offerings, .. } => offerings.iter().all(|offering| self.is_hopeless(offering)),
             Step::Deregister { .. } | Step::Terminate { .. } | Step::Mark { .. } => false,
         };
         let no_capacity = || knows_all().then(|| not_tried("no offering has capacity"));

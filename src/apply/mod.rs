@@ -18,12 +18,12 @@ use futures::future::join_all;
 use futures::stream;
 use jiff::Timestamp;
 
-use self::end::End;
+use self::end::{End, JobsSeen};
 pub use self::pace::Paces;
 pub use self::undo::{Undone, undo};
 use crate::ages::age;
-use crate::engine::{Action, InstanceId, Offering, Plan, PoolName, RunnerId, Step};
-use crate::services::{Clock, Instances, Memory, Place, RunnerRecords};
+use crate::engine::{Action, InstanceId, Market, Offering, Plan, PoolName, RunnerId, Step};
+use crate::services::{Clock, Instances, Jobs, Memory, Place, RunnerRecords};
 
 /// How many launches of one pool are under way at once, after its first has succeeded.
 const LAUNCHES_AT_ONCE: usize = 6;
@@ -127,6 +127,8 @@ pub struct Executor<'a, R, I, C> {
     pub clock: &'a C,
     /// What the next run on this host should know if this one dies.
     pub memory: &'a dyn Memory,
+    /// The jobs, looked at once more before a runner is removed that was connected.
+    pub jobs: &'a dyn Jobs,
     /// Every pool's settings.
     pub pools: &'a BTreeMap<PoolName, PoolSettings>,
     /// A number that no other registration has, of which 48 bits are used.
@@ -139,20 +141,13 @@ pub struct Executor<'a, R, I, C> {
     pub is_stopping: &'a dyn Fn() -> bool,
 }
 
-/// Moves offerings that are known to have no capacity behind those that are not: they are tried last.
-pub fn put_last(plan: &mut Plan, without_capacity: &BTreeSet<Offering>) {
-    for action in &mut plan.actions {
-        if let Step::Launch { offerings, .. } = &mut action.step {
-            offerings.sort_by_key(|offering| without_capacity.contains(offering));
-        }
-    }
-}
-
 /// What one run knows, and has learned so far, shared by its actions.
 #[derive(Debug)]
 struct Lessons {
     /// When the observation began that the plan was made from.
     seen_at: Timestamp,
+    /// The last look at the jobs of this run, if there was one.
+    jobs: Option<JobsSeen>,
     /// Calls in a row to end instances that EC2 did not take.
     ends_not_taken: u32,
     /// Nothing more is tried, and why: the credentials were refused.
@@ -161,16 +156,26 @@ struct Lessons {
     closed: BTreeMap<PoolName, String>,
     /// Offerings without capacity.
     exhausted: BTreeSet<Offering>,
+    /// Subnets without addresses.
+    full_subnets: BTreeSet<String>,
+    /// Markets in which the account has as much as it may.
+    full_markets: BTreeSet<Market>,
+    /// Registrations in a row, by pool, that GitHub did not answer.
+    unanswered: BTreeMap<PoolName, u32>,
 }
 
 impl Lessons {
     fn before(plan: &Plan) -> Self {
         Self {
             seen_at: plan.seen_at,
+            jobs: None,
             ends_not_taken: 0,
             halted: None,
             closed: BTreeMap::new(),
             exhausted: BTreeSet::new(),
+            full_subnets: BTreeSet::new(),
+            full_markets: BTreeSet::new(),
+            unanswered: BTreeMap::new(),
         }
     }
 }

@@ -13,12 +13,13 @@ use jiff::Timestamp;
 use super::Failure;
 use super::session::{Session, about, configuration, pool_names, show, state_directory};
 use crate::ages::age;
-use crate::apply::{Executor, Listener, Outcome, PoolSettings, put_last};
+use crate::apply::{Executor, Listener, Outcome, PoolSettings};
 use crate::cli::{ApplyArgs, Cli, SourceChoice};
 use crate::config::{Config, Needs, Pool};
 use crate::engine::{Plan, PoolName, Prices, Step, View};
 use crate::exit;
 use crate::files;
+use crate::github::AllJobs;
 use crate::left_over::{Owner, undo_left_over};
 use crate::registrar::Registrar;
 use crate::report::{
@@ -76,7 +77,6 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
     let audit =
         state.audit(&decision.report, &session.config.github.scope).map_err(|warning| warnings.push(warning)).ok();
     let fleet = session.config.policy().fleet;
-    put_last(&mut decision.plan, &state.without_capacity(fleet.as_str(), Timestamp::now()));
     let outcomes = carry_out(&session, &decision, &state, audit.as_ref(), ui).await;
     if let Err(error) = state.remember_shortages(fleet.as_str(), &outcomes, Timestamp::now()) {
         tracing::warn!(%error, "what has no capacity could not be remembered");
@@ -192,6 +192,7 @@ async fn carry_out(
         instances: fleet,
         clock: &SystemClock,
         memory: &state.unordered(session.config.policy().fleet.as_str(), &session.config.github.url),
+        jobs: &AllJobs { client: &session.client, scope: &session.config.github.scope, settings: &session.config.scan },
         pools: &pools,
         nonce: &nonce,
         listener: &Log { audit, progress: ui.progress("applying", decision.plan.actions.len()) },

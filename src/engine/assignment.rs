@@ -35,6 +35,8 @@ pub enum Shortage {
     Max,
     /// It has nothing to launch.
     Offerings,
+    /// EC2 had no capacity for anything that it launches, a moment ago.
+    Capacity,
     /// There is a ceiling on dollars, and nothing that it launches has a known price.
     Unpriced,
     /// The cheapest that it launches costs more than the whole ceiling.
@@ -113,6 +115,10 @@ fn no_room(pool: &Pool, shortage: Shortage) -> Reason {
     match shortage {
         Shortage::Max => Reason::new(ReasonCode::AtMax, format!("pool `{name}` is at its max of {max}")),
         Shortage::Offerings => Reason::new(ReasonCode::Unavailable, format!("pool `{name}` has nothing to launch")),
+        Shortage::Capacity => Reason::new(
+            ReasonCode::Unavailable,
+            format!("EC2 had no capacity for anything that pool `{name}` launches: it is tried again"),
+        ),
         Shortage::Unpriced => Reason::new(
             ReasonCode::PriceUnknown,
             format!("nothing that pool `{name}` launches has a known price, which `max_usd_per_hour` asks for"),

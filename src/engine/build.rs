@@ -235,10 +235,18 @@ pub fn snapshot() -> Snapshot {
         scale_sets: BTreeMap::new(),
         unheard: BTreeSet::new(),
         prices: Prices::default(),
+        without_capacity: BTreeSet::new(),
     }
 }
 
 impl Snapshot {
+    /// Adds that EC2 had no capacity for what a pool buys.
+    #[must_use]
+    pub fn no_capacity_for(mut self, pool: &Pool) -> Self {
+        self.without_capacity.extend(pool.offerings.iter().cloned());
+        self
+    }
+
     /// Adds a job.
     #[must_use]
     pub fn job(mut self, job: Job) -> Self {

@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::names::{FleetName, InstanceId, Label, PoolName, RunnerId, RunnerName, Slot};
+use super::policy::CAPACITY_RETURNS;
+use crate::ages::age;
 
 /// An EC2 instance that carries our fleet tag, as `DescribeInstances` showed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,16 @@ impl Instance {
         self.state_reason.as_deref() == Some(TAKEN_BACK)
     }
 
+    /// Returns whether EC2 took the order for this offering and then had no capacity for it, within [`CAPACITY_RETURNS`]: it
+    /// says so by the instance's reason. An instance whose subnet EC2 has forgotten speaks for all subnets.
+    #[must_use]
+    pub fn lacked(&self, offering: &Offering, now: Timestamp) -> bool {
+        self.state_reason.as_deref() == Some(NO_CAPACITY)
+            && self.launched_at.is_some_and(|at| age(now, at) < CAPACITY_RETURNS)
+            && (self.market, &self.instance_type) == (offering.market, &offering.instance_type)
+            && self.subnet.as_ref().is_none_or(|subnet| *subnet == offering.subnet)
+    }
+
     /// Returns when a mark was set on this instance.
     ///
     /// A mark from before its launch (or of an unknown launch) may be another instance's: the console's "launch more like this" copies tags.
@@ -61,6 +73,8 @@ impl Instance {
 
 /// EC2's `StateReason.code` of a spot instance that it took back.
 pub(super) const TAKEN_BACK: &str = "Server.SpotInstanceTermination";
+/// EC2's reason for an instance that never came to run.
+const NO_CAPACITY: &str = "Server.InsufficientInstanceCapacity";
 
 /// EC2's instance states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -218,6 +218,21 @@ impl Demand {
         self.jobs.iter().filter(|job| job.state == JobState::Pending)
     }
 
+    /// Returns why a job could be in progress that isn't listed, in words; `None` where all are.
+    #[must_use]
+    pub fn hides_jobs(&self) -> Option<String> {
+        if self.kind != CountKind::Exact {
+            return Some("not all jobs could be read".to_owned());
+        }
+        if let Some(run) = self.unresolved.iter().find(|run| run.could_run()) {
+            return Some(format!("the jobs of run {} of {} are not visible", run.run_id, run.repository));
+        }
+        let excluded = self.skipped.iter().filter(|skipped| skipped.reason == "excluded").count();
+        (excluded > 0).then(|| {
+            format!("{excluded} repositories are excluded from the scan, and a job of theirs could have its runner")
+        })
+    }
+
     /// Returns the jobs by the runners that have them.
     #[must_use]
     pub fn by_runner(&self) -> JobsByRunner<'_> {

@@ -41,7 +41,7 @@ pub fn plan(snapshot: &Snapshot, policy: &Policy) -> Plan {
                     Ending::Held(reason) => plan.held.push(held(unit, reason)),
                 }
             }
-            to_launch = demand.into_iter().flat_map(|demand| launches(pool, demand, policy)).collect();
+            to_launch = demand.into_iter().flat_map(|demand| launches(pool, demand, policy, snapshot)).collect();
             if let Some(doubt) = boots_in_doubt(pool).filter(|_| to_launch.len() > 1) {
                 to_launch.truncate(1);
                 plan.held.push(Held { pool: pool.pool.name.clone(), runner: None, instance_id: None, reason: doubt });
@@ -49,10 +49,15 @@ pub fn plan(snapshot: &Snapshot, policy: &Policy) -> Plan {
         }
         parts.push(Part { pool, demand, actions, to_launch });
     }
-    let mut claims: Vec<Claim<'_>> =
-        parts.iter_mut().map(|part| Claim { pool: part.pool, launches: &mut part.to_launch }).collect();
+    let mut claims: Vec<Claim<'_>> = parts
+        .iter_mut()
+        .map(|Part { pool, to_launch, .. }| {
+            let waits_since = view.pending_on(&pool.pool.name).iter().filter_map(|job| job.queued_at).min();
+            Claim { pool, launches: to_launch, is_short: pool.is_short(snapshot), waits_since }
+        })
+        .collect();
     let apart = ceiling::spent_apart(&view, &snapshot.prices).known;
-    for HeldBack { held, launches } in share(&mut claims, apart, policy, &snapshot.prices) {
+    for HeldBack { held, launches } in share(&mut claims, apart, policy, snapshot) {
         plan.unschedulable.extend(without_runner(&view, &plan.unschedulable, &launches, &held));
         plan.held.push(held);
     }
@@ -128,7 +133,7 @@ fn sums(view: &PoolView<'_>, demand: Option<PoolDemand>, actions: &[Action]) -> 
 // --- launching ------------------------------------------------------------------------------------------------------
 
 /// Returns the launches that bring a pool up to its target, at once, in its lowest free slots.
-fn launches(view: &PoolView<'_>, demand: PoolDemand, policy: &Policy) -> Vec<Action> {
+fn launches(view: &PoolView<'_>, demand: PoolDemand, policy: &Policy, snapshot: &Snapshot) -> Vec<Action> {
     let (pool, supply) = (view.pool, view.supply());
     if pool.offerings.is_empty() {
         return Vec::new();
@@ -145,7 +150,7 @@ fn launches(view: &PoolView<'_>, demand: PoolDemand, policy: &Policy) -> Vec<Act
             pool: pool.name.clone(),
             slot: Some(slot),
             runner: Some(RunnerName::of(&policy.fleet, &pool.name, slot)),
-            step: Step::Launch { offerings: offerings_for(slot, &pool.offerings), source },
+            step: Step::Launch { offerings: offerings_for(slot, pool, snapshot), source },
             reason: if nth < for_jobs {
                 let jobs = jobs(demand.pending);
                 let at = if view.scale_set.is_some() { "assigned to the scale set and waiting" } else { "pending" };
@@ -207,15 +212,18 @@ fn jobs(count: u32) -> String {
 }
 
 /// Returns a pool's offerings, the subnets of each market and type rotated by the slot: a spread over zones, and two
-/// hosts that plan for different slots ask different zones first.
-fn offerings_for(slot: Slot, offerings: &[Offering]) -> Vec<Offering> {
-    offerings
+/// hosts that plan for different slots ask different zones first. What had no capacity a moment ago is tried last.
+fn offerings_for(slot: Slot, pool: &Pool, snapshot: &Snapshot) -> Vec<Offering> {
+    let rotated = pool
+        .offerings
         .chunk_by(|a, b| (a.market, &a.instance_type) == (b.market, &b.instance_type))
         .flat_map(|subnets| {
             let first = slot.0 as usize % subnets.len();
             subnets[first..].iter().chain(&subnets[..first]).cloned()
-        })
-        .collect()
+        });
+    let mut offerings: Vec<Offering> = rotated.collect();
+    offerings.sort_by_key(|offering| snapshot.without_capacity.contains(offering));
+    offerings
 }
 
 // --- trimming -------------------------------------------------------------------------------------------------------
@@ -414,27 +422,16 @@ struct Guards {
 
 impl Guards {
     fn of(snapshot: &Snapshot, view: &View<'_>) -> Self {
-        let partial = |message: String| Some(Reason::new(ReasonCode::PartialObservation, message));
         let demand = &snapshot.demand;
-        let every = if demand.kind != CountKind::Exact {
-            partial("not all jobs could be read".into())
+        let partial = |why| Reason::new(ReasonCode::PartialObservation, why);
+        let hidden = demand.hides_jobs().map(partial);
+        let (every, connected) = if demand.kind != CountKind::Exact {
+            (hidden, None)
         } else if view.is_wrong_account() {
-            Some(Reason::new(
-                ReasonCode::WrongAccount,
-                "no instance of the fleet was seen, though its runners are online",
-            ))
+            let said = "no instance of the fleet was seen, though its runners are online";
+            (Some(Reason::new(ReasonCode::WrongAccount, said)), hidden)
         } else {
-            None
-        };
-        let excluded = demand.skipped.iter().filter(|skipped| skipped.reason == "excluded").count();
-        let connected = if let Some(run) = demand.unresolved.iter().find(|run| run.could_run()) {
-            partial(format!("the jobs of run {} of {} are not visible", run.run_id, run.repository))
-        } else if excluded > 0 {
-            partial(format!(
-                "{excluded} repositories are excluded from the scan, and a job of theirs could have its runner"
-            ))
-        } else {
-            None
+            (None, hidden)
         };
         Self { every, connected }
     }

@@ -16,6 +16,8 @@ pub const RECORD_GRACE: Duration = Duration::from_mins(5);
 /// it in its last moment shows in the jobs list.
 pub const DRAIN_GRACE: Duration = Duration::from_mins(1);
 
+/// How long a lack of capacity is remembered: as long as Karpenter does.
+pub const CAPACITY_RETURNS: Duration = Duration::from_mins(3);
 /// So many instances in a row that never came online, and a pool launches one a pass until one does.
 pub const BOOTS_IN_DOUBT: u32 = 3;
 /// How old a look at the supply may be for a launch: an instance that was launched since then can't have failed to boot

@@ -2,14 +2,18 @@
 //!
 //! One after the other is let through, always of the pool with the smallest share: of the runners where `max_total` is
 //! given, of the dollars where the ceiling is, and with both of that of which it has more (dominant resource fairness:
-//! Ghodsi and others, NSDI 2011). So no pool is kept out by a larger one. A launch that can't be paid for takes no slot,
-//! and one without a slot takes no dollars.
+//! Ghodsi and others, NSDI 2011). So no pool is kept out by a larger one. Between equals the one whose jobs have waited
+//! longest comes first. Launches for jobs come before spares, and what EC2 had no capacity for comes last. A launch that
+//! can't be paid for takes no slot, and one without a slot takes no dollars.
+
+use jiff::Timestamp;
 
 use super::ceiling;
 use super::names::PoolName;
 use super::plan::{Action, Held, Reason, ReasonCode};
 use super::policy::{Policy, Pool};
 use super::prices::{Price, Prices};
+use super::snapshot::Snapshot;
 use super::view::PoolView;
 
 /// What a pool asks for.
@@ -17,6 +21,10 @@ pub(super) struct Claim<'a> {
     pub(super) pool: &'a PoolView<'a>,
     /// In the order in which they are let through.
     pub(super) launches: &'a mut Vec<Action>,
+    /// EC2 had no capacity for anything that it buys.
+    pub(super) is_short: bool,
+    /// Since when the oldest of its jobs waits, where that is known.
+    pub(super) waits_since: Option<Timestamp>,
 }
 
 /// Launches that a limit of all pools together holds back, and why.
@@ -27,20 +35,29 @@ pub(super) struct HeldBack {
 
 /// Leaves of all pools' launches what the limits let through, beside what is spent `apart` from the pools; returns what
 /// is held back.
-pub(super) fn share(claims: &mut [Claim<'_>], apart: Price, policy: &Policy, prices: &Prices) -> Vec<HeldBack> {
+pub(super) fn share(claims: &mut [Claim<'_>], apart: Price, policy: &Policy, snapshot: &Snapshot) -> Vec<HeldBack> {
     if policy.max_total.is_none() && policy.max_usd_per_hour.is_none() {
         return Vec::new();
     }
+    let prices = &snapshot.prices;
     let mut shares: Vec<Share<'_>> = claims.iter().map(|claim| Share::of(claim, prices)).collect();
     let mut money = policy.max_usd_per_hour.map(|ceiling| Money::of(claims, &shares, ceiling, apart, prices));
     let mut free = policy.max_total.map(|max_total| {
         let held: u64 = shares.iter().map(|share| share.held).sum();
         u64::from(max_total).saturating_sub(held)
     });
+    // Between equals of whom nobody knows who waits longer: another one first in each minute.
+    let by_the_clock = usize::try_from(snapshot.now.as_second() / 60).unwrap_or_default();
     loop {
         let wants_more =
             |nth: &usize| shares[*nth].stop.is_none() && shares[*nth].granted < claims[*nth].launches.len();
-        let next = (0..claims.len()).filter(wants_more).min_by_key(|nth| shares[*nth].size(policy));
+        let turn = |nth: &usize| {
+            let (claim, share) = (&claims[*nth], &shares[*nth]);
+            let is_spare = claim.launches[share.granted].reason.code == ReasonCode::MinIdle;
+            let waits_since = claim.waits_since.unwrap_or(snapshot.now);
+            (claim.is_short, is_spare, share.size(policy), waits_since, (nth + by_the_clock) % claims.len())
+        };
+        let next = (0..claims.len()).filter(wants_more).min_by_key(turn);
         let Some(next) = next else { break };
         if let (Some(0), Some(max_total)) = (free, policy.max_total) {
             shares[next].stop = Some(Stop::full(max_total));
@@ -104,7 +121,7 @@ struct Money<'a> {
     ceiling: Price,
     /// By all pools, and apart from them.
     spent: Price,
-    /// What each pool that wants more may count on: an equal part of what the others leave.
+    /// What each pool that has or wants runners may count on: an equal part.
     fair: Price,
     /// The pool that what is free is kept for, and what it will cost once it gets its next launch.
     kept: Option<(&'a PoolName, Price)>,
@@ -114,16 +131,10 @@ impl<'a> Money<'a> {
     fn of(claims: &[Claim<'_>], shares: &[Share<'_>], ceiling: Price, apart: Price, prices: &'a Prices) -> Self {
         let can_buy = |claim: &Claim<'_>| ceiling::cheapest(claim.pool.pool, prices).is_some_and(|one| one <= ceiling);
         let wants = |claim: &Claim<'_>| !claim.launches.is_empty() && can_buy(claim);
-        let (mut spent, mut of_others, mut wanting) = (apart, apart, 0);
-        for (claim, share) in claims.iter().zip(shares) {
-            spent = spent.plus(share.cost);
-            if wants(claim) {
-                wanting += 1;
-            } else {
-                of_others = of_others.plus(share.cost);
-            }
-        }
-        Self { prices, ceiling, spent, fair: ceiling.less(of_others).part(wanting), kept: None }
+        let sharing = claims.iter().zip(shares).filter(|(claim, share)| wants(claim) || share.cost > Price::ZERO);
+        let fair = ceiling.less(apart).part(sharing.count() as u64);
+        let spent = shares.iter().fold(apart, |sum, share| sum.plus(share.cost));
+        Self { prices, ceiling, spent, fair, kept: None }
     }
 
     /// Pays for a launch, and leaves of it what it may be tried with; returns what it counts at.

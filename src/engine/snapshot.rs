@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::fleet::{Instance, Runner};
+use super::fleet::{Instance, Offering, Runner};
 use super::job::{Demand, Source, Statistics};
 use super::names::PoolName;
 use super::prices::Prices;
@@ -53,6 +53,8 @@ pub struct Snapshot {
     pub unheard: BTreeSet<PoolName>,
     /// What is known of prices.
     pub prices: Prices,
+    /// What EC2 had no capacity for, minutes ago.
+    pub without_capacity: BTreeSet<Offering>,
 }
 
 /// The demand of a pool that is read from its scale set.

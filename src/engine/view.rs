@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use super::assignment::{Assignment, Capacity, Shortage, assign};
 use super::ceiling;
 use super::fleet::{Connection, Instance, InstanceState, Runner, born};
 use super::job::{Demand, Job, JobState};
 use super::names::{JobId, PoolName, RunnerId, RunnerName, Slot};
 use super::policy::{Policy, Pool};
-use super::prices::Prices;
 use super::snapshot::{ScaleSetDemand, Snapshot};
 use super::states::{Joined, State, Unit};
+use crate::ages::age;
 use crate::warning::{Warning, WarningCode};
 
 /// One observation as the policy sees it.
@@ -116,8 +118,9 @@ impl<'a> PoolView<'a> {
 
     /// Returns what it could give to pending jobs.
     ///
-    /// A job of the REST API goes to a pool that may launch for it before one that may not under the ceiling.
-    fn capacity(&self, policy: &Policy, prices: &Prices) -> Capacity {
+    /// A job of the REST API goes to a pool that can launch for it before one that may not under the ceiling, or for which
+    /// EC2 had no capacity a moment ago.
+    fn capacity(&self, policy: &Policy, snapshot: &Snapshot) -> Capacity {
         let supply = self.supply();
         let ready = supply.idle + supply.starting;
         let room = self.pool.max.saturating_sub(supply.held);
@@ -125,7 +128,10 @@ impl<'a> PoolView<'a> {
         let launchable = if can_launch { room } else { 0 };
         let shortage = if can_launch { Shortage::Max } else { Shortage::Offerings };
         match self.scale_set {
-            None => match ceiling::permits(policy, self.pool, prices) {
+            None if can_launch && self.is_short(snapshot) => {
+                Capacity { ready, shortage: Shortage::Capacity, ..Capacity::default() }
+            }
+            None => match ceiling::permits(policy, self.pool, &snapshot.prices) {
                 Err(never) if can_launch => Capacity { ready, shortage: never, ..Capacity::default() },
                 Ok(()) | Err(_) => Capacity { ready, launchable, given: 0, shortage },
             },
@@ -134,10 +140,28 @@ impl<'a> PoolView<'a> {
                 let waiting = u32::try_from(counts.waiting()).unwrap_or(u32::MAX);
                 let shortage = if waiting < ready + launchable { Shortage::Unassigned } else { shortage };
                 let room = ready + launchable;
-                Capacity { ready: waiting.min(room), launchable: 0, given: waiting.saturating_sub(room), shortage }
+                let beyond = if self.has_long_idled(snapshot) { 0 } else { waiting.saturating_sub(room) };
+                Capacity { ready: waiting.min(room), launchable: 0, given: beyond, shortage }
             }
             Some(ScaleSetDemand::Unknown) => Capacity { ready, shortage: Shortage::Unknown, ..Capacity::default() },
         }
+    }
+
+    /// Returns whether EC2 had no capacity for anything that it buys, a moment ago.
+    #[must_use]
+    pub fn is_short(&self, snapshot: &Snapshot) -> bool {
+        let offerings = &self.pool.offerings;
+        !offerings.is_empty() && offerings.iter().all(|offering| snapshot.without_capacity.contains(offering))
+    }
+
+    /// Returns whether a runner of the set is idle that has been there for long: then jobs that wait for the set by its own
+    /// count don't wait, or it would have one of them.
+    fn has_long_idled(&self, snapshot: &Snapshot) -> bool {
+        let is_old = |at: Timestamp| age(snapshot.now, at) >= self.pool.boot_timeout;
+        let launched = |unit: &Unit<'_>| unit.instance().and_then(|instance| instance.launched_at);
+        self.units
+            .iter()
+            .any(|unit| unit.state == State::Idle && self.serves(unit) && launched(unit).is_some_and(is_old))
     }
 
     /// Returns how many runners of its scale set are not ours, working and idle: another system listens there too.
@@ -253,7 +277,7 @@ impl<'a> View<'a> {
             });
         }
         let capacities: BTreeMap<&PoolName, Capacity> =
-            pools.iter().map(|view| (&view.pool.name, view.capacity(policy, &snapshot.prices))).collect();
+            pools.iter().map(|view| (&view.pool.name, view.capacity(policy, snapshot))).collect();
         let takers: Vec<&Pool> = pools.iter().map(|view| view.pool).collect();
         let assignment = assign(snapshot.demand.pending(), &takers, |pool| capacities[&pool.name]);
         let unpriced = ceiling::warnings(&pools, snapshot, policy);

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use futures::stream;
+use futures::future::LocalBoxFuture;
+use futures::{FutureExt as _, StreamExt as _, stream};
 use jiff::Timestamp;
 
 use super::client::{Client, Usage};
@@ -24,6 +24,7 @@ use crate::engine::{
     CountKind, Demand, HiddenRun, Job, JobId, JobState, RepositoryName, Scope, SkippedRepository, Source, WaitReason,
 };
 use crate::quoting;
+use crate::services;
 use crate::warning::{Warning, WarningCode};
 
 /// Runs of one repository whose jobs are listed at once.
@@ -46,6 +47,24 @@ pub struct NoProgress;
 impl Progress for NoProgress {
     fn found(&self, _: usize) {}
     fn done(&self, _: &RepositoryName, _: Usage) {}
+}
+
+/// All jobs of a scope, to be read once more.
+#[derive(Clone, Copy, Debug)]
+pub struct AllJobs<'a> {
+    /// GitHub.
+    pub client: &'a Client,
+    /// The scope.
+    pub scope: &'a Scope,
+    /// What is read of it.
+    pub settings: &'a config::Scan,
+}
+
+impl services::Jobs for AllJobs<'_> {
+    fn read(&self) -> LocalBoxFuture<'_, Result<Demand, Error>> {
+        let Self { client, scope, settings } = *self;
+        async move { Ok(scan(client, scope, settings, Timestamp::now(), &NoProgress).await?.demand) }.boxed_local()
+    }
 }
 
 /// What a scan found, and what it missed.

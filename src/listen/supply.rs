@@ -181,6 +181,7 @@ impl KnownSupply {
             scale_sets,
             unheard: BTreeSet::new(),
             prices: self.prices.clone(),
+            without_capacity: BTreeSet::new(),
         })
     }
 

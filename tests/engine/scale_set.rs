@@ -332,3 +332,15 @@ fn jobs_that_nobody_acquired_are_not_said_to_wait_for_room() {
     let plan = planned(&counted(snapshot().job(job(1)).job(job(2)), counts), &linux());
     assert_eq!(plan.unschedulable.iter().map(|job| job.reason.code).collect::<Vec<_>>(), [ReasonCode::NotAssigned; 2]);
 }
+
+#[test]
+fn jobs_that_a_full_set_was_given_are_not_launched_for_elsewhere() {
+    let pools = policy([pool("linux").sized(0, 1).with_scale_set(), pool("other")]);
+    let world = at_work(jobs(snapshot(), 3), 0).scale_set("linux", 3, 1);
+    let launched = |world: &Snapshot| planned(world, &pools).pools.iter().map(|sums| sums.launch).collect::<Vec<_>>();
+    assert_eq!(launched(&world), [0, 1], "two of the three wait for the set");
+    // A count that says so beside a runner that is idle for long is stuck.
+    let idle = jobs(snapshot(), 3).instance(instance("linux", 0).aged(900).marked(Mark::SeenOnline, 800));
+    let idle = idle.runner(ghascale::engine::Runner { born: None, labels: Vec::new(), ..runner("linux", 0).online() });
+    assert_eq!(launched(&idle.scale_set("linux", 5, 0)), [0, 2]);
+}

@@ -28,6 +28,8 @@ pub(crate) enum Guard {
     RecordGone,
     /// A record is looked at once more before it is deleted.
     LookAgain,
+    /// The jobs are read once more before an idle runner's record is deleted.
+    JobsAgain,
     /// GitHub refuses to delete a busy runner: its own guard, which is not to be relied on.
     GitHubsRefusal,
     /// After its record is gone an instance is left alone until the jobs list must show its job.
@@ -50,7 +52,7 @@ impl Guard {
     /// GitHub's own.
     pub(crate) const GITHUBS: Self = Self::GitHubsRefusal;
     /// Ours.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::IdleWindow,
         Self::JobCheck,
         Self::SlotName,
@@ -60,6 +62,7 @@ impl Guard {
         Self::FleetTag,
         Self::RecordGone,
         Self::LookAgain,
+        Self::JobsAgain,
         Self::DrainGrace,
         Self::LostGrace,
         Self::BootTimeout,
@@ -120,6 +123,7 @@ impl Guard {
             | Self::TokenOfRequest
             | Self::RecordGone
             | Self::LookAgain
+            | Self::JobsAgain
             | Self::NoteLifted
             | Self::GitHubsRefusal => {}
         }

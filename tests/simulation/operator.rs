@@ -14,9 +14,9 @@ use ghascale::ages::age;
 use ghascale::apply::{Executor, Listener, Outcome, PoolSettings, Undone, undo};
 use ghascale::engine::build::{fleet, labels, pool};
 use ghascale::engine::{
-    Connection, CountKind, Demand, Instance, InstanceState, Job, JobId, JobState, Listing, Plan, Policy, Pool,
-    PoolName, Price, Prices, RunId, Runner, RunnerId, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Source, Step, check,
-    plan,
+    CAPACITY_RETURNS, Connection, CountKind, Demand, Instance, InstanceState, Job, JobId, JobState, Listing, Offering,
+    Plan, Policy, Pool, PoolName, Price, Prices, RunId, Runner, RunnerId, SUPPLY_LASTS, ScaleSetDemand, Snapshot,
+    Source, Step, check, plan,
 };
 use ghascale::listen::KnownSupply;
 use ghascale::scale_set::{JobEvent, JobKey, JobMessage, JobRunner, Message, ScaleSetId};
@@ -170,13 +170,20 @@ impl Hand {
             instances: self,
             clock: self,
             memory: self,
+            jobs: self,
             pools,
             nonce: &nonce,
             listener: self,
             paces: &RefCell::default(),
             is_stopping: &|| false,
         };
-        executor.carry_out(plan).await
+        let outcomes = executor.carry_out(plan).await;
+        let mut world = self.world.borrow_mut();
+        let now = world.now;
+        let short = outcomes.iter().flat_map(|outcome| outcome.no_capacity.iter().cloned());
+        world.processes[self.nth].shortages.extend(short.map(|offering| (offering, now)));
+        drop(world);
+        outcomes
     }
 
     // --- steps ------------------------------------------------------------------------------------------------------
@@ -269,14 +276,8 @@ impl Hand {
             let name = PoolName::new(self.world.borrow().pools[set].name);
             scale_sets.extend(counts.ok().map(|counts| (name, ScaleSetDemand::Counted(counts))));
         }
-        let jobs = match self.call(Call::ListJobs, String::new, |world| shown_jobs(world)).await {
-            Ok(jobs) => Listing::whole(jobs),
-            Err(Failure::Part) => Listing::partial(shown_jobs(&self.world.borrow()).into_iter().skip(1).collect()),
-            // An empty page that claims to be whole can't be had of jobs: the run says that it has some.
-            Err(_) => return None,
-        };
-        let kind = if jobs.whole { CountKind::Exact } else { CountKind::AtLeast };
-        let demand = Demand { jobs: jobs.items, kind, ..Demand::none() };
+        let demand = self.demand().await?;
+        let without_capacity = self.without_capacity();
         Some(Snapshot {
             now,
             instances,
@@ -285,7 +286,32 @@ impl Hand {
             scale_sets,
             unheard: BTreeSet::new(),
             prices: self.prices().await,
+            without_capacity,
         })
+    }
+
+    /// Reads the jobs; `None` where nothing usable came.
+    pub(crate) async fn demand(&self) -> Option<Demand> {
+        let read = |world: &mut World| {
+            world.processes[self.nth].jobs_read = world.now;
+            shown_jobs(world)
+        };
+        let jobs = match self.call(Call::ListJobs, String::new, read).await {
+            Ok(jobs) => Listing::whole(jobs),
+            Err(Failure::Part) => Listing::partial(shown_jobs(&self.world.borrow()).into_iter().skip(1).collect()),
+            // An empty page that claims to be whole can't be had of jobs: the run says that it has some.
+            Err(_) => return None,
+        };
+        let kind = if jobs.whole { CountKind::Exact } else { CountKind::AtLeast };
+        Some(Demand { jobs: jobs.items, kind, ..Demand::none() })
+    }
+
+    /// Returns what had no capacity by this host's memory.
+    fn without_capacity(&self) -> BTreeSet<Offering> {
+        let world = self.world.borrow();
+        let is_fresh = |at: &Ms| world.now - at < Ms::try_from(CAPACITY_RETURNS.as_millis()).unwrap();
+        let known = world.processes[self.nth].shortages.iter().filter(|(_, at)| is_fresh(at));
+        known.map(|(offering, _)| offering.clone()).collect()
     }
 
     /// Reads what things cost, where there is a ceiling: the table, and spot prices if EC2 tells them.

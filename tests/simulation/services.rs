@@ -4,9 +4,11 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use ghascale::engine::{InstanceId, Mark, Price, Runner, RunnerId, RunnerName, Source};
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
+use ghascale::engine::{Demand, InstanceId, Mark, Price, Runner, RunnerId, RunnerName, Source};
 use ghascale::services::{
-    Instances, Launched, Memory, Note, Place, Registered, Registration, Removed, RunInstance, RunnerRecords,
+    Instances, Jobs, Launched, Memory, Note, Place, Registered, Registration, Removed, RunInstance, RunnerRecords,
     SpotPrices, SpotWish, Unordered,
 };
 use ghascale::{ec2, github};
@@ -39,6 +41,18 @@ fn ec2_error(action: &'static str, failure: Failure) -> ec2::Error {
     let code = if let Failure::Refused(code) = failure { code } else { "Timeout" };
     let class = ec2::ErrorClass::of(code, "", None);
     ec2::Error { class, action, code: code.to_owned(), message: "injected".into(), request_id: None }
+}
+
+impl Jobs for Hand {
+    fn read(&self) -> LocalBoxFuture<'_, Result<Demand, github::Error>> {
+        async {
+            if self.lacks(Guard::JobsAgain) {
+                return Ok(Demand::none());
+            }
+            self.demand().await.ok_or_else(|| github_error(Failure::Refused("502")))
+        }
+        .boxed_local()
+    }
 }
 
 impl RunnerRecords for Hand {

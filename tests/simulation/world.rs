@@ -134,6 +134,10 @@ pub(crate) struct Process {
     pub(crate) passes: u64,
     /// What its host remembers: when it first saw a record that has no age.
     pub(crate) sightings: BTreeMap<RunnerId, Ms>,
+    /// And what had no capacity, when.
+    pub(crate) shortages: BTreeMap<Offering, Ms>,
+    /// When the jobs were read last.
+    pub(crate) jobs_read: Ms,
 }
 
 /// A host's note that a registration has no order.
@@ -749,10 +753,21 @@ impl World {
             let (id, since) = (self.jobs[job].id, clock(self.now - self.jobs[job].started));
             self.violated(format!("the record `{name}` was deleted {since} into its job {id}"));
         }
+        if let Some(job) = working.filter(|job| self.jobs[*job].start_listed <= self.processes[operator].jobs_read) {
+            let id = self.jobs[job].id;
+            self.violated(format!("the record `{name}` was deleted after a look that showed its job {id}"));
+        }
         if let Some(why) = self.is_healthy(id, operator) {
             self.violated(format!("the record `{name}` was deleted, and its runner is {why}"));
         }
+        let machine = self.records.iter().find(|record| record.id == id).and_then(|record| record.machine);
         self.forget(id);
+        // Its runner ends, and with it what it did: that GitHub gave it a job since the last look nobody could know.
+        if let (Some(machine), true) = (machine, working.is_some()) {
+            self.say(|| format!("the job of `{name}` is lost"));
+            self.stop_work(machine);
+            self.later(MINUTE, Happening::PoweredOff(machine));
+        }
     }
 
     /// Returns what speaks for a runner whose record must not be deleted by an operator that has looked at it.

@@ -10,12 +10,13 @@ use jiff::Timestamp;
 
 use super::{Carried, Carrying, Cooling, Desk, Shared};
 use crate::ages::{age, short};
-use crate::apply::{self, Executor, Listener as _, Outcome, PoolSettings, put_last};
+use crate::apply::{self, Executor, Listener as _, Outcome, PoolSettings};
 use crate::config::Pool;
 use crate::engine::{
     self, Action, Held, Plan, Policy, PoolName, PoolView, ReasonCode, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Source,
     Statistics, Step, View, affordable, check, plan,
 };
+use crate::github::AllJobs;
 use crate::listen::Parts;
 use crate::listen::event::{Event, Line};
 use crate::report::{ActionResult, PlanReport};
@@ -44,8 +45,9 @@ impl<'a> Desk<'a> {
         };
         let scale_sets = self.policy.pools.iter().map(|pool| (pool.name.clone(), counted(pool))).collect();
         let supply = self.shared.supply.borrow();
-        let (Some(snapshot), Some(seen_at)) = (supply.snapshot(now, scale_sets), supply.seen_at()) else { return };
+        let (Some(mut snapshot), Some(seen_at)) = (supply.snapshot(now, scale_sets), supply.seen_at()) else { return };
         drop(supply);
+        snapshot.without_capacity = self.shared.parts.state.without_capacity(self.policy.fleet.as_str(), now);
         self.launch(&snapshot, seen_at, &BTreeMap::new(), &pools, carrying);
     }
 
@@ -85,9 +87,7 @@ impl<'a> Desk<'a> {
         plan.seen_at = seen_at;
         plan.actions.retain(|action| matches!(action.step, Step::Launch { .. }));
         self.leave_what_was_given(&mut plan);
-        let fleet = &self.policy.fleet;
         if !plan.actions.is_empty() {
-            put_last(&mut plan, &self.shared.parts.state.without_capacity(fleet.as_str(), Timestamp::now()));
             let mut supply = self.shared.supply.borrow_mut();
             plan.actions.iter().for_each(|action| supply.begin(action, Timestamp::now()));
         }
@@ -271,6 +271,7 @@ impl Shared<'_> {
             instances: self.parts.fleet,
             clock: &SystemClock,
             memory: &self.parts.state.unordered(config.policy().fleet.as_str(), &config.github.url),
+            jobs: &AllJobs { client: self.parts.client, scope: &config.github.scope, settings: &config.scan },
             pools: &pools,
             nonce: &|| fastrand::u64(..),
             listener: &Log { shared: self, audit, unfinished: RefCell::new(plan.actions.clone()) },
