@@ -1,6 +1,6 @@
 //! The EC2 client over real HTTP: what it sends, how often, and what it makes of bad answers.
 
-mod prices;
+pub(crate) mod prices;
 pub(crate) mod stand_in;
 
 use aws_credential_types::provider::error::CredentialsError;

@@ -45,9 +45,9 @@ impl SpotPrices for Fleet {
 
 impl Fleet {
     /// Returns the zone of each subnet that EC2 knows.
-    async fn zones(&self, subnets: &BTreeSet<String>) -> Result<BTreeMap<String, String>, Error> {
+    async fn zones(&self, asked: &BTreeSet<String>) -> Result<BTreeMap<String, String>, Error> {
         let mut zones = BTreeMap::new();
-        let subnets: Vec<&String> = subnets.iter().collect();
+        let subnets: Vec<&String> = asked.iter().collect();
         for subnets in subnets.chunks(VALUES) {
             // By a filter: one that is gone must not cost the others their prices.
             let named = any_of("subnet-id", subnets.iter().map(ToString::to_string));
@@ -57,6 +57,7 @@ impl Fleet {
                     Some((subnet.subnet_id()?.to_owned(), subnet.availability_zone()?.to_owned()))
                 }),
             );
+            zones.retain(|subnet, _| asked.contains(subnet));
         }
         Ok(zones)
     }

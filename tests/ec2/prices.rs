@@ -14,7 +14,7 @@ fn wish() -> SpotWish {
 }
 
 /// EC2's answer to `DescribeSubnets`: (id, zone) each.
-fn subnets(subnets: &[(&str, &str)]) -> (u16, String) {
+pub(crate) fn subnets(subnets: &[(&str, &str)]) -> (u16, String) {
     let item = |(id, zone): &(&str, &str)| {
         format!("<item><subnetId>{id}</subnetId><availabilityZone>{zone}</availabilityZone></item>")
     };
@@ -28,7 +28,7 @@ fn subnets(subnets: &[(&str, &str)]) -> (u16, String) {
 }
 
 /// A page of `DescribeSpotPriceHistory`: (type, zone, price, minute) each.
-fn history(prices: &[(&str, &str, &str, u8)], next: &str) -> (u16, String) {
+pub(crate) fn history(prices: &[(&str, &str, &str, u8)], next: &str) -> (u16, String) {
     let item = |(instance_type, zone, price, minute): &(&str, &str, &str, u8)| {
         format!(
             "<item><instanceType>{instance_type}</instanceType><productDescription>Linux/UNIX</productDescription>\

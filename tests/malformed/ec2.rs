@@ -1,5 +1,7 @@
 //! EC2's answers, through the real client.
 
+use std::collections::BTreeSet;
+
 use aws_config::SdkConfig;
 use aws_sdk_ec2::config::SharedHttpClient;
 use aws_sdk_ec2::config::retry::RetryConfig;
@@ -7,12 +9,13 @@ use aws_smithy_http_client::Builder;
 use ghascale::config::Image;
 use ghascale::ec2::Fleet;
 use ghascale::engine::{Mark, Market};
-use ghascale::services::Instances as _;
+use ghascale::services::{Instances as _, SpotPrices as _, SpotWish};
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
 use super::mutation::xml_documents;
 use super::{each, is_fit_to_be_shown};
+use crate::ec2::prices::{history, subnets};
 use crate::ec2::stand_in::{JIT, StandIn, error, image, launched, page, pool_from, request, sdk};
 
 const SECRETS: [&str; 2] = [JIT, "planted-secret-key"];
@@ -120,5 +123,28 @@ fn refusals() {
             fits(fleet.mark(&"i-1".into(), Mark::Draining, Some(Timestamp::UNIX_EPOCH)).await);
             fits(fleet.run(&request(Market::Spot, "subnet-a")).await);
         });
+    });
+}
+
+#[test]
+fn spot_prices_and_the_zones_of_subnets() {
+    let bench = Bench::open();
+    let zones = subnets(&[("subnet-a", "us-east-1a"), ("subnet-b", "us-east-1b")]);
+    let prices = history(&[("m7a.large", "us-east-1a", "0.0410", 10), ("m6a.large", "us-east-1b", "0.0380", 9)], "");
+    let set = |words: [&str; 2]| BTreeSet::from(words.map(str::to_owned));
+    let wish = SpotWish { types: set(["m7a.large", "m6a.large"]), subnets: set(["subnet-a", "subnet-b"]) };
+    let ask = |answers| {
+        let found = bench.ask(answers, async |fleet| fleet.spot_prices(&wish).await);
+        for (of_type, subnet) in found.iter().flatten().map(|(place, _)| place) {
+            assert!(wish.types.contains(of_type) && wish.subnets.contains(subnet), "{of_type} {subnet}");
+        }
+        let is_free = |price: &ghascale::engine::Price| *price == ghascale::engine::Price::ZERO;
+        assert!(!found.iter().flatten().any(|(_, price)| is_free(price)), "{found:?}");
+        fits(found);
+    };
+    each(&xml_documents(&zones.1), |document| ask(vec![text(&document), prices.clone()]));
+    // A list that says it goes on is asked for more: each page the same, until that is noticed.
+    each(&xml_documents(&prices.1), |document| {
+        ask([vec![zones.clone()], vec![text(&document); 60]].concat());
     });
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use ghascale::config::{AppIssuer, Credentials, Scan};
 use ghascale::engine::{CountKind, RunnerId, Scope};
 use ghascale::github::{
-    Client, Limits, NoProgress, Patience, ScopeRunners, find_job, find_run, runner_groups, runners, scan,
+    Client, Limits, NoProgress, Patience, ScopeRunners, find_job, find_run, latest_attempt, runner_groups, runners,
+    scan,
 };
 use ghascale::services::{Place, Registration, RunnerRecords as _};
 use globset::{Glob, GlobSet, GlobSetBuilder};
@@ -288,5 +289,38 @@ fn a_job_or_a_run_that_is_asked_for() {
                 is_fit_to_be_shown(&format!("{error}\n{error:?}"), &SECRETS);
             }
         });
+    }
+}
+
+#[test]
+fn the_latest_attempt_of_a_run_and_its_jobs() {
+    let bench = Bench::with_token();
+    let repository = "acme/api".into();
+    let mut run = runs()["workflow_runs"][0].clone();
+    (run["status"], run["conclusion"]) = (json!("completed"), json!("failure"));
+    let mut jobs = jobs();
+    for job in jobs["jobs"].as_array_mut().unwrap() {
+        job["status"] = json!("completed");
+        (job["conclusion"], job["completed_at"]) = (json!("failure"), json!(Timestamp::now()));
+    }
+    let run_path = "GET /api/v3/repos/acme/api/actions/runs/11";
+    let as_bytes = |value: &Value| serde_json::to_vec(value).unwrap();
+    let ask = |run: &[u8], jobs: &[u8]| {
+        bench.github.forget();
+        bench.github.plant(run_path, answer(200, run)).plant(JOBS, answer(200, jobs));
+        bench.runtime.block_on(latest_attempt(&bench.client, &repository, ghascale::engine::RunId(11)))
+    };
+    let fits = |found: Result<_, ghascale::github::Error>| {
+        if let Err(error) = found {
+            is_fit_to_be_shown(&format!("{error}\n{error:?}"), &SECRETS);
+        }
+    };
+    each(&json_documents(&run), |document| fits(ask(&document, &as_bytes(&jobs))));
+    each(&json_documents(&jobs), |document| fits(ask(&as_bytes(&run), &document)));
+    // Of a list that breaks off anywhere nothing is re-run.
+    let whole = as_bytes(&jobs);
+    assert!(ask(&as_bytes(&run), &whole).unwrap().unwrap().jobs.whole);
+    for end in 0..whole.len() {
+        assert!(ask(&as_bytes(&run), &whole[..end]).is_err(), "cut off at {end}");
     }
 }
