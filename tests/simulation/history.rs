@@ -238,6 +238,13 @@ impl History {
             // What died in the meantime is given up, and so re-run, only now.
             calm_from += GIVES_UP;
             events.extend(interruptions(&mut rerun_chance, began));
+            if operators.len() > 1 {
+                // Long enough for another to re-run it, and for that to end.
+                let operator = usize::try_from(rerun_chance.below(operators.len() as u64)).unwrap();
+                let steps = u32::try_from(rerun_chance.within(1, 2)).unwrap();
+                let lasts = rerun_chance.pick(&[300, 500]) * SECOND;
+                events.push(Event { at: began, what: What::HaltsOverRun { operator, steps, lasts } });
+            }
             for _ in 0..rerun_chance.within(1, 5) {
                 let at = rerun_chance.within(began, calm_from);
                 events.push(Event { at, what: rerun_trouble(&mut rerun_chance, operators.len()) });
@@ -354,12 +361,12 @@ fn interruptions(chance: &mut Chance, until: Ms) -> Vec<Event> {
     let count = chance.within(1, 3);
     let (labels, lasts) = (chance.pick(&LABELS), chance.pick(&[30, 90, 180]) * SECOND);
     then(chance, What::Jobs { count, labels, lasts });
-    for _ in 0..chance.within(1, 3) {
-        let after = chance.within(1, 100) * SECOND;
+    for _ in 0..chance.within(2, 4) {
+        let after = chance.within(1, 180) * SECOND;
         then(chance, What::TakenBack { after });
     }
-    if chance.one_in(3) {
-        let lasts = chance.within(30, 240) * SECOND;
+    for _ in 0..chance.within(0, 3) {
+        let lasts = chance.within(60, 240) * SECOND;
         then(chance, What::Lingers { lasts });
     }
     if chance.one_in(4) {
@@ -371,7 +378,8 @@ fn interruptions(chance: &mut Chance, until: Ms) -> Vec<Event> {
 
 fn rerun_trouble(chance: &mut Chance, operators: usize) -> What {
     let operator = usize::try_from(chance.below(operators as u64)).unwrap();
-    let steps = u32::try_from(chance.within(1, 9)).unwrap();
+    // Its answer, what is done in between, the next look, the request.
+    let steps = u32::try_from(chance.within(1, 4)).unwrap();
     match chance.below(12) {
         0 => What::Fail {
             call: Call::ReadRun,

@@ -206,16 +206,17 @@ impl World {
     /// Returns whether a job that died with its instance is to be re-run by us, by all that we were shown.
     pub(crate) fn is_owed(&self, nth: usize) -> bool {
         let run = self.jobs[nth].run;
-        let is_lost = |nth: &usize| {
-            let job = &self.jobs[*nth];
-            job.is_proven && job.is_lost && job.conclusion == Some("failure")
-        };
+        let has_failed = |nth: &usize| self.jobs[*nth].is_proven && self.jobs[*nth].conclusion == Some("failure");
+        let is_lost = |nth: &usize| has_failed(nth) && self.jobs[*nth].is_lost;
         let Run { attempt, is_refused, .. } = self.runs[run];
         if attempt > 1 || is_refused || !is_lost(&nth) || !self.is_over(run) || self.conclusion(run, 1) != "failure" {
             return false;
         }
         let (ours, others): (Vec<usize>, Vec<usize>) = self.latest_jobs(run).into_iter().partition(is_lost);
+        // Just before its instance was taken back a job may have failed by itself, and nobody can tell.
+        let is_unclear = others.iter().any(has_failed);
         // GitHub re-runs one job, or all that failed.
-        ours.len() == 1 || others.iter().all(|nth| self.jobs[*nth].conclusion == Some("success"))
+        let is_alone = ours.len() == 1 && !is_unclear;
+        is_alone || others.iter().all(|nth| self.jobs[*nth].conclusion == Some("success"))
     }
 }

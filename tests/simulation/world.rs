@@ -670,7 +670,7 @@ impl World {
         let Some(machine) = self.machines.iter().position(|machine| machine.job == Some(nth)) else { return };
         let id = self.machines[machine].runner_id;
         let job = self.jobs[nth].id;
-        let fails = self.has_reruns() && self.chance(&[12, job], 5) == 0;
+        let fails = self.has_reruns() && self.chance(&[12, job], 3) == 0;
         self.conclude(nth, if fails { "failure" } else { "success" });
         self.machines[machine].job = None;
         if let Some((id, _)) = self.jobs[nth].runner.clone() {
@@ -716,7 +716,10 @@ impl World {
         }
         if let Some(job) = self.machines[nth].job.take() {
             self.jobs[job].is_lost = true;
-            self.later(GIVES_UP, Happening::GitHubGivesUp(job));
+            // A host that is shut down in good order says itself that its job has failed.
+            let is_told = self.has_reruns() && self.machines[nth].reason == Some(TAKEN_BACK);
+            let is_told = is_told && self.chance(&[13, self.jobs[job].id], 4) == 0;
+            self.later(if is_told { 5 * SECOND } else { GIVES_UP }, Happening::GitHubGivesUp(job));
         }
     }
 
