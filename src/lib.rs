@@ -16,6 +16,7 @@ pub mod exit;
 pub mod explanation;
 mod files;
 pub mod github;
+pub mod left_over;
 pub mod listen;
 pub mod observe;
 mod quoting;

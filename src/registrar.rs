@@ -1,57 +1,36 @@
 //! The two ways to register a runner, behind one trait: by the REST API, or through a scale set.
 //!
 //! A record is looked at and removed by the REST API, whichever way it came: it is seen in REST's list, and removed
-//! under the id that it has there. Only what this run registered through a scale set is removed through the Actions
-//! Service, under the id that that one gave it.
+//! under the id that it has there. Only a registration through a scale set is undone through the Actions Service, under
+//! the id that that one gave it.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
-
-use crate::engine::{Runner, RunnerId, RunnerName, Scope};
+use crate::engine::{Runner, RunnerId, RunnerName, Scope, Source};
 use crate::github::{self, Client, ErrorKind, ScopeRunners};
 use crate::scale_set::{self, Jit, RunnerRemoved};
 use crate::services::{Place, Registered, Registration, Removed, RunnerRecords};
-
-/// How many records that were made through a scale set are remembered, so that a listener doesn't grow over weeks: each
-/// needs it for the seconds until its instance is launched, and far fewer are launched at once.
-const REMEMBERED: usize = 10_000;
 
 /// The runner records of one scope, to act on.
 #[derive(Debug)]
 pub struct Registrar<'a> {
     rest: ScopeRunners<'a>,
     service: &'a scale_set::Client,
-    /// The records that this run made through a scale set.
-    made: Mutex<BTreeSet<RunnerId>>,
 }
 
 impl<'a> Registrar<'a> {
     /// Prepares; nothing is called yet.
     #[must_use]
     pub fn new(client: &'a Client, scope: &'a Scope, service: &'a scale_set::Client) -> Self {
-        Self { rest: ScopeRunners::new(client, scope), service, made: Mutex::default() }
-    }
-
-    fn made(&self) -> std::sync::MutexGuard<'_, BTreeSet<RunnerId>> {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { rest: ScopeRunners::new(client, scope), service }
     }
 }
 
 impl RunnerRecords for Registrar<'_> {
     async fn register(&self, registration: &Registration) -> Result<Registered, github::Error> {
         let Place::ScaleSet(scale_set) = registration.place else { return self.rest.register(registration).await };
-        match self.service.jit_config(scale_set, &registration.name).await? {
-            Jit::New { runner_id, jit_config } => {
-                let mut made = self.made();
-                made.insert(runner_id);
-                if made.len() > REMEMBERED {
-                    // Ids count up: the oldest.
-                    made.pop_first();
-                }
-                Ok(Registered::New { runner_id, jit_config })
-            }
-            Jit::NameTaken => Ok(Registered::NameTaken),
-        }
+        Ok(match self.service.jit_config(scale_set, &registration.name).await? {
+            Jit::New { runner_id, jit_config } => Registered::New { runner_id, jit_config },
+            Jit::NameTaken => Registered::NameTaken,
+        })
     }
 
     async fn runner(&self, id: RunnerId) -> Result<Option<Runner>, github::Error> {
@@ -63,14 +42,17 @@ impl RunnerRecords for Registrar<'_> {
     }
 
     async fn remove(&self, id: RunnerId) -> Result<Removed, github::Error> {
-        let is_made = self.made().contains(&id);
-        if !is_made {
-            return self.rest.remove(id).await;
+        self.rest.remove(id).await
+    }
+
+    async fn undo(&self, id: RunnerId, book: Source) -> Result<Removed, github::Error> {
+        match book {
+            Source::Rest => self.rest.remove(id).await,
+            Source::ScaleSet => Ok(match self.service.remove_runner(id).await? {
+                RunnerRemoved::Gone { request_id } => Removed::Gone { request_id },
+                RunnerRemoved::Busy { request_id } => Removed::Busy { request_id },
+            }),
         }
-        Ok(match self.service.remove_runner(id).await? {
-            RunnerRemoved::Gone { request_id } => Removed::Gone { request_id },
-            RunnerRemoved::Busy { request_id } => Removed::Busy { request_id },
-        })
     }
 }
 

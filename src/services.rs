@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::{
     InstanceId, JobId, Label, LatestAttempt, Mark, Offering, PoolName, Price, RepositoryName, RunId, Runner, RunnerId,
@@ -47,8 +48,10 @@ pub trait RunnerRecords {
     fn runner(&self, id: RunnerId) -> impl Future<Output = Result<Option<Runner>, github::Error>>;
     /// Returns the record that holds a name.
     fn runner_named(&self, name: &RunnerName) -> impl Future<Output = Result<Option<Runner>, github::Error>>;
-    /// Deletes a record.
+    /// Deletes a record, under the id that lists show.
     fn remove(&self, id: RunnerId) -> impl Future<Output = Result<Removed, github::Error>>;
+    /// Deletes a record, under the id that its registration in that book was answered with.
+    fn undo(&self, id: RunnerId, book: Source) -> impl Future<Output = Result<Removed, github::Error>>;
 }
 
 /// What a just-in-time registration asks for.
@@ -154,8 +157,47 @@ pub trait SpotMemory {
     fn remember_spot_jobs(&self, fleet: &str, scope: &str, jobs: &SpotJobs) -> io::Result<()>;
 }
 
+/// A registration for which no instance has been ordered yet. Its key is in the memory of the process that made it, and
+/// nowhere else: when that process is gone, nobody can ever connect as this runner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unordered {
+    /// The runner's name.
+    pub name: RunnerName,
+    /// What tells its record from another of its name.
+    pub mark: Birthmark,
+}
+
+/// What no other record has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Birthmark {
+    /// Its label of birth, chosen before it was registered.
+    Label(Label),
+    /// The id that the Actions Service gave it.
+    Id(RunnerId),
+}
+
+/// This host's memory of registrations without an order, for whoever runs after a process that died.
+pub trait Memory {
+    /// Notes one. What can't be kept is as if it had never been noted.
+    fn note(&self, registration: Unordered) -> Box<dyn Note>;
+}
+
+/// A note that a registration has no order. While its process lives, nobody else heeds it.
+pub trait Note {
+    /// Sets it again: what was ordered was refused.
+    fn set(&mut self);
+    /// Takes it away: from here on an order may be under way.
+    ///
+    /// # Errors
+    /// It is still there, and so nothing may be ordered.
+    fn lift(&mut self) -> io::Result<()>;
+}
+
 /// The EC2 instances.
 pub trait Instances {
+    /// Asks whatever must be known before a request can be sent: nothing is launched by it.
+    fn prepare(&self, request: &RunInstance) -> impl Future<Output = Result<(), ec2::Error>>;
     /// Sends one `RunInstances` for one instance, with no retry of the SDK's.
     fn run(&self, request: &RunInstance) -> impl Future<Output = Result<Launched, ec2::Error>>;
     /// Returns the client token of a request: the same for the same request, another for any other.

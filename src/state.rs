@@ -1,5 +1,7 @@
-//! What a host keeps: the audit log and the lock that stops overlapping runs. Never needed: with both gone, every
-//! command still gives the right answer.
+//! What a host keeps: the audit log, the lock that stops overlapping runs, and what the next run is quicker with. Never
+//! needed: with all of it gone, every command still gives the right answer.
+
+mod unordered;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -11,6 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::unordered::{LeftOver, UnorderedNotes};
 use crate::ages::age;
 use crate::apply::{Listener, Outcome};
 use crate::engine::{Offering, PoolPlan, Scope, SpotJob, SpotJobs};

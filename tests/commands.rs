@@ -20,9 +20,10 @@ mod truth;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use futures::future::join_all;
 use ghascale::sandbox::{Call, Sandbox, Scenario, Service};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -108,9 +109,20 @@ impl Desk {
 
     /// Runs a command line to its end.
     pub(crate) async fn run(&self, line: &str) -> Ran {
-        let ran = self.command(line).output().await.unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Ran { code: ran.status.code().unwrap_or(-1), stdout: text(ran.stdout), stderr: text(ran.stderr) }
+        Ran::from(self.command(line).output().await.unwrap())
+    }
+
+    /// Runs a command line at the same time on so many hosts: each has a memory of its own.
+    pub(crate) async fn run_on_hosts(&mut self, hosts: usize, line: &str) -> Vec<Ran> {
+        let start = |host| {
+            let home = self.file(&format!("host-{host}"));
+            for (name, place) in [("HOME", ""), ("XDG_STATE_HOME", "state"), ("XDG_CACHE_HOME", "cache")] {
+                self.with(name, &home.join(place).display().to_string());
+            }
+            self.command(line).output()
+        };
+        let started: Vec<_> = (0..hosts).map(start).collect();
+        join_all(started).await.into_iter().map(|ran| Ran::from(ran.unwrap())).collect()
     }
 
     /// Puts jobs that wait for `labels` into a repository.
@@ -136,6 +148,13 @@ impl Desk {
     pub(crate) fn calls(&self, service: Service, part: &str) -> Vec<Call> {
         let is_it = |call: &Call| call.service == service && format!("{} {}", call.method, call.target).contains(part);
         self.sandbox.calls().into_iter().filter(is_it).collect()
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(ran: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { code: ran.status.code().unwrap_or(-1), stdout: text(ran.stdout), stderr: text(ran.stderr) }
     }
 }
 

@@ -16,6 +16,7 @@ mod keys;
 mod listener;
 mod log;
 mod malformed;
+mod notes;
 mod peers;
 mod properties;
 #[cfg(feature = "sandbox")]

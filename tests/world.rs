@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 use std::time::Duration;
 
 use ghascale::apply::{Executor, Listener, Outcome, PoolSettings};
@@ -12,11 +13,12 @@ use ghascale::ec2;
 use ghascale::engine::build::{fleet, noon, snapshot};
 use ghascale::engine::{
     Connection, Instance, InstanceId, InstanceState, Job, Label, Mark, Marks, Plan, Policy, PoolName, Runner, RunnerId,
-    RunnerName, Snapshot, born,
+    RunnerName, Snapshot, Source, born,
 };
 use ghascale::github;
 use ghascale::services::{
-    Clock, Instances, Launched, Place, Registered, Registration, Removed, RunInstance, RunnerRecords,
+    Clock, Instances, Launched, Memory, Note, Place, Registered, Registration, Removed, RunInstance, RunnerRecords,
+    Unordered,
 };
 use jiff::Timestamp;
 
@@ -42,6 +44,8 @@ pub(crate) struct World {
     pub(crate) delays: RefCell<BTreeMap<String, VecDeque<Duration>>>,
     /// Every call, in words.
     pub(crate) calls: RefCell<Vec<String>>,
+    /// What its host noted.
+    pub(crate) notebook: Notebook,
 }
 
 /// How a call fails.
@@ -67,6 +71,7 @@ impl World {
             faults: RefCell::default(),
             delays: RefCell::default(),
             calls: RefCell::default(),
+            notebook: Notebook::default(),
         }
     }
 
@@ -99,6 +104,7 @@ impl World {
             runners: self,
             instances: self,
             clock: self,
+            memory: &self.notebook,
             pools: &pools,
             nonce: &nonce,
             listener: &NoListener,
@@ -124,6 +130,38 @@ impl World {
             self.pass(delay);
         }
         self.faults.borrow_mut().get_mut(name).and_then(VecDeque::pop_front)
+    }
+}
+
+/// What a host notes of registrations, in the order in which it does.
+#[derive(Clone, Default)]
+pub(crate) struct Notebook(pub(crate) Rc<RefCell<Vec<&'static str>>>);
+
+impl Memory for Notebook {
+    fn note(&self, _: Unordered) -> Box<dyn Note> {
+        let mut note = Noted { book: self.clone(), stands: false };
+        note.set();
+        Box::new(note)
+    }
+}
+
+struct Noted {
+    book: Notebook,
+    stands: bool,
+}
+
+impl Note for Noted {
+    fn set(&mut self) {
+        if !std::mem::replace(&mut self.stands, true) {
+            self.book.0.borrow_mut().push("set");
+        }
+    }
+
+    fn lift(&mut self) -> std::io::Result<()> {
+        if std::mem::replace(&mut self.stands, false) {
+            self.book.0.borrow_mut().push("lifted");
+        }
+        Ok(())
     }
 }
 
@@ -242,9 +280,17 @@ impl RunnerRecords for World {
         };
         fault.map_or(Ok(answer), |fault| Err(github_error(&fault)))
     }
+
+    async fn undo(&self, id: RunnerId, _: Source) -> Result<Removed, github::Error> {
+        self.remove(id).await
+    }
 }
 
 impl Instances for World {
+    async fn prepare(&self, _: &RunInstance) -> Result<(), ec2::Error> {
+        Ok(())
+    }
+
     fn client_token(&self, request: &RunInstance) -> Result<String, ec2::Error> {
         Ok(format!("{} {}", request.runner_id, request.offering))
     }

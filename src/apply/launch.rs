@@ -5,8 +5,9 @@
 //! 2. Launch an instance for that record. The client token is derived from the record's id and the whole request, so a
 //!    repetition launches nothing, and nobody else can send that request at all.
 //!
-//! A crash between the two leaves a record that costs nothing; the next run reaps it after the launch window. Neither
-//! call is repeated blindly: a lost answer of the first is looked up by its nonce, and the second is only ever repeated
+//! A crash between the two leaves a record that costs nothing. Where this host's memory shows that no order was ever
+//! sent for it, the next run on this host undoes it; else whoever runs reaps it after the launch window. Neither call is
+//! repeated blindly: a lost answer of the first is looked up by its nonce, and the second is only ever repeated
 //! with the same token.
 
 use std::cell::RefCell;
@@ -22,7 +23,9 @@ use crate::engine::{
     Action, LAUNCH_WINDOW, Label, Market, Offering, RunnerId, RunnerName, SUPPLY_LASTS, Slot, Step, birth_label,
 };
 use crate::github::{self, ErrorKind};
-use crate::services::{Clock, Instances, Launched, Place, Registered, Registration, RunInstance, RunnerRecords};
+use crate::services::{
+    Birthmark, Clock, Instances, Launched, Note, Place, Registered, Registration, RunInstance, RunnerRecords, Unordered,
+};
 
 /// Offerings tried for one runner in one run.
 const OFFERINGS_TRIED: usize = 6;
@@ -38,6 +41,8 @@ struct Held {
     id: RunnerId,
     jit_config: SecretString,
     since: Timestamp,
+    /// Stands while nothing is ordered for it.
+    note: Box<dyn Note>,
 }
 
 /// Why a launch gave up its record, or left it.
@@ -72,17 +77,21 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
             return self
                 .skipped(action, format!("the supply was read {} ago: its slot may be taken", short(since_seen)));
         }
-        let held = match self.register(action, name, settings, lessons).await {
+        let mut held = match self.register(action, name, settings, lessons).await {
             Ok(held) => held,
             Err(outcome) => return *outcome,
         };
-        let outcome = match self.buy(action, name, slot, &held, offerings, lessons).await {
+        let outcome = match self.buy(action, name, slot, &mut held, offerings, lessons).await {
             Ok(outcome) => outcome,
             Err(GaveUp::Perhaps(why)) => {
                 self.failed(action, format!("{why}; its registration is left for the next run to judge")).remaining()
             }
-            Err(GaveUp::Surely(why)) => match self.runners.remove(held.id).await {
-                Ok(_) => self.failed(action, why),
+            Err(GaveUp::Surely(why)) => match self.runners.undo(held.id, *source).await {
+                Ok(_) => {
+                    taken_away(held.note);
+                    self.failed(action, why)
+                }
+                // The note stays, and the next look undoes it.
                 Err(error) => {
                     self.failed(action, format!("{why}; its registration is left, since {error}")).remaining()
                 }
@@ -114,20 +123,25 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
             }
             Place::ScaleSet(_) => None,
         };
+        let noted = |mark| self.memory.note(Unordered { name: name.clone(), mark });
+        let note = mine.clone().map(Birthmark::Label).map(noted);
         let mine = mine.as_ref();
         let registration = Registration { name: name.clone(), place };
         let outcome = match self.runners.register(&registration).await {
             Ok(Registered::New { runner_id: id, jit_config }) => {
-                return Ok(Held { id, jit_config, since });
+                let note = note.unwrap_or_else(|| noted(Birthmark::Id(id)));
+                return Ok(Held { id, jit_config, since, note });
             }
             Ok(Registered::NameTaken) => match self.undo_registration(name, mine).await {
                 // Do not slide to the next slot: two hosts that want k runners would launch 2k.
                 Ok(false) => self.skipped(action, format!("`{name}` is registered already: a peer is at work")),
                 Ok(true) => self.failed(action, format!("`{name}` was registered, but its key was lost; undone")),
-                Err(error) => self.failed(action, error.to_string()),
+                Err(error) => self.failed(action, error.to_string()).remaining(),
             },
             Err(error) => self.registration_failed(action, name, mine, &error, lessons).await,
         };
+        // One that may have come to be, or may still, is undone by the next look.
+        note.filter(|_| !outcome.may_remain).into_iter().for_each(taken_away);
         Err(Box::new(outcome))
     }
 
@@ -162,7 +176,8 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                 }
                 return match self.undo_registration(name, mine).await {
                     Ok(true) => self.failed(action, format!("{error}; the registration was undone")),
-                    Ok(false) => self.failed(action, error.to_string()),
+                    // GitHub may still be at it.
+                    Ok(false) => self.failed(action, error.to_string()).remaining(),
                     Err(second) => {
                         self.failed(action, format!("{error}; and it could not be looked up: {second}")).remaining()
                     }
@@ -194,7 +209,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         action: &Action,
         name: &RunnerName,
         slot: Slot,
-        held: &Held,
+        held: &mut Held,
         offerings: &[Offering],
         lessons: &RefCell<Lessons>,
     ) -> std::result::Result<Outcome, GaveUp> {
@@ -221,7 +236,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                 offering: offering.clone(),
                 jit_config: held.jit_config.clone(),
             };
-            match self.send(&request, held.since, lessons).await? {
+            match self.send(&request, held, lessons).await? {
                 Ok((launched, client_token)) => {
                     return Ok(Outcome {
                         instance_id: Some(launched.instance_id),
@@ -232,6 +247,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                     });
                 }
                 Err(error) => {
+                    held.note.set();
                     self.listener.refused(&error.code);
                     last = error.to_string();
                     match error.class {
@@ -262,11 +278,12 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
 
     /// Sends one request until it has an answer that means something; every send carries the same token.
     ///
-    /// The inner error is a refusal: nothing was launched by this request.
+    /// The inner error is a refusal: nothing was launched by this request. The note that nothing was ordered stands
+    /// whenever that is certain, and never while a send may be under way.
     async fn send(
         &self,
         request: &RunInstance,
-        registered: Timestamp,
+        held: &mut Held,
         lessons: &RefCell<Lessons>,
     ) -> std::result::Result<std::result::Result<(Launched, String), ec2::Error>, GaveUp> {
         let token = self.instances.client_token(request).map_err(|error| GaveUp::Surely(error.to_string()))?;
@@ -274,13 +291,24 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         for nth in 1..=SENDS {
             let wait = self.paces.borrow_mut().launching.take(1, self.clock.now());
             self.keep_pace(wait).await;
-            if age(self.clock.now(), registered) > LATEST_SEND {
+            if age(self.clock.now(), held.since) > LATEST_SEND {
                 return match unanswered {
                     Some(why) => self.find(&token, why).await,
                     None => Err(GaveUp::Surely("this process was held up for too long since its registration".into())),
                 };
             }
-            match self.instances.run(request).await {
+            let prepared = self.instances.prepare(request).await;
+            let is_sent = prepared.is_ok();
+            let answer = match prepared {
+                Ok(()) => {
+                    held.note.lift().map_err(|error| {
+                        GaveUp::Surely(format!("that an instance is ordered could not be kept: {error}"))
+                    })?;
+                    self.instances.run(request).await
+                }
+                Err(error) => Err(error),
+            };
+            match answer {
                 Ok(launched) => return Ok(Ok((launched, token))),
                 Err(error) if error.class == ErrorClass::TokenMismatch => {
                     // Somebody's request with this token was another. Whatever it launched is this record's instance.
@@ -298,8 +326,11 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                     // A throttled call did nothing; after any other of this class EC2 may have launched and not said so.
                     if error.is_throttle() {
                         self.paces.borrow_mut().launching.throttled(self.clock.now());
-                    } else {
+                    } else if is_sent {
                         unanswered = Some(error.to_string());
+                    }
+                    if unanswered.is_none() {
+                        held.note.set();
                     }
                     if nth == SENDS {
                         return match unanswered {
@@ -340,6 +371,13 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         let bound = Duration::from_secs(1).saturating_mul(1 << nth.min(5)).min(LONGEST_PAUSE);
         let bound = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis((self.nonce)() % bound.max(1))
+    }
+}
+
+/// Takes a note away whose record is gone, or never was.
+fn taken_away(mut note: Box<dyn Note>) {
+    if let Err(error) = note.lift() {
+        tracing::debug!(%error, "a note of a registration that is gone stays: the next look finds nothing by it");
     }
 }
 

@@ -7,6 +7,7 @@
 mod end;
 mod launch;
 mod pace;
+mod undo;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,9 +20,10 @@ use jiff::Timestamp;
 
 use self::end::End;
 pub use self::pace::Paces;
+pub use self::undo::{Undone, undo};
 use crate::ages::age;
 use crate::engine::{Action, InstanceId, Offering, Plan, PoolName, RunnerId, Step};
-use crate::services::{Clock, Instances, Place, RunnerRecords};
+use crate::services::{Clock, Instances, Memory, Place, RunnerRecords};
 
 /// How many launches of one pool are under way at once, after its first has succeeded.
 const LAUNCHES_AT_ONCE: usize = 6;
@@ -123,6 +125,8 @@ pub struct Executor<'a, R, I, C> {
     pub instances: &'a I,
     /// Time.
     pub clock: &'a C,
+    /// What the next run on this host should know if this one dies.
+    pub memory: &'a dyn Memory,
     /// Every pool's settings.
     pub pools: &'a BTreeMap<PoolName, PoolSettings>,
     /// A number that no other registration has, of which 48 bits are used.

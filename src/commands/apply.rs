@@ -19,6 +19,7 @@ use crate::config::{Config, Needs, Pool};
 use crate::engine::{Plan, PoolName, Prices, Step, View};
 use crate::exit;
 use crate::files;
+use crate::left_over::{Owner, undo_left_over};
 use crate::registrar::Registrar;
 use crate::report::{
     ActionKind, ActionResult, ActionRow, ApplyReport, PlanFileError, PlanReport, Report, RerunResult, RerunRow,
@@ -52,6 +53,8 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
     };
 
     let session = Session::open(config, Needs::Launch).await?;
+    // Where somebody is asked, nothing is done before the answer.
+    let mut undone = if args.yes { undo(&session, &pools, &state).await } else { Vec::new() };
     let mut decision = decide(&session, args.view.source, &pools, file.as_ref(), ui).await?;
     if !args.yes && !decision.is_nothing() {
         ui.warn(&decision.warnings);
@@ -65,25 +68,36 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
             decision = decide(&session, args.view.source, &pools, Some(&decision.report), ui).await?;
         }
     }
+    if !args.yes {
+        undone = undo(&session, &pools, &state).await;
+    }
     warnings.append(&mut decision.warnings);
 
     let audit =
         state.audit(&decision.report, &session.config.github.scope).map_err(|warning| warnings.push(warning)).ok();
     let fleet = session.config.policy().fleet;
     put_last(&mut decision.plan, &state.without_capacity(fleet.as_str(), Timestamp::now()));
-    let outcomes = carry_out(&session, &decision, audit.as_ref(), ui).await;
+    let outcomes = carry_out(&session, &decision, &state, audit.as_ref(), ui).await;
     if let Err(error) = state.remember_shortages(fleet.as_str(), &outcomes, Timestamp::now()) {
         tracing::warn!(%error, "what has no capacity could not be remembered");
     }
     let reruns = rerun(&session, &mut decision, &state, audit.as_ref(), &mut warnings).await;
     let mut results: Vec<ActionResult> =
-        outcomes.iter().map(|outcome| ActionResult::from(outcome).priced(&decision.prices)).collect();
+        undone.iter().chain(&outcomes).map(|outcome| ActionResult::from(outcome).priced(&decision.prices)).collect();
     let has_dropped = !decision.dropped.is_empty() || !decision.dropped_reruns.is_empty();
     results.extend(decision.dropped.into_iter().map(|action| ActionResult::skipped(action, decision.why_dropped)));
     let body = ApplyReport::of(&decision.report, results, reruns);
     let report = session.report("apply", decision.seen_at, warnings, body);
     show(ui, &report, None, || report.body.text(ui.look()))?;
     Ok(code(&report, file.is_some() || has_dropped))
+}
+
+/// Undoes what runs before this one had registered and not ordered when they died: no plan shows it, since it is gone when
+/// the world is looked at.
+async fn undo(session: &Session, pools: &[PoolName], state: &StateDirectory) -> Vec<Outcome> {
+    let Some(fleet) = &session.fleet else { return Vec::new() };
+    let runners = Registrar::new(&session.client, &session.config.github.scope, &session.service);
+    undo_left_over(Owner { config: &session.config, pools, state }, &runners, fleet).await
 }
 
 /// A plan that somebody looked at for longer is looked at once more by us.
@@ -160,7 +174,13 @@ fn skipped(action: &ActionRow, why: &str) -> Warning {
     Warning { code: WarningCode::ActionSkipped, message: why.to_owned(), subject }
 }
 
-async fn carry_out(session: &Session, decision: &Decision, audit: Option<&AuditLog>, ui: &Ui) -> Vec<Outcome> {
+async fn carry_out(
+    session: &Session,
+    decision: &Decision,
+    state: &StateDirectory,
+    audit: Option<&AuditLog>,
+    ui: &Ui,
+) -> Vec<Outcome> {
     let Some(fleet) = &session.fleet else { return Vec::new() };
     let settings =
         |pool: &Pool| PoolSettings { place: pool.place(decision.scale_sets.get(&pool.policy.name).copied()) };
@@ -171,6 +191,7 @@ async fn carry_out(session: &Session, decision: &Decision, audit: Option<&AuditL
         runners: &runners,
         instances: fleet,
         clock: &SystemClock,
+        memory: &state.unordered(session.config.policy().fleet.as_str(), &session.config.github.url),
         pools: &pools,
         nonce: &nonce,
         listener: &Log { audit, progress: ui.progress("applying", decision.plan.actions.len()) },

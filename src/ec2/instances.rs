@@ -99,6 +99,10 @@ impl Fleet {
 }
 
 impl Instances for Fleet {
+    async fn prepare(&self, request: &RunInstance) -> Result<(), Error> {
+        self.prepare_launch(request).await
+    }
+
     async fn run(&self, request: &RunInstance) -> Result<Launched, Error> {
         self.launch(request).await
     }

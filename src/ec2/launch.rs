@@ -67,6 +67,14 @@ impl Fleet {
         call("RunInstances", std::future::ready(sent)).await.map(|_| ())
     }
 
+    /// Asks EC2 what a launch must say of its image, unless that is known.
+    pub(super) async fn prepare_launch(&self, request: &RunInstance) -> Result<(), Error> {
+        match &self.launch_settings(&request.pool)?.image {
+            Image::Ami(ami) => self.lasting_devices(ami).await.map(drop),
+            Image::LaunchTemplate(_) => Ok(()),
+        }
+    }
+
     /// Sends one `RunInstances`; the SDK does not repeat it, since it takes a lack of capacity (HTTP 500) for a fault.
     pub(super) async fn launch(&self, request: &RunInstance) -> Result<Launched, Error> {
         let once = aws_sdk_ec2::config::Builder::new().retry_config(RetryConfig::disabled());

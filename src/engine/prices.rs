@@ -10,6 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::fleet::{Instance, InstanceState, Market, Offering};
+use super::states::{State, Unit};
 
 /// So many are a dollar.
 const MICROS: u64 = 1_000_000;
@@ -154,6 +155,16 @@ impl Prices {
     #[must_use]
     pub fn of_instance(&self, instance: &Instance) -> Option<Price> {
         self.of(instance.market, &instance.instance_type, instance.subnet.as_deref())
+    }
+
+    /// Returns what an hour of a unit costs now, where it costs anything: `Some(None)` of what has no known price, and of
+    /// a launch whose instance EC2 may not show yet.
+    #[must_use]
+    pub fn of_unit(&self, unit: &Unit<'_>) -> Option<Option<Price>> {
+        match unit.instance() {
+            Some(instance) => instance.is_billed().then(|| self.of_instance(instance)),
+            None => (unit.state == State::Launching).then_some(None),
+        }
     }
 
     fn of(&self, market: Market, instance_type: &str, subnet: Option<&str>) -> Option<Price> {

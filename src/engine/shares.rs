@@ -135,8 +135,9 @@ impl<'a> Money<'a> {
         let room = self.ceiling.less(self.spent);
         let kept = self.kept.filter(|(pool, _)| **pool != share.pool.name);
         let allowed = kept.map_or(room, |(_, cost)| room.min(cost.less(share.cost)));
-        let is_over = self.spent > self.ceiling;
-        if let Some(price) = ceiling::fit(launch, allowed, self.prices).filter(|_| !is_over) {
+        if self.spent <= self.ceiling
+            && let Some(price) = ceiling::fit(launch, allowed, self.prices)
+        {
             self.spent = self.spent.plus(price);
             return Ok(price);
         }

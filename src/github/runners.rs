@@ -10,7 +10,7 @@ use super::client::{Client, request_id};
 use super::error::{Error, ErrorKind};
 use super::installations::no_business;
 use super::pages::Pages;
-use crate::engine::{Connection, Label, Listing, Runner, RunnerId, RunnerName, Scope, born};
+use crate::engine::{Connection, Label, Listing, Runner, RunnerId, RunnerName, Scope, Source, born};
 use crate::services::{Place, Registered, Registration, Removed, RunnerRecords};
 use crate::warning::{Warning, WarningCode};
 
@@ -257,5 +257,9 @@ impl RunnerRecords for ScopeRunners<'_> {
                 _ => Err(error),
             },
         }
+    }
+
+    async fn undo(&self, id: RunnerId, _: Source) -> Result<Removed, Error> {
+        self.remove(id).await
     }
 }

@@ -17,7 +17,7 @@ use futures::future::{LocalBoxFuture, join_all};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Parts;
@@ -63,6 +63,8 @@ pub(super) struct Shared<'a> {
     pub(super) supply: &'a RefCell<KnownSupply>,
     pub(super) paces: &'a RefCell<Paces>,
     pub(super) is_stopping: &'a Cell<bool>,
+    /// Held by the look that undoes what was left over.
+    pub(super) undoing: &'a Mutex<()>,
 }
 
 /// What is known of the sets, and what was said.

@@ -29,10 +29,10 @@ use tokio::task::JoinHandle;
 use crate::ages::age;
 use crate::apply::{Outcome, Result};
 use crate::engine::{
-    Cost, CountKind, Instance, InstanceId, Pool, PoolName, Price, ReasonCode, ScaleSetDemand, Snapshot, Step, Unit,
-    View,
+    Cost, CountKind, Instance, InstanceId, Pool, PoolName, Price, ReasonCode, ScaleSetDemand, Snapshot, Step, View,
 };
 use crate::github::Usage;
+use crate::report::{RerunResult, ResultWord};
 use crate::scale_set::Message;
 use crate::tally::Tally;
 
@@ -69,6 +69,7 @@ pub struct Metrics {
     launch_errors: Family<OfCode, Counter>,
     boot: Family<OfPool, Histogram, fn() -> Histogram>,
     interruptions: Family<OfPool, Counter>,
+    reruns: Family<OfRerun, Counter>,
     /// Instances that EC2 took back, as far as it shows them still.
     interrupted: Mutex<BTreeSet<InstanceId>>,
     terminations: Family<OfReason, Counter>,
@@ -144,6 +145,12 @@ struct OfAnswer {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfRerun {
+    pool: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfSide {
     side: &'static str,
 }
@@ -200,6 +207,7 @@ impl Metrics {
                 Family::new_with_constructor(boots),
             ),
             interruptions: kept(all, "spot_interruptions", "Spot instances that EC2 took back"),
+            reruns: kept(all, "reruns", "Jobs whose spot instance EC2 took back, and what became of their re-run"),
             interrupted: Mutex::default(),
             terminations: kept(all, "terminations", "Instances that were terminated, by reason"),
             orphans: kept(
@@ -332,6 +340,14 @@ impl Metrics {
         self.launch_errors.get_or_create(&OfCode { code: code.to_owned() }).inc();
     }
 
+    /// Jobs were re-run, or not.
+    pub(super) fn reran(&self, jobs: &[RerunResult]) {
+        for RerunResult { rerun, result, .. } in jobs {
+            let labels = OfRerun { pool: rerun.pool.to_string(), result: result.word() };
+            self.reruns.get_or_create(&labels).inc();
+        }
+    }
+
     /// Counts the instances that EC2 has taken back since the last look.
     fn interrupted(&self, instances: &[Instance]) {
         let is_it = |one: &&Instance| one.was_taken_back();
@@ -379,8 +395,7 @@ impl Metrics {
             if snapshot.prices.is_empty() || !supply_is_known {
                 self.cost.remove(&of(name));
             } else {
-                let billed = pool.units.iter().filter_map(Unit::instance).filter(|one| one.is_billed());
-                let cost: Cost = billed.map(|one| snapshot.prices.of_instance(one)).collect();
+                let cost: Cost = pool.units.iter().filter_map(|unit| snapshot.prices.of_unit(unit)).collect();
                 self.cost.get_or_create(&of(name)).set(cost.exact().map_or(f64::NAN, Price::dollars));
             }
             self.min_idle.get_or_create(&of(name)).set(pool.pool.min_idle.into());
@@ -418,11 +433,7 @@ impl Metrics {
             Step::Launch { offerings, .. } => {
                 let market =
                     outcome.offering.as_ref().or(offerings.first()).map(|offering| offering.market.to_string());
-                let result = match outcome.result {
-                    Result::Done => "done",
-                    Result::Skipped => "skipped",
-                    Result::Failed => "failed",
-                };
+                let result = ResultWord::from(outcome.result).word();
                 let labels =
                     LaunchLabels { pool: outcome.action.pool.to_string(), market: market.unwrap_or_default(), result };
                 self.launches.get_or_create(&labels).inc();

@@ -27,7 +27,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use self::desk::{Desk, Shared};
 pub use self::event::{Event, JobRow, Line, SessionState};
@@ -78,7 +78,13 @@ pub async fn serve(parts: Parts<'_>, stop: watch::Receiver<bool>) {
     let registrar = Registrar::new(parts.client, &parts.config.github.scope, parts.service);
     let supply = RefCell::new(KnownSupply::of(parts.config.policy().fleet));
     supply.borrow_mut().price(parts.config.prices());
-    let shared =
-        Shared { parts, registrar: &registrar, supply: &supply, paces: parts.paces, is_stopping: &Cell::new(false) };
+    let shared = Shared {
+        parts,
+        registrar: &registrar,
+        supply: &supply,
+        paces: parts.paces,
+        is_stopping: &Cell::new(false),
+        undoing: &Mutex::new(()),
+    };
     Desk::new(shared).run(stop).await;
 }

@@ -331,17 +331,25 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_left_of_a_failed_launch_holds_its_slot_until_the_next_look() {
+    fn what_failed_and_left_its_registration_holds_its_slot_and_its_price_until_the_next_look() {
         let mut known = nothing();
         let (actions, _) = decided(&known, 1, 1, 0);
         known.begin(&actions[0], at(1));
-        known.end(&Outcome { may_remain: true, ..outcome(&actions[0], Result::Failed, 3) });
-        let seen = known.snapshot(at(4), BTreeMap::new()).unwrap();
-        assert_eq!(seen.runners.items.len(), 1, "its registration counts, and what its instance may cost");
+        known.end(&Outcome { may_remain: true, ..outcome(&actions[0], Result::Failed, 2) });
+        let (none, sums) = decided(&known, 3, 1, 0);
+        assert_eq!((none.len(), sums.supply), (0, 1), "it may have been launched");
+        let (more, _) = decided(&known, 3, 2, 0);
+        assert_eq!(more[0].slot.unwrap().0, 1, "its name is not asked for again");
+        let seen = known.snapshot(at(3), BTreeMap::new()).unwrap();
+        let mut policy = policy([pool("linux")]);
+        let price = crate::engine::Price::micros(100_000);
+        policy.max_usd_per_hour = Some(price);
+        let prices = Prices { on_demand: BTreeMap::from([("m7a.large".to_owned(), price)]), ..Prices::default() };
+        let view = crate::engine::View::of(&seen, &policy);
+        let more = crate::engine::affordable(&view, &policy, &prices).unwrap();
+        assert_eq!(more[&PoolName::new("linux")], 0, "it may cost what it would have cost");
         known.see(at(2), Vec::new(), Vec::new());
-        assert_eq!(decided(&known, 4, 1, 0).0.len(), 0, "a look that began before shows nothing of it");
-        known.see(at(5), Vec::new(), Vec::new());
-        assert_eq!(decided(&known, 6, 1, 0).0.len(), 1, "nothing was left");
+        assert_eq!(decided(&known, 4, 1, 0).0.len(), 1, "it is not there");
     }
 
     #[test]

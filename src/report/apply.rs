@@ -74,14 +74,28 @@ impl From<Result> for ResultWord {
 }
 
 impl ResultWord {
+    /// Returns the word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+        }
+    }
+
     /// Returns it for people, with what stood against it.
     pub(super) fn words(self, look: Look, error: Option<&str>) -> String {
-        let word = match self {
-            Self::Done => look.paint(Style::Good, "done"),
-            Self::Skipped => look.paint(Style::Quiet, "skipped"),
-            Self::Failed => look.paint(Style::Bad, "failed"),
+        let style = match self {
+            Self::Done => Style::Good,
+            Self::Skipped => Style::Quiet,
+            Self::Failed => Style::Bad,
         };
-        format!("{word}{}", error.map_or_else(String::new, |error| format!(": {}", printable(error))))
+        format!(
+            "{}{}",
+            look.paint(style, self.word()),
+            error.map_or_else(String::new, |error| format!(": {}", printable(error)))
+        )
     }
 }
 
@@ -159,8 +173,8 @@ impl ApplyReport {
         let launches = actions.iter().filter(|action| action.action.action == ActionKind::Launch);
         let price = |launch: &ActionResult| match launch.result {
             ResultWord::Done => Some(launch.action.usd_per_hour),
-            // Whether an instance runs is not known, so neither is what it costs.
-            ResultWord::Failed if launch.may_remain => Some(None),
+            // It was registered, so it may have been ordered: whether an instance runs and costs something is not known.
+            ResultWord::Failed if launch.may_remain && launch.action.runner_id.is_some() => Some(None),
             ResultWord::Failed | ResultWord::Skipped => None,
         };
         let cost: Cost = launches.filter_map(price).collect();

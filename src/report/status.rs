@@ -50,13 +50,7 @@ pub struct StatusCost {
 
 impl StatusCost {
     fn of<'a>(units: impl Iterator<Item = &'a Unit<'a>> + Clone, apart: &[&Instance], prices: &Prices) -> Self {
-        let cost = |unit: &Unit<'_>| {
-            match unit.instance() {
-                Some(instance) => instance.is_billed().then(|| prices.of_instance(instance)),
-                // It may have one that EC2 doesn't show yet.
-                None => (unit.state == State::Launching).then_some(None),
-            }
-        };
+        let cost = |unit: &Unit<'_>| prices.of_unit(unit);
         let apart = apart.iter().filter(|one| one.is_billed()).map(|one| prices.of_instance(one));
         let now: Cost = units.clone().filter_map(cost).chain(apart).collect();
         let is_idle = |unit: &&Unit<'_>| matches!(unit.state, State::Idle | State::Expired);

@@ -8,10 +8,9 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
 use std::time::Duration;
 
-use futures::future::join_all;
 use futures::{StreamExt, stream};
 use ghascale::engine::{InstanceState, birth_label};
-use ghascale::sandbox::{JobStatus, Moment, Sandbox, Scenario, World};
+use ghascale::sandbox::{Hold, JobStatus, Moment, Sandbox, Scenario, Service, World};
 use jiff::Timestamp;
 
 use super::{Desk, X64, scale_set};
@@ -136,12 +135,17 @@ fn is_settled(world: &World) -> bool {
 
 /// Kills an apply when it has made so many calls and waits for the answer to the next; says which that is.
 async fn kill(desk: &Desk, calls: usize, moment: Moment) -> String {
-    let mut hold = desk.sandbox.hold(calls, moment);
+    let hold = desk.sandbox.hold(calls, moment);
+    kill_at(desk, hold, &format!("it made {calls} calls and no more")).await
+}
+
+/// Kills an apply at a call of its own that is held.
+async fn kill_at(desk: &Desk, mut hold: Hold, otherwise: &str) -> String {
     let mut child = desk.command("apply --yes").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let call = tokio::select! {
         call = hold.reached() => call.unwrap(),
-        ended = child.wait() => panic!("it made {calls} calls and no more, and ended with {ended:?}"),
-        () = tokio::time::sleep(DEADLINE) => panic!("it made {calls} calls and no more"),
+        ended = child.wait() => panic!("{otherwise}, and ended with {ended:?}"),
+        () = tokio::time::sleep(DEADLINE) => panic!("{otherwise}"),
     };
     child.start_kill().unwrap();
     assert_eq!(child.wait().await.unwrap().signal(), Some(9));
@@ -192,20 +196,67 @@ async fn killed_at_any_call_of_the_actions_service_too() {
 async fn eight_at_once_on_eight_hosts_launch_no_more_than_one_would() {
     for stage in [of_every_kind().await, of_a_scale_set().await] {
         let mut desk = stage.open().await;
-        let hosts: Vec<_> = (0..8)
-            .map(|host| {
-                let home = desk.file(&format!("host-{host}"));
-                for (name, place) in [("HOME", ""), ("XDG_STATE_HOME", "state"), ("XDG_CACHE_HOME", "cache")] {
-                    desk.with(name, &home.join(place).display().to_string());
-                }
-                desk.command("apply --yes").output()
-            })
-            .collect();
-        for ran in join_all(hosts).await {
-            let ran = ran.unwrap();
-            assert_eq!(ran.status.code(), Some(0), "{}", String::from_utf8_lossy(&ran.stdout));
+        for ran in desk.run_on_hosts(8, "apply --yes").await {
+            assert_eq!(ran.code, 0, "{ran:#?}");
         }
         look(&desk, &stage, "eight at once");
         converge(&desk, &stage, "eight at once").await;
+    }
+}
+
+/// A world with one job, and a pool for one runner: by REST, or through a scale set.
+async fn one_slot(has_set: bool) -> Desk {
+    let desk = if has_set { scale_set::listened(9).await } else { Desk::open().await };
+    desk.reconfigure("max = 8\n", "max = 1\n");
+    queue(&desk, 1);
+    desk
+}
+
+/// Kills an apply at a call of one kind, and returns the runner's id by then.
+async fn kills_at(desk: &Desk, kind: &str, moment: Moment) -> String {
+    kill_at(desk, desk.sandbox.hold_at(kind, moment), &format!("no {kind}")).await;
+    let world = desk.sandbox.world();
+    assert_eq!((world.runner_names().len(), world.instance_states().len()), (1, 0), "registered, and not launched");
+    world.runner_names().remove(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_whose_launch_died_before_its_order_is_free_at_once() {
+    let registers = [(false, "generate-jitconfig", Moment::After), (false, "DescribeImages", Moment::Before)];
+    for (has_set, kind, moment) in registers.into_iter().chain([(true, "DescribeImages", Moment::After)]) {
+        let desk = one_slot(has_set).await;
+        let name = kills_at(&desk, kind, moment).await;
+        let status = desk.run("plan -o json").await.json();
+        assert_eq!(status["actions"], serde_json::json!([]), "who only looks undoes nothing: {kind}");
+        let ran = desk.run("apply --yes -o json").await;
+        assert_eq!(ran.code, 0, "{kind}: {ran:#?}");
+        let report = ran.json();
+        let done: Vec<_> = report["actions"].as_array().unwrap().iter().collect();
+        assert_eq!((&done[0]["action"], &done[0]["runner"]), (&"deregister".into(), &name.as_str().into()), "{kind}");
+        assert_eq!((&done[1]["action"], &done[1]["result"]), (&"launch".into(), &"done".into()), "{kind}");
+        assert_eq!(done.len(), 2, "{kind}: {report:#}");
+        {
+            let world = desk.sandbox.world();
+            assert_eq!((world.runner_names().len(), world.instance_states().len()), (1, 1), "{kind}");
+        }
+        let audit = std::fs::read_to_string(desk.file("state/ghascale/audit.jsonl")).unwrap();
+        assert!(audit.contains("that ended before it ordered an instance"), "{audit}");
+        // It is undone once.
+        desk.sandbox.forget_calls();
+        let ran = desk.run("apply --yes -o json").await;
+        assert_eq!(ran.json()["actions"], serde_json::json!([]), "{kind}: {ran:#?}");
+        assert!(desk.calls(Service::Github, "DELETE").is_empty() && desk.calls(Service::Actions, "DELETE").is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_whose_order_may_have_been_sent_is_left_for_the_launch_window() {
+    for has_set in [false, true] {
+        let desk = one_slot(has_set).await;
+        kills_at(&desk, "RunInstances", Moment::Before).await;
+        desk.sandbox.forget_calls();
+        apply(&desk).await;
+        assert!(desk.calls(Service::Github, "DELETE").is_empty() && desk.calls(Service::Actions, "DELETE").is_empty());
+        assert_eq!(desk.sandbox.world().instance_states().len(), 0);
     }
 }

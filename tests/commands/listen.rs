@@ -6,7 +6,7 @@ mod survival;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use ghascale::sandbox::{Dispatch, Fault, JobStatus, Service};
+use ghascale::sandbox::{Dispatch, Fault, JobStatus, Moment, Service};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};

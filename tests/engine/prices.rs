@@ -267,3 +267,15 @@ fn lower_slots_are_launched_first_under_a_ceiling_too() {
     let plan = planned(&world, &ceiling("0.20", [pool("linux")]));
     assert_eq!(plan.actions.iter().map(|one| one.slot.unwrap()).collect::<Vec<_>>(), [Slot(0), Slot(1)]);
 }
+
+#[test]
+fn a_launch_whose_instance_is_not_shown_yet_costs_what_nobody_knows() {
+    let world =
+        snapshot().price("m7a.large", "0.10").instance(instance("linux", 0)).runner(runner("linux", 0).online());
+    let world = world.runner(runner("linux", 1).born_before(20)).runner(runner("linux", 2).born_before(400));
+    let world = world.instance(instance("linux", 3).in_state(InstanceState::Terminated));
+    let policy = super::policy([pool("linux")]);
+    let view = ghascale::engine::View::of(&world, &policy);
+    let costs: Vec<_> = view.pools[0].units.iter().map(|unit| world.prices.of_unit(unit)).collect();
+    assert_eq!(costs, [Some(Some(Price::micros(100_000))), Some(None), None, None]);
+}

@@ -8,7 +8,7 @@ use ghascale::sandbox::Service;
 
 use super::judge::Judge;
 use super::moto::Moto;
-use crate::commands::{Desk, X64};
+use crate::commands::{Desk, Ran, X64};
 
 /// Lives through a fleet's day at one scope: looking, launching, a failed boot, ending, a registration that is undone.
 async fn a_day(scope: &str) {
@@ -68,6 +68,21 @@ subnets = ["{}"]
         moto.image, moto.subnet
     ));
     desk
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(ghascale_peers), ignore = "set GHASCALE_PEERS=1")]
+async fn eight_applies_at_once_launch_at_moto_what_one_would() {
+    let moto = Moto::start().await;
+    let mut desk = with_moto(&moto).await;
+    desk.jobs(3, X64);
+    let ran = desk.run_on_hosts(8, "apply --yes").await;
+    let done = |ran: &Ran| ran.stdout.matches("\n    i-").count();
+    assert_eq!(ran.iter().map(done).sum::<usize>(), 3, "{ran:#?}");
+    assert!(ran.iter().all(|ran| ran.code == 0), "{ran:#?}");
+    assert_eq!(moto.calls("RunInstances").await.len(), 3, "each name is registered once");
+    let report = desk.run("status -o json").await.json();
+    assert_eq!(report["pools"][0]["instances"]["booting"], 3, "{report:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

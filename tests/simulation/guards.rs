@@ -44,6 +44,8 @@ pub(crate) enum Guard {
     LaunchWindow,
     /// A launch beyond what all pools together may have waits.
     MaxTotal,
+    /// A note that nothing was ordered is taken away before something is.
+    NoteLifted,
     /// A launch that doesn't fit under the ceiling waits.
     Ceiling,
     /// A run is looked at once more before it is re-run.
@@ -62,7 +64,7 @@ impl Guard {
     /// GitHub's own.
     pub(crate) const GITHUBS: Self = Self::GitHubsRefusal;
     /// Ours.
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::IdleWindow,
         Self::JobCheck,
         Self::SlotName,
@@ -77,6 +79,7 @@ impl Guard {
         Self::BootTimeout,
         Self::LaunchWindow,
         Self::MaxTotal,
+        Self::NoteLifted,
         Self::Ceiling,
         Self::LookAtRun,
         Self::FirstAttempt,
@@ -136,6 +139,7 @@ impl Guard {
             | Self::TokenOfRequest
             | Self::RecordGone
             | Self::LookAgain
+            | Self::NoteLifted
             | Self::GitHubsRefusal
             | Self::LookAtRun
             | Self::FirstAttempt

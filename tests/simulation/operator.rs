@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ghascale::ages::age;
-use ghascale::apply::{Executor, Listener, Outcome, PoolSettings};
+use ghascale::apply::{Executor, Listener, Outcome, PoolSettings, Undone, undo};
 use ghascale::engine::build::{fleet, labels, pool};
 use ghascale::engine::{
     Connection, CountKind, Demand, Instance, InstanceState, Job, JobId, JobState, LatestAttempt, Listing, Plan, Policy,
@@ -25,8 +25,8 @@ use ghascale::services::{Clock, Place, SpotPrices as _, SpotWish};
 use jiff::{SignedDuration, Timestamp};
 
 use super::guards::Guard;
-use super::history::{Call, Failure, Ms, ON_DEMAND, OperatorSetup, PoolSetup, SECOND};
-use super::world::{Record, World};
+use super::history::{Call, Failure, MINUTE, Ms, ON_DEMAND, OperatorSetup, PoolSetup, SECOND};
+use super::world::{Noted, Record, World};
 
 /// One operator's access to the world: its calls, its clock.
 pub(crate) struct Hand {
@@ -75,6 +75,7 @@ impl Hand {
             let next = (now.saturating_sub(offset) / every + 1) * every + offset;
             Turn { hand: &self, until: next, is_listening: self.setup.listens, has_begun: false }.await;
             self.world.borrow_mut().processes[self.nth].passes += 1;
+            self.undo_left_over().await;
             if !self.setup.listens {
                 self.pass(&policy).await;
                 continue;
@@ -89,6 +90,24 @@ impl Hand {
                 self.launch_at_once(&policy, &mut known).await;
             } else {
                 self.whole_pass(&policy, &mut known).await;
+            }
+        }
+    }
+
+    /// Undoes what a process of this host had registered and not ordered when it died.
+    async fn undo_left_over(&self) {
+        let is_left = |(id, note): (&u64, &Noted)| {
+            (note.nth == self.nth && !note.is_held).then(|| (*id, note.registration.clone(), note.at))
+        };
+        let left: Vec<_> = self.world.borrow().notes.iter().filter_map(is_left).collect();
+        for (id, registration, at) in left {
+            let is_settled = match undo(&registration, self, self).await {
+                Ok(Undone::Absent) => at + 5 * MINUTE <= self.world.borrow().now,
+                Ok(Undone::Removed { .. } | Undone::Kept(_)) => true,
+                Err(_) => false,
+            };
+            if is_settled {
+                self.world.borrow_mut().notes.remove(&id);
             }
         }
     }
@@ -169,6 +188,7 @@ impl Hand {
             runners: self,
             instances: self,
             clock: self,
+            memory: self,
             pools,
             nonce: &nonce,
             listener: self,

@@ -1,15 +1,17 @@
 //! GitHub and EC2 as the executor calls them: the same traits as production, another world behind them.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
+use std::rc::Rc;
 
 use ghascale::engine::{
     InstanceId, JobId, LatestAttempt, Listing, Mark, Price, RepositoryName, RunId, Runner, RunnerId, RunnerName,
-    SpotJobs,
+    Source, SpotJobs,
 };
 use ghascale::services::{
-    Instances, Launched, Place, Registered, Registration, Removed, RunInstance, RunnerRecords, Runs, SpotMemory,
-    SpotPrices, SpotWish,
+    Instances, Launched, Memory, Note, Place, Registered, Registration, Removed, RunInstance, RunnerRecords, Runs,
+    SpotMemory, SpotPrices, SpotWish, Unordered,
 };
 use ghascale::{ec2, github};
 use jiff::Timestamp;
@@ -101,9 +103,64 @@ impl RunnerRecords for Hand {
         };
         self.call(Call::Remove, || id.to_string(), effect).await.map_err(github_error)
     }
+
+    async fn undo(&self, id: RunnerId, _: Source) -> Result<Removed, github::Error> {
+        self.remove(id).await
+    }
+}
+
+impl Memory for Hand {
+    fn note(&self, registration: Unordered) -> Box<dyn Note> {
+        let mut note = HostNote {
+            world: Rc::clone(&self.world),
+            nth: self.nth,
+            registration,
+            standing: None,
+            is_stuck: self.lacks(Guard::NoteLifted),
+        };
+        note.set();
+        Box::new(note)
+    }
+}
+
+/// A note on an operator's host. It outlives its process, and is heeded from then on.
+struct HostNote {
+    world: Rc<RefCell<World>>,
+    nth: usize,
+    registration: Unordered,
+    standing: Option<u64>,
+    /// It is never taken away.
+    is_stuck: bool,
+}
+
+impl Note for HostNote {
+    fn set(&mut self) {
+        if self.standing.is_none() {
+            self.standing = Some(self.world.borrow_mut().note(self.nth, self.registration.clone()));
+        }
+    }
+
+    fn lift(&mut self) -> io::Result<()> {
+        if let Some(id) = self.standing.take_if(|_| !self.is_stuck) {
+            self.world.borrow_mut().notes.remove(&id);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for HostNote {
+    fn drop(&mut self) {
+        if let Some(id) = self.standing {
+            self.world.borrow_mut().notes.entry(id).and_modify(|note| note.is_held = false);
+        }
+    }
 }
 
 impl Instances for Hand {
+    async fn prepare(&self, _: &RunInstance) -> Result<(), ec2::Error> {
+        Ok(())
+    }
+
     fn client_token(&self, request: &RunInstance) -> Result<String, ec2::Error> {
         Ok(if self.lacks(Guard::TokenOfRequest) {
             format!("{} {}", request.name, request.runner_id)

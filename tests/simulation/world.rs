@@ -9,6 +9,7 @@ use ghascale::engine::{
     InstanceId, InstanceState, Label, Marks, Offering, PoolName, RunnerId, RunnerName, Signature, Slot, SpotJobs,
     Statistics, born,
 };
+use ghascale::services::Unordered;
 use jiff::Timestamp;
 
 use super::chance;
@@ -155,6 +156,15 @@ pub(crate) struct Process {
     pub(crate) sightings: BTreeMap<RunnerId, Ms>,
 }
 
+/// A host's note that a registration has no order.
+pub(crate) struct Noted {
+    pub(crate) nth: usize,
+    pub(crate) registration: Unordered,
+    pub(crate) at: Ms,
+    /// Its process lives.
+    pub(crate) is_held: bool,
+}
+
 /// Everything.
 pub(crate) struct World {
     pub(crate) now: Ms,
@@ -172,6 +182,8 @@ pub(crate) struct World {
     /// What hosts know of jobs on spot instances.
     pub(crate) memories: BTreeMap<usize, SpotJobs>,
     pub(crate) processes: Vec<Process>,
+    /// What the hosts' processes have noted of registrations.
+    pub(crate) notes: BTreeMap<u64, Noted>,
     faults: BTreeMap<Call, VecDeque<Failure>>,
     boots: VecDeque<Fate>,
     unlisted: VecDeque<Ms>,
@@ -231,6 +243,7 @@ impl World {
             protected: None,
             missed: None,
             stuck: None,
+            notes: BTreeMap::new(),
             told: Vec::new(),
             looked: BTreeMap::new(),
             tokens: BTreeMap::new(),
@@ -244,6 +257,13 @@ impl World {
         }
         world.strangers();
         world
+    }
+
+    /// Keeps a note of a process that lives; returns its id.
+    pub(crate) fn note(&mut self, nth: usize, registration: Unordered) -> u64 {
+        self.serial += 1;
+        self.notes.insert(self.serial, Noted { nth, registration, at: self.now, is_held: true });
+        self.serial
     }
 
     /// Puts things into the world that look a little like ours, and are not.

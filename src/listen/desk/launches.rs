@@ -265,10 +265,12 @@ impl Shared<'_> {
         audit: Option<AuditLog>,
         are_ends: bool,
     ) -> Carried {
+        let config = self.parts.config;
         let executor = Executor {
             runners: self.registrar,
             instances: self.parts.fleet,
             clock: &SystemClock,
+            memory: &self.parts.state.unordered(config.policy().fleet.as_str(), &config.github.url),
             pools: &pools,
             nonce: &|| fastrand::u64(..),
             listener: &Log { shared: self, audit, unfinished: RefCell::new(plan.actions.clone()) },

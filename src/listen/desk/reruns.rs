@@ -49,6 +49,7 @@ impl Shared<'_> {
                 audit.rerun(outcome);
             }
             let reruns = RerunResult::of(outcome);
+            self.parts.metrics.reran(&reruns);
             let pool =
                 Some(reruns[0].rerun.pool.clone()).filter(|pool| reruns.iter().all(|one| one.rerun.pool == *pool));
             let plan_id = plan_id.clone();

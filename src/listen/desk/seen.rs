@@ -9,10 +9,13 @@ use tokio::time::Instant;
 use super::{Carrying, Desk, STANDS_IN_AFTER, Seen, Shared, Why};
 use crate::engine::{PoolName, ScaleSetDemand, Step, View};
 use crate::github::NoProgress;
+use crate::left_over::{Owner, undo_left_over};
 use crate::listen::Parts;
+use crate::listen::event::{Event, Line};
 use crate::listen::metrics::Look;
 use crate::listen::phantoms::unlisted;
 use crate::observe::{self, Listened, Observation, Sources, observe};
+use crate::report::ActionResult;
 use crate::rerun::Due;
 use crate::scale_set::ScaleSetId;
 use crate::warning::{Warning, WarningCode};
@@ -155,7 +158,20 @@ impl<'a> Shared<'a> {
         Sources { config, client, service, fleet: Some(fleet), state, choice: None, listened }
     }
 
+    /// Undoes what processes of this host that died, or launches that were given up, have left over: before anything is
+    /// looked at, so that nothing that is seen holds a slot in vain. Two looks at once don't both do it, and neither goes on
+    /// before it is done.
+    async fn undo_left_over(self) {
+        let _one_at_a_time = self.undoing.lock().await;
+        let Parts { config, pools, state, fleet, metrics, hear, .. } = self.parts;
+        for outcome in undo_left_over(Owner { config, pools, state }, self.registrar, fleet).await {
+            metrics.acted(&outcome);
+            hear(Line::now(Event::Action(Box::new(ActionResult::from(&outcome)))));
+        }
+    }
+
     pub(super) async fn look(self, sets: BTreeMap<PoolName, ScaleSetId>) -> Seen {
+        self.undo_left_over().await;
         let supply = observe::supply(self.sources(&Listened::new())).await;
         let counts = stream::iter(sets)
             .map(async |(pool, id)| {
@@ -171,6 +187,7 @@ impl<'a> Shared<'a> {
 
     pub(super) async fn observe(self, listened: Listened) -> Seen {
         let _budget = self.parts.client.budget();
+        self.undo_left_over().await;
         let began = Instant::now();
         let seen = match observe(self.sources(&listened), &NoProgress).await {
             Ok(seen) => {

@@ -3,15 +3,18 @@
 use ghascale::sandbox::Service;
 use serde_json::json;
 
-use super::Listening;
+use super::{Listening, free_port, get};
 use crate::commands::rerun::interrupted;
 use crate::commands::until;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_interrupted_is_re_run_once_and_told_in_a_plan() {
     let (desk, run, job) = interrupted().await;
-    let mut listening = Listening::on(&desk, "--interval 1s");
+    let port = free_port();
+    let mut listening = Listening::on(&desk, &format!("--interval 1s --metrics 127.0.0.1:{port}"));
     let told = listening.until(|event| event["event"] == "plan" && event.get("reruns").is_some()).await;
+    let (_, metrics) = get(port, "metrics").await;
+    assert!(metrics.contains("ghascale_reruns_total{pool=\"linux-x64\",result=\"done\"} 1"), "{metrics}");
     assert_eq!((&told["pool"], &told["launch"], &told["actions"]), (&json!("linux-x64"), &json!(0), &json!(0)));
     let rerun = &told["reruns"][0];
     assert_eq!((&rerun["job_id"], &rerun["result"]), (&json!(job), &json!("done")), "{told:#}");

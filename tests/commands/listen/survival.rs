@@ -21,6 +21,55 @@ async fn a_killed_process_costs_the_sessions_idle_time_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn launches_that_wait_for_ec2s_pace_when_it_is_killed_are_begun_anew_at_once() {
+    let desk = desk().await;
+    desk.sandbox.world().settings.scale_sets.session_idle = Duration::from_millis(100);
+    let mut first = Listening::on(&desk, "");
+    first.opened().await;
+    desk.has_looked().await;
+    desk.jobs(8, X64);
+    // EC2 takes five at once and two a second: the others are registered, and wait.
+    let left = || {
+        let world = desk.sandbox.world();
+        world.runner_names().len() - world.instance_states().len()
+    };
+    until(|| desk.sandbox.world().instance_states().len() >= 5 && left() >= 2).await;
+    first.child.kill().await.unwrap();
+    let left = left();
+    assert!(left >= 1, "{left}");
+    let mut second = Listening::on(&desk, "--interval 1s");
+    let is_undone = |event: &Value| event["event"] == "action" && event["action"] == "deregister";
+    for _ in 0..left {
+        let undone = second.until(is_undone).await;
+        assert_eq!((&undone["result"], &undone["reason"]["code"]), (&json!("done"), &json!("orphan_runner")));
+    }
+    until(|| desk.sandbox.world().instance_states().len() == 8).await;
+    second.end().await;
+    assert_eq!(desk.sandbox.world().runner_names().len(), 8);
+    let plan = desk.run("plan --pool linux-x64 -o json").await;
+    assert_eq!(plan.json()["actions"], json!([]), "{plan:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_pool_whose_only_launch_was_killed_before_its_order_serves_at_once() {
+    let desk = desk().await;
+    desk.reconfigure("max = 8\n", "max = 1\n");
+    desk.sandbox.world().settings.scale_sets.session_idle = Duration::from_millis(100);
+    let mut hold = desk.sandbox.hold_at("DescribeImages", Moment::Before);
+    let mut first = Listening::on(&desk, "");
+    first.opened().await;
+    desk.jobs(1, X64);
+    hold.reached().await.unwrap();
+    first.child.kill().await.unwrap();
+    hold.given_up().await;
+    assert_eq!(desk.sandbox.world().runner_names().len(), 1);
+    let mut second = Listening::on(&desk, "");
+    second.launches(1).await;
+    second.end().await;
+    assert_eq!(desk.sandbox.world().instance_states().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_of_another_is_said_with_its_reason_and_its_jobs_are_served_all_the_same() {
     let desk = desk().await;
     desk.sandbox.world().scale_set("linux-x64").listened(5);
