@@ -7,18 +7,19 @@
 //! the number of its latest attempt. So another operator, a crash or a person in between makes no second one.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::ages::age;
 use crate::apply::Result as Ended;
 use crate::config::Config;
 use crate::engine::{
-    JobId, NoRerun, PoolName, RepositoryName, Rerun, RerunVerdict, RunId, SpotJob, interrupted_runs, judge_rerun,
-    remember_spot_jobs,
+    JobId, NoRerun, Policy, PoolName, RepositoryName, Rerun, RerunVerdict, RunId, Snapshot, SpotJob, interrupted_runs,
+    judge_rerun, remember_spot_jobs,
 };
 use crate::github::{self, Client, ErrorKind};
-use crate::observe::Observation;
+use crate::services::{Clock, Runs, SpotMemory, SystemClock};
 use crate::state::StateDirectory;
 use crate::warning::{Warning, WarningCode};
 
@@ -28,14 +29,19 @@ const RUNS_A_PASS: usize = 20;
 const LOOKS_FOR: Duration = Duration::from_secs(10);
 
 /// What re-runs work with.
-#[derive(Clone, Copy, Debug)]
-pub struct Reruns<'a> {
+pub struct Reruns<'a, R, M, C> {
     /// The pools.
-    pub config: &'a Config,
+    pub policy: Policy,
+    /// Where the runs are: memories of another scope are of other runs.
+    pub scope: &'a str,
     /// GitHub.
-    pub client: &'a Client,
+    pub runs: &'a R,
     /// This host's memory.
-    pub state: &'a StateDirectory,
+    pub memory: &'a M,
+    /// Time.
+    pub clock: &'a C,
+    /// Decides which run is looked up first.
+    pub nonce: &'a dyn Fn() -> u64,
 }
 
 /// What one observation leads to.
@@ -86,34 +92,49 @@ impl Tried {
     }
 }
 
-impl Reruns<'_> {
+impl<'a> Reruns<'a, Client, StateDirectory, SystemClock> {
+    /// Returns those of a configuration.
+    #[must_use]
+    pub fn of(config: &'a Config, client: &'a Client, state: &'a StateDirectory) -> Self {
+        Self {
+            policy: config.policy(),
+            scope: config.github.url.as_str(),
+            runs: client,
+            memory: state,
+            clock: &SystemClock,
+            nonce: &|| fastrand::u64(..),
+        }
+    }
+}
+
+impl<R: Runs, M: SpotMemory, C: Clock> Reruns<'_, R, M, C> {
     /// Remembers which jobs are on spot instances, and finds those that are to be re-run. Nothing is changed but this
     /// host's memory, and nothing at all is asked where no pool has it switched on.
-    pub async fn find(self, seen: &Observation, pools: &[PoolName]) -> Due {
+    pub async fn find(&self, seen: &Snapshot, pools: &[PoolName]) -> Due {
         let mut due = Due::default();
-        let policy = self.config.policy();
+        let policy = &self.policy;
         let is_on = |name: &PoolName| policy.pools.iter().any(|pool| pool.rerun_interrupted && pool.name == *name);
         if !policy.pools.iter().any(|pool| pool.rerun_interrupted) {
             return due;
         }
-        let (fleet, scope) = (policy.fleet.as_str(), self.config.github.url.as_str());
-        let known = remember_spot_jobs(self.state.spot_jobs(fleet, scope), &seen.snapshot, &policy);
-        if let Err(error) = self.state.remember_spot_jobs(fleet, scope, &known) {
+        let fleet = policy.fleet.as_str();
+        let known = remember_spot_jobs(self.memory.spot_jobs(fleet, self.scope), seen, policy);
+        if let Err(error) = self.memory.remember_spot_jobs(fleet, self.scope, &known) {
             let said = format!("which jobs are on spot instances could not be kept, so fewer are re-run: {error}");
             due.warnings.push(Warning { code: WarningCode::StateUnwritable, message: said, subject: None });
         }
-        if !seen.known.instances || !seen.known.runners {
+        if !seen.instances.whole || !seen.runners.whole {
             return due;
         }
         let is_chosen = |job: &SpotJob| is_on(&job.pool) && (pools.is_empty() || pools.contains(&job.pool));
-        let mut runs: Vec<_> = interrupted_runs(&known, &seen.snapshot).into_iter().collect();
+        let mut runs: Vec<_> = interrupted_runs(&known, seen).into_iter().collect();
         runs.retain(|(_, jobs)| jobs.iter().all(is_chosen));
         // Another one first in each pass: where not all can be looked up in one, each has its turn.
-        let first = fastrand::usize(..runs.len().max(1));
-        runs.rotate_left(first);
-        let (mut looked_up, mut unread, began) = (0, BTreeSet::new(), Instant::now());
+        let first = (self.nonce)().checked_rem(runs.len() as u64).unwrap_or(0);
+        runs.rotate_left(usize::try_from(first).unwrap_or(0));
+        let (mut looked_up, mut unread, began) = (0, BTreeSet::new(), self.clock.now());
         for ((repository, run), jobs) in runs {
-            if looked_up == RUNS_A_PASS || began.elapsed() >= LOOKS_FOR {
+            if looked_up == RUNS_A_PASS || age(self.clock.now(), began) >= LOOKS_FOR {
                 break;
             }
             // A repository that can't be read is asked once a pass, and keeps no other from its turn.
@@ -121,7 +142,7 @@ impl Reruns<'_> {
                 continue;
             }
             looked_up += 1;
-            let latest = match github::latest_attempt(self.client, &repository, run).await {
+            let latest = match self.runs.latest_attempt(&repository, run).await {
                 Ok(latest) => latest,
                 Err(error) => {
                     let said = format!("whether its interrupted jobs are to be re-run is not known: {error}");
@@ -151,7 +172,7 @@ impl Reruns<'_> {
 
     /// Re-runs jobs, and forgets those of which nothing is left to do. Each outcome is told as it ends.
     pub async fn carry_out(
-        self,
+        &self,
         reruns: &[Rerun],
         mut settled: BTreeSet<JobId>,
         tell: impl Fn(&RerunOutcome),
@@ -175,7 +196,7 @@ impl Reruns<'_> {
                 }
             }
             let Tried { result, error, request_id, .. } = tried;
-            let outcome = RerunOutcome { rerun: rerun.clone(), result, error, request_id, at: Timestamp::now() };
+            let outcome = RerunOutcome { rerun: rerun.clone(), result, error, request_id, at: self.clock.now() };
             tell(&outcome);
             outcomes.push(outcome);
         }
@@ -184,9 +205,9 @@ impl Reruns<'_> {
     }
 
     /// Re-runs the interrupted jobs of one run, unless that no longer holds.
-    async fn once(self, rerun: &Rerun) -> Tried {
+    async fn once(&self, rerun: &Rerun) -> Tried {
         let Rerun { repository, run_id, jobs } = rerun;
-        let latest = match github::latest_attempt(self.client, repository, *run_id).await {
+        let latest = match self.runs.latest_attempt(repository, *run_id).await {
             Ok(latest) => latest,
             Err(error) => return Tried::stopped(error),
         };
@@ -202,8 +223,8 @@ impl Reruns<'_> {
             RerunVerdict::Never(why) => return Tried::new(Ended::Skipped, true, Some(why.to_string())),
         }
         let sent = match &jobs[..] {
-            [job] => github::rerun_job(self.client, repository, job.job_id).await,
-            _ => github::rerun_failed_jobs(self.client, repository, *run_id).await,
+            [job] => self.runs.rerun_job(repository, job.job_id).await,
+            _ => self.runs.rerun_failed_jobs(repository, *run_id).await,
         };
         let error = match sent {
             Ok(request_id) => return Tried { request_id, ..Tried::new(Ended::Done, true, None) },
@@ -212,7 +233,7 @@ impl Reruns<'_> {
         };
         let is_lost = matches!(error.kind, ErrorKind::Transport | ErrorKind::Server | ErrorKind::Protocol);
         let request_id = error.request_id.clone();
-        match github::latest_attempt(self.client, repository, *run_id).await {
+        match self.runs.latest_attempt(repository, *run_id).await {
             Ok(Some(latest)) if latest.attempt > 1 && is_lost => {
                 Tried { request_id, ..Tried::new(Ended::Done, true, None) }
             }
@@ -236,14 +257,14 @@ impl Reruns<'_> {
         }
     }
 
-    fn forget(self, settled: &BTreeSet<JobId>) {
+    fn forget(&self, settled: &BTreeSet<JobId>) {
         if settled.is_empty() {
             return;
         }
-        let (policy, scope) = (self.config.policy(), self.config.github.url.as_str());
-        let mut known = self.state.spot_jobs(policy.fleet.as_str(), scope);
+        let fleet = self.policy.fleet.as_str();
+        let mut known = self.memory.spot_jobs(fleet, self.scope);
         known.retain(|id, _| !settled.contains(id));
-        if let Err(error) = self.state.remember_spot_jobs(policy.fleet.as_str(), scope, &known) {
+        if let Err(error) = self.memory.remember_spot_jobs(fleet, self.scope, &known) {
             tracing::warn!(%error, "what was re-run could not be noted: the run's attempt tells the next pass");
         }
     }

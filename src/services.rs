@@ -1,4 +1,4 @@
-//! The two services that ghascale acts on, as narrow as `apply` needs them.
+//! The two services that ghascale acts on, as narrow as `apply` and re-runs need them.
 //!
 //! Each trait has two implementations: the service itself ([`crate::github`], [`crate::ec2`]) and the simulated world
 //! of the tests. Nothing here retries: who may repeat a call depends on what it creates, and `apply` knows that.
@@ -13,7 +13,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{
-    Demand, InstanceId, Label, Mark, Offering, PoolName, Price, Runner, RunnerId, RunnerName, Slot, Source,
+    Demand, InstanceId, JobId, Label, LatestAttempt, Mark, Offering, PoolName, Price, RepositoryName, RunId, Runner,
+    RunnerId, RunnerName, Slot, Source, SpotJobs,
 };
 use crate::scale_set::ScaleSetId;
 use crate::{ec2, github};
@@ -126,6 +127,41 @@ pub enum Removed {
         /// `x-github-request-id`.
         request_id: Option<String>,
     },
+}
+
+/// Workflow runs, to run jobs of them once more.
+pub trait Runs {
+    /// Returns a run and, where it is completed in its first attempt, its jobs; `None`: it is not there, or not visible
+    /// to us.
+    fn latest_attempt(
+        &self,
+        repository: &RepositoryName,
+        id: RunId,
+    ) -> impl Future<Output = Result<Option<LatestAttempt>, github::Error>>;
+    /// Runs one job again and those that depend on it, once: a lost answer may hide a success. Returns GitHub's id of the
+    /// request.
+    fn rerun_job(
+        &self,
+        repository: &RepositoryName,
+        job: JobId,
+    ) -> impl Future<Output = Result<Option<String>, github::Error>>;
+    /// Runs all failed jobs of a run again and those that depend on them, once, as above.
+    fn rerun_failed_jobs(
+        &self,
+        repository: &RepositoryName,
+        run: RunId,
+    ) -> impl Future<Output = Result<Option<String>, github::Error>>;
+}
+
+/// What a host remembers of the jobs on spot instances, from one observation to the next.
+pub trait SpotMemory {
+    /// Returns the jobs that this host saw on spot instances; of another scope there are none.
+    fn spot_jobs(&self, fleet: &str, scope: &str) -> SpotJobs;
+    /// Remembers the jobs that are on spot instances, in place of those that were.
+    ///
+    /// # Errors
+    /// They could not be kept. Nothing is lost with it but re-runs.
+    fn remember_spot_jobs(&self, fleet: &str, scope: &str, jobs: &SpotJobs) -> io::Result<()>;
 }
 
 /// A registration for which no instance has been ordered yet. Its key is in the memory of the process that made it, and

@@ -20,6 +20,7 @@ use crate::engine::{CAPACITY_RETURNS, Offering, PoolPlan, Scope, SpotJob, SpotJo
 use crate::files::{self, LARGEST_MEMORY};
 use crate::report::{ActionResult, PlanReport, RerunResult};
 use crate::rerun::RerunOutcome;
+use crate::services::SpotMemory;
 use crate::warning::{Warning, WarningCode};
 
 /// How long a record's first sighting is kept after the record is gone.
@@ -158,28 +159,6 @@ impl StateDirectory {
         text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
     }
 
-    /// Returns the jobs that this host saw on spot instances; of another scope there are none, and a file that can't be
-    /// read holds none.
-    #[must_use]
-    pub fn spot_jobs(&self, fleet: &str, scope: &str) -> SpotJobs {
-        let text = files::read(&self.path.join(format!("{fleet}.spot-jobs.json")), LARGEST_MEMORY).ok();
-        let kept: Option<KeptJobs> = text.and_then(|text| serde_json::from_slice(&text).ok());
-        let jobs = kept.filter(|kept| kept.scope == scope).map(|kept| kept.jobs).unwrap_or_default();
-        jobs.into_iter().map(|job| (job.job_id, job)).collect()
-    }
-
-    /// Remembers the jobs that are on spot instances, in place of those that were.
-    ///
-    /// # Errors
-    /// The directory or the file can't be written. Nothing is lost with it but re-runs.
-    pub fn remember_spot_jobs(&self, fleet: &str, scope: &str, jobs: &SpotJobs) -> io::Result<()> {
-        if *jobs == self.spot_jobs(fleet, scope) {
-            return Ok(());
-        }
-        let kept = KeptJobs { scope: scope.to_owned(), jobs: jobs.values().cloned().collect() };
-        self.replace(&format!("{fleet}.spot-jobs"), &kept)
-    }
-
     /// Writes a JSON file whole or not at all: beside its place first, then renamed into it.
     fn replace(&self, name: &str, content: &impl Serialize) -> io::Result<()> {
         let beside = self.path.join(format!("{name}.{}.tmp", std::process::id()));
@@ -191,6 +170,24 @@ impl StateDirectory {
     fn open(&self, path: &PathBuf, options: &mut OpenOptions) -> io::Result<File> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
         options.mode(0o600).open(path)
+    }
+}
+
+impl SpotMemory for StateDirectory {
+    /// A file that can't be read holds none.
+    fn spot_jobs(&self, fleet: &str, scope: &str) -> SpotJobs {
+        let text = files::read(&self.path.join(format!("{fleet}.spot-jobs.json")), LARGEST_MEMORY).ok();
+        let kept: Option<KeptJobs> = text.and_then(|text| serde_json::from_slice(&text).ok());
+        let jobs = kept.filter(|kept| kept.scope == scope).map(|kept| kept.jobs).unwrap_or_default();
+        jobs.into_iter().map(|job| (job.job_id, job)).collect()
+    }
+
+    fn remember_spot_jobs(&self, fleet: &str, scope: &str, jobs: &SpotJobs) -> io::Result<()> {
+        if *jobs == self.spot_jobs(fleet, scope) {
+            return Ok(());
+        }
+        let kept = KeptJobs { scope: scope.to_owned(), jobs: jobs.values().cloned().collect() };
+        self.replace(&format!("{fleet}.spot-jobs"), &kept)
     }
 }
 

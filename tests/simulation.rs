@@ -15,6 +15,7 @@ mod history;
 mod operator;
 mod play;
 mod report;
+mod runs;
 mod services;
 mod world;
 
@@ -144,6 +145,17 @@ fn histories_end_instances_alone_and_together() {
         }
     }
     assert!(batches.contains_key(&1) && batches.keys().any(|size| *size > 1), "{batches:?}");
+}
+
+#[test]
+fn histories_re_run_interrupted_jobs_alone_and_together() {
+    let mut calls: BTreeMap<Call, u64> = BTreeMap::new();
+    for seed in 0..200 {
+        for (call, times) in play(&History::of(seed), None, false).calls {
+            *calls.entry(call).or_default() += times;
+        }
+    }
+    assert!(calls.contains_key(&Call::RerunJob) && calls.contains_key(&Call::RerunFailed), "{calls:?}");
 }
 
 #[test]

@@ -217,7 +217,7 @@ async fn rerun(
             audit.rerun(outcome);
         }
     };
-    let work = Reruns { config: &session.config, client: &session.client, state };
+    let work = Reruns::of(&session.config, &session.client, state);
     let (outcomes, said) = work.carry_out(&reruns, settled, tell).await;
     warnings.extend(said);
     let done = outcomes.iter().flat_map(RerunResult::of);

@@ -119,7 +119,7 @@ impl Session {
     /// Finds the jobs that are to be re-run, after an observation.
     pub(super) async fn reruns(&self, seen: &Observation, pools: &[PoolName]) -> Due {
         let state = &state_directory();
-        let due = Reruns { config: &self.config, client: &self.client, state }.find(seen, pools).await;
+        let due = Reruns::of(&self.config, &self.client, state).find(&seen.snapshot, pools).await;
         if let Some(cache) = self.client.cache() {
             cache.flush();
         }

@@ -244,8 +244,9 @@ fn spot_instances<'a>(
 
 /// Returns the job that the runner of an instance has.
 ///
-/// An id names one runner for ever. A name is used again, so it counts only for a machine that runs: there is one of a
-/// slot at most.
+/// An id names one runner for ever, but an instance of a scale set's may carry another than REST has. A name is used again,
+/// and the job of a machine that is gone is listed for ten minutes more: so it counts only for a machine that runs, and
+/// only if the record that has the name now is the job's.
 fn job_on<'a>(
     snapshot: &'a Snapshot,
     policy: &Policy,
@@ -255,10 +256,11 @@ fn job_on<'a>(
     let runner = RunnerName::of(&policy.fleet, &pool.name, instance.slot?);
     let id = instance.runner_id?;
     let is_alive = instance.state == InstanceState::Running;
+    let named = snapshot.runners.items.iter().find(|record| record.name == runner).map(|record| record.id);
     let mut jobs = snapshot.demand.jobs.iter();
     let job = jobs.find(|job| {
         let by_id = job.runner_id == Some(id) && job.runner_name.as_ref().is_none_or(|name| *name == runner);
-        let is_unproven = job.runner_id.is_none() || pool.has_scale_set;
+        let is_unproven = job.runner_id.is_none_or(|id| pool.has_scale_set && named == Some(id));
         by_id || (is_alive && is_unproven && job.runner_name.as_ref() == Some(&runner))
     })?;
     (job.state == JobState::InProgress && job.attempt == FIRST_ATTEMPT).then_some((job, runner))
@@ -281,7 +283,8 @@ fn spot_job(job: &Job, pool: &Pool, runner: RunnerName, instance: &Instance, now
 
 #[cfg(test)]
 mod tests {
-    use super::super::build::{instance, job, noon, policy, pool, snapshot};
+    use super::super::build::{instance, job, noon, policy, pool, runner, snapshot};
+    use super::super::fleet::Runner;
     use super::super::job::HiddenRun;
     use super::super::names::RunnerId;
     use super::*;
@@ -319,6 +322,11 @@ mod tests {
     fn interrupted() -> SpotJobs {
         let before = known(&seen([spot(0)], [job(1).on(100)]), &on());
         remember_spot_jobs(before, &at(seen([taken(0)], [job(1).on(100)]), Duration::from_mins(1)), &on())
+    }
+
+    /// Returns the record that has the name of slot 0.
+    fn record(id: u64) -> Runner {
+        Runner { id: RunnerId(id), ..runner("linux", 0) }
     }
 
     fn named(job: Job, name: &str) -> Job {
@@ -363,8 +371,24 @@ mod tests {
         let of_set = policy([pool("linux").rerunning().with_scale_set()]);
         assert!(known(&seen([taken(0)], [second.clone()]), &of_set).is_empty());
         let next = Instance { id: InstanceId::new("i-next"), runner_id: Some(RunnerId(9)), ..spot(0) };
-        let known = known(&seen([taken(0), next], [second]), &of_set);
+        let known = known(&seen([taken(0), next], [second]).runner(record(500)), &of_set);
         assert_eq!((known[&JobId(2)].instance_id.as_str(), known[&JobId(2)].taken_at), ("i-next", None));
+    }
+
+    #[test]
+    fn a_job_whose_runner_is_gone_is_not_its_successors_in_the_same_slot() {
+        let of_set = policy([pool("linux").rerunning().with_scale_set()]);
+        let next = || Instance { id: InstanceId::new("i-next"), runner_id: Some(RunnerId(9)), ..spot(0) };
+        let lost = || Job { runner_id: Some(RunnerId(100)), ..named(job(1), "acme-linux-000") };
+        let before = known(&seen([spot(0)], [lost()]).runner(record(100)), &of_set);
+        for succeeded in [seen([taken(0), next()], [lost()]).runner(record(9)), seen([taken(0), next()], [lost()])] {
+            let known = remember_spot_jobs(before.clone(), &succeeded, &of_set);
+            assert_eq!(known[&JobId(1)].instance_id.as_str(), "i-linux-0");
+            assert!(known[&JobId(1)].taken_at.is_some(), "its own proof is kept");
+        }
+        let successor_taken = Instance { state_reason: taken(0).state_reason, ..next() };
+        let foreign = seen([successor_taken.in_state(InstanceState::Running)], [lost()]).runner(record(9));
+        assert!(known(&foreign, &of_set).is_empty(), "and the successor's end would prove nothing");
     }
 
     #[test]

@@ -35,7 +35,6 @@ pub use groups::{RunnerGroup, Visibility, runner_groups};
 pub use link::{Link, LinkError};
 pub use lookup::{CompletedJob, FoundJob, FoundRun, RunJobs, find_job, find_run};
 pub(crate) use registration::AdminConnection;
-pub use reruns::{latest_attempt, rerun_failed_jobs, rerun_job};
 pub use runners::{ScopeRunners, runners};
 pub use scan::{AllJobs, NoProgress, Progress, Scanned, scan};
 pub use turns::Coverage;

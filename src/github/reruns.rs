@@ -8,6 +8,7 @@ use super::error::{Error, ErrorKind};
 use super::installations::installation_for;
 use super::pages::Pages;
 use crate::engine::{AttemptedJob, JobId, LatestAttempt, Listing, RepositoryName, RunId};
+use crate::services::Runs;
 
 #[derive(Deserialize)]
 struct ShownRun {
@@ -23,31 +24,35 @@ struct ShownJob {
     completed_at: Option<Timestamp>,
 }
 
-/// Reads a run (GET /repos/{owner}/{repo}/actions/runs/{id}) and, where it is completed in its first attempt, its jobs;
-/// `None`: it is not there, or not visible to us.
-///
-/// # Errors
-/// The run or its jobs could not be read.
-pub async fn latest_attempt(
-    client: &Client,
-    repository: &RepositoryName,
-    id: RunId,
-) -> Result<Option<LatestAttempt>, Error> {
-    let installation = installation_for(client, repository).await?;
-    let client = installation.as_deref().unwrap_or(client);
-    let path = format!("/repos/{repository}/actions/runs/{id}");
-    let reply = match client.get(&path).await {
-        Ok(reply) => reply,
-        Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let shown: ShownRun = reply.decode()?;
-    // What doesn't say which attempt it is can't be told from one that was re-run.
-    let attempt = shown.run_attempt.ok_or_else(|| reply.unreadable("it has no `run_attempt`"))?;
-    let status = shown.status.unwrap_or_else(|| "unknown".to_owned());
-    let jobs =
-        if attempt == 1 && status == "completed" { jobs(client, &path).await? } else { Listing::partial(Vec::new()) };
-    Ok(Some(LatestAttempt { attempt, status, conclusion: shown.conclusion, jobs }))
+impl Runs for Client {
+    /// GET /repos/{owner}/{repo}/actions/runs/{id}, and …/jobs.
+    async fn latest_attempt(&self, repository: &RepositoryName, id: RunId) -> Result<Option<LatestAttempt>, Error> {
+        let installation = installation_for(self, repository).await?;
+        let client = installation.as_deref().unwrap_or(self);
+        let path = format!("/repos/{repository}/actions/runs/{id}");
+        let reply = match client.get(&path).await {
+            Ok(reply) => reply,
+            Err(error) if error.kind == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let shown: ShownRun = reply.decode()?;
+        // What doesn't say which attempt it is can't be told from one that was re-run.
+        let attempt = shown.run_attempt.ok_or_else(|| reply.unreadable("it has no `run_attempt`"))?;
+        let status = shown.status.unwrap_or_else(|| "unknown".to_owned());
+        let is_over = attempt == 1 && status == "completed";
+        let jobs = if is_over { jobs(client, &path).await? } else { Listing::partial(Vec::new()) };
+        Ok(Some(LatestAttempt { attempt, status, conclusion: shown.conclusion, jobs }))
+    }
+
+    /// POST /repos/{owner}/{repo}/actions/jobs/{id}/rerun.
+    async fn rerun_job(&self, repository: &RepositoryName, job: JobId) -> Result<Option<String>, Error> {
+        rerun(self, repository, &format!("/repos/{repository}/actions/jobs/{job}/rerun")).await
+    }
+
+    /// POST /repos/{owner}/{repo}/actions/runs/{id}/rerun-failed-jobs.
+    async fn rerun_failed_jobs(&self, repository: &RepositoryName, run: RunId) -> Result<Option<String>, Error> {
+        rerun(self, repository, &format!("/repos/{repository}/actions/runs/{run}/rerun-failed-jobs")).await
+    }
 }
 
 async fn jobs(client: &Client, run: &str) -> Result<Listing<AttemptedJob>, Error> {
@@ -60,28 +65,6 @@ async fn jobs(client: &Client, run: &str) -> Result<Listing<AttemptedJob>, Error
         listing.items.extend(page.items.into_iter().map(job));
     }
     Ok(listing)
-}
-
-/// Runs one job again and those that depend on it, once (POST /repos/{owner}/{repo}/actions/jobs/{id}/rerun); returns
-/// GitHub's id of the request.
-///
-/// # Errors
-/// It was refused, or the answer was lost, which may hide a success.
-pub async fn rerun_job(client: &Client, repository: &RepositoryName, job: JobId) -> Result<Option<String>, Error> {
-    rerun(client, repository, &format!("/repos/{repository}/actions/jobs/{job}/rerun")).await
-}
-
-/// Runs all failed jobs of a run again and those that depend on them, once (POST
-/// /repos/{owner}/{repo}/actions/runs/{id}/rerun-failed-jobs); returns GitHub's id of the request.
-///
-/// # Errors
-/// It was refused, or the answer was lost, which may hide a success.
-pub async fn rerun_failed_jobs(
-    client: &Client,
-    repository: &RepositoryName,
-    run: RunId,
-) -> Result<Option<String>, Error> {
-    rerun(client, repository, &format!("/repos/{repository}/actions/runs/{run}/rerun-failed-jobs")).await
 }
 
 async fn rerun(client: &Client, repository: &RepositoryName, path: &str) -> Result<Option<String>, Error> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ghascale::engine::build::noon;
+use ghascale::services::SpotMemory as _;
 use ghascale::state::StateDirectory;
 use serde_json::json;
 

@@ -5,7 +5,11 @@
 
 use std::time::Duration;
 
-use ghascale::engine::{Connection, CountKind, Mark, Plan, Policy, Runner, Snapshot, Step};
+use ghascale::engine::{
+    Connection, CountKind, InstanceState, LatestAttempt, Mark, Plan, Policy, Runner, Snapshot, SpotJobs, Step,
+};
+
+use super::runs::TAKEN_BACK;
 
 /// What keeps a history from going wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,13 +50,23 @@ pub(crate) enum Guard {
     NoteLifted,
     /// A launch that doesn't fit under the ceiling waits.
     Ceiling,
+    /// A run is looked at once more before it is re-run.
+    LookAtRun,
+    /// Only a first attempt is re-run.
+    FirstAttempt,
+    /// A run that somebody cancelled is not.
+    Cancelled,
+    /// Only what EC2 says that it took back is proof.
+    TakenBack,
+    /// Nor is a job that had ended when its instance was seen alive.
+    SeenAlive,
 }
 
 impl Guard {
     /// GitHub's own.
     pub(crate) const GITHUBS: Self = Self::GitHubsRefusal;
     /// Ours.
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::IdleWindow,
         Self::JobCheck,
         Self::SlotName,
@@ -70,6 +84,11 @@ impl Guard {
         Self::MaxTotal,
         Self::NoteLifted,
         Self::Ceiling,
+        Self::LookAtRun,
+        Self::FirstAttempt,
+        Self::Cancelled,
+        Self::TakenBack,
+        Self::SeenAlive,
     ];
 
     /// Changes what the engine is given as if the guard were not there.
@@ -125,7 +144,12 @@ impl Guard {
             | Self::LookAgain
             | Self::JobsAgain
             | Self::NoteLifted
-            | Self::GitHubsRefusal => {}
+            | Self::GitHubsRefusal
+            | Self::LookAtRun
+            | Self::FirstAttempt
+            | Self::Cancelled
+            | Self::TakenBack
+            | Self::SeenAlive => {}
         }
     }
 
@@ -133,6 +157,43 @@ impl Guard {
     pub(crate) fn distort_plan(self, plan: &mut Plan) {
         if self == Self::RecordGone {
             plan.actions.retain(|action| !matches!(action.step, Step::Deregister { .. }));
+        }
+    }
+
+    /// Changes by what jobs are known to be interrupted as if the guard were not there.
+    pub(crate) fn distort_interrupted(self, seen: &mut Snapshot) {
+        match self {
+            Self::FirstAttempt => seen.demand.jobs.iter_mut().for_each(|job| job.attempt = 1),
+            Self::TakenBack => {
+                let is_over = |state| matches!(state, InstanceState::ShuttingDown | InstanceState::Terminated);
+                for instance in seen.instances.items.iter_mut().filter(|one| is_over(one.state)) {
+                    instance.state_reason = Some(TAKEN_BACK.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Changes what is shown of a run as if the guard were not there.
+    pub(crate) fn distort_run(broken: Option<Self>, run: &mut LatestAttempt) {
+        match broken {
+            Some(Self::FirstAttempt) => run.attempt = 1,
+            Some(Self::Cancelled) => {
+                let words = run.jobs.items.iter_mut().map(|job| &mut job.conclusion);
+                for word in words.chain([&mut run.conclusion]).filter(|word| word.as_deref() == Some("cancelled")) {
+                    *word = Some("failure".to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Changes what a host remembers as if the guard were not there.
+    pub(crate) fn distort_memory(broken: Option<Self>, known: &mut SpotJobs) {
+        if broken == Some(Self::SeenAlive) {
+            for job in known.values_mut() {
+                job.alive_at = None;
+            }
         }
     }
 

@@ -14,6 +14,8 @@ pub(crate) type Ms = u64;
 pub(crate) const SECOND: Ms = 1000;
 pub(crate) const MINUTE: Ms = 60 * SECOND;
 
+/// How long GitHub takes to notice that a runner died with its job.
+pub(crate) const GIVES_UP: Ms = 9 * MINUTE;
 /// When an instance that has not booted is given up.
 const BOOT_TIMEOUT: Ms = 5 * MINUTE;
 
@@ -34,6 +36,7 @@ pub(crate) struct History {
     pub(crate) ceiling: Option<u64>,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "switches, as a pool's configuration has them")]
 #[derive(Clone, Debug)]
 pub(crate) struct PoolSetup {
     pub(crate) name: &'static str,
@@ -47,6 +50,8 @@ pub(crate) struct PoolSetup {
     pub(crate) trim: bool,
     /// Its jobs are given to a scale set, and it is told how many.
     pub(crate) has_set: bool,
+    /// Jobs that die with a spot instance which EC2 took back are re-run.
+    pub(crate) reruns: bool,
 }
 
 /// A host that runs `apply` by cron, or a listener that also does when a job arrives.
@@ -57,6 +62,8 @@ pub(crate) struct OperatorSetup {
     pub(crate) listens: bool,
     /// How far its clock is ahead or behind.
     pub(crate) skew: i64,
+    /// What it knows of jobs on spot instances is kept where operator 0 keeps it too.
+    pub(crate) shares_memory: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -70,9 +77,9 @@ pub(crate) struct Event {
 pub(crate) enum What {
     /// Jobs are queued.
     Jobs { count: u64, labels: &'static str, lasts: Ms },
-    /// The oldest job that is not done is cancelled.
+    /// The run of the oldest job that is not done is cancelled.
     Cancel,
-    /// The job that ended last is run again.
+    /// The job that ended last is run again, if its run is over.
     Rerun,
     /// The next calls of a kind fail.
     Fail { call: Call, how: Failure, times: u32 },
@@ -106,6 +113,18 @@ pub(crate) enum What {
     MissRunner { lasts: Ms },
     /// The counts of all scale sets stay as they are, for this long.
     SetStuck { lasts: Ms },
+    /// EC2 takes back the next spot instance that gets a job, so long after.
+    TakenBack { after: Ms },
+    /// The next host whose job is done powers off only after this long.
+    Lingers { lasts: Ms },
+    /// EC2 forgets what has ended after this long already.
+    Forgets { after: Ms },
+    /// The number of the next run that is re-run is shown only after this long, or when that attempt is over.
+    NumberLate { lasts: Ms },
+    /// An operator's process dies, so many steps after it looked at a run.
+    DiesOverRun { operator: usize, steps: u32 },
+    /// An operator stands still for this long, so many steps after it looked at a run.
+    HaltsOverRun { operator: usize, steps: u32, lasts: Ms },
 }
 
 /// The outward calls.
@@ -125,6 +144,9 @@ pub(crate) enum Call {
     Terminate,
     Mark,
     SpotPrices,
+    ReadRun,
+    RerunJob,
+    RerunFailed,
 }
 
 /// How a call fails.
@@ -163,8 +185,8 @@ impl History {
     pub(crate) fn of(seed: u64) -> Self {
         let mut chance = Chance::new(seed);
         let mut pools = pools(&mut chance);
-        let operators = operators(&mut chance);
-        let calm_from = chance.within(8, 18) * MINUTE;
+        let mut operators = operators(&mut chance);
+        let mut calm_from = chance.within(8, 18) * MINUTE;
         let mut events = jobs(&mut chance, &pools, calm_from);
         for _ in 0..chance.within(4, 16) {
             let at = chance.below(calm_from);
@@ -202,6 +224,32 @@ impl History {
                 (pool.min_idle, pool.idle_timeout) = (0, pool.idle_timeout.clamp(5 * MINUTE, 10 * MINUTE));
             }
         }
+        let mut rerun_chance = Chance::new(seed ^ 0x4e0a);
+        if rerun_chance.one_in(3) {
+            for pool in &mut pools {
+                pool.reruns = !rerun_chance.one_in(4);
+            }
+        }
+        if pools.iter().any(|pool| pool.reruns && pool.spot) {
+            for operator in operators.iter_mut().skip(1) {
+                operator.shares_memory = rerun_chance.one_in(3);
+            }
+            let began = calm_from / 2;
+            // What died in the meantime is given up, and so re-run, only now.
+            calm_from += GIVES_UP;
+            events.extend(interruptions(&mut rerun_chance, began));
+            if operators.len() > 1 {
+                // Long enough for another to re-run it, and for that to end.
+                let operator = usize::try_from(rerun_chance.below(operators.len() as u64)).unwrap();
+                let steps = u32::try_from(rerun_chance.within(1, 2)).unwrap();
+                let lasts = rerun_chance.pick(&[300, 500]) * SECOND;
+                events.push(Event { at: began, what: What::HaltsOverRun { operator, steps, lasts } });
+            }
+            for _ in 0..rerun_chance.within(1, 5) {
+                let at = rerun_chance.within(began, calm_from);
+                events.push(Event { at, what: rerun_trouble(&mut rerun_chance, operators.len()) });
+            }
+        }
         events.sort_by_key(|event| event.at);
         Self { seed, pools, operators, events, calm_from, abandoned_from, max_total, ceiling }
     }
@@ -223,6 +271,7 @@ fn pools(chance: &mut Chance) -> Vec<PoolSetup> {
         spot: chance.one_in(2),
         trim: chance.one_in(2),
         has_set: false,
+        reruns: false,
     };
     names.iter().map(setup).collect()
 }
@@ -234,6 +283,7 @@ fn operators(chance: &mut Chance) -> Vec<OperatorSetup> {
         offset: chance.pick(&[0, 0, 0, 7, 31]) * SECOND,
         listens: chance.one_in(4),
         skew: i64::try_from(chance.below(7)).unwrap() - 3,
+        shares_memory: false,
     };
     (0..count).map(setup).collect()
 }
@@ -305,8 +355,56 @@ fn set_trouble(chance: &mut Chance) -> What {
     }
 }
 
+fn interruptions(chance: &mut Chance, until: Ms) -> Vec<Event> {
+    let mut events = Vec::new();
+    let mut then = |chance: &mut Chance, what: What| events.push(Event { at: chance.below(until), what });
+    let count = chance.within(1, 3);
+    let (labels, lasts) = (chance.pick(&LABELS), chance.pick(&[30, 90, 180]) * SECOND);
+    then(chance, What::Jobs { count, labels, lasts });
+    for _ in 0..chance.within(2, 4) {
+        let after = chance.within(1, 180) * SECOND;
+        then(chance, What::TakenBack { after });
+    }
+    for _ in 0..chance.within(0, 3) {
+        let lasts = chance.within(60, 240) * SECOND;
+        then(chance, What::Lingers { lasts });
+    }
+    if chance.one_in(4) {
+        let after = chance.pick(&[30, 120, 300]) * SECOND;
+        then(chance, What::Forgets { after });
+    }
+    events
+}
+
+fn rerun_trouble(chance: &mut Chance, operators: usize) -> What {
+    let operator = usize::try_from(chance.below(operators as u64)).unwrap();
+    // Its answer, what is done in between, the next look, the request.
+    let steps = u32::try_from(chance.within(1, 4)).unwrap();
+    match chance.below(12) {
+        0 => What::Fail {
+            call: Call::ReadRun,
+            how: chance.pick(&[Failure::Part, Failure::Part, Failure::Refused("502"), Failure::Refused("404")]),
+            times: u32::try_from(chance.within(1, 4)).unwrap(),
+        },
+        1..=3 => What::Fail {
+            call: chance.pick(&[Call::RerunJob, Call::RerunFailed]),
+            how: match chance.below(3) {
+                0 => Failure::Refused(chance.pick(&GITHUB)),
+                _ => Failure::AnswerLost,
+            },
+            times: chance.pick(&[1, 1, 2]),
+        },
+        4 => What::DiesOverRun { operator, steps },
+        5..=7 => What::HaltsOverRun { operator, steps, lasts: chance.pick(&[20, 90, 200, 400]) * SECOND },
+        8 => What::NumberLate { lasts: chance.within(1, 120) * SECOND },
+        9 => What::Cancel,
+        _ => What::Rerun,
+    }
+}
+
+const GITHUB: [&str; 6] = ["502", "reset", "403", "429", "404", "401"];
+
 fn fault(chance: &mut Chance) -> What {
-    const GITHUB: [&str; 6] = ["502", "reset", "403", "429", "404", "401"];
     const EC2: [&str; 9] = [
         "RequestLimitExceeded",
         "InternalError",
@@ -343,6 +441,9 @@ fn fault(chance: &mut Chance) -> What {
         | Call::Remove
         | Call::ListRunners
         | Call::ReadSet
+        | Call::ReadRun
+        | Call::RerunJob
+        | Call::RerunFailed
         | Call::ListJobs => Failure::Refused(chance.pick(&GITHUB)),
         Call::Terminate => Failure::Refused(chance.pick(&[
             "RequestLimitExceeded",
@@ -372,7 +473,7 @@ impl fmt::Display for History {
         for pool in &self.pools {
             writeln!(
                 f,
-                "pool {} [{}] min_idle {} max {} max_lifetime {} idle_timeout {}{}{}{}",
+                "pool {} [{}] min_idle {} max {} max_lifetime {} idle_timeout {}{}{}{}{}",
                 pool.name,
                 pool.labels,
                 pool.min_idle,
@@ -382,12 +483,14 @@ impl fmt::Display for History {
                 if pool.spot { ", spot first" } else { "" },
                 if pool.trim { ", trimmed" } else { "" },
                 if pool.has_set { ", a scale set's" } else { "" },
+                if pool.reruns { ", re-run when interrupted" } else { "" },
             )?;
         }
         for (nth, operator) in self.operators.iter().enumerate() {
             let listens = if operator.listens { ", and when a job arrives" } else { "" };
             let (every, offset, skew) = (clock(operator.every), clock(operator.offset), operator.skew);
-            writeln!(f, "operator {nth} every {every} after {offset}{listens}, clock {skew:+}s")?;
+            let shares = if operator.shares_memory { ", with the memory of operator 0" } else { "" };
+            writeln!(f, "operator {nth} every {every} after {offset}{listens}, clock {skew:+}s{shares}")?;
         }
         for event in &self.events {
             writeln!(f, "at {}  {}", clock(event.at), event.what)?;
@@ -412,7 +515,7 @@ impl fmt::Display for What {
             Self::Jobs { count, labels, lasts } => {
                 write!(f, "{count} jobs [{labels}] are queued, {} of work each", clock(*lasts))
             }
-            Self::Cancel => f.pad("the oldest job is cancelled"),
+            Self::Cancel => f.pad("the run of the oldest job is cancelled"),
             Self::Rerun => f.pad("the job that ended last is run again"),
             Self::Fail { call, how, times } => write!(f, "the next {times} {call:?} fail: {how:?}"),
             Self::Crash { operator, steps } => write!(f, "operator {operator} dies, {steps} steps on"),
@@ -437,6 +540,19 @@ impl fmt::Display for What {
             Self::DeleteRecord => f.pad("somebody deletes a runner's record"),
             Self::MissRunner { lasts } => write!(f, "the list of runners misses one for {}", clock(*lasts)),
             Self::SetStuck { lasts } => write!(f, "the counts of scale sets are stuck for {}", clock(*lasts)),
+            Self::TakenBack { after } => {
+                write!(f, "EC2 takes the next spot instance back {} after it gets a job", clock(*after))
+            }
+            Self::Lingers { lasts } => write!(f, "the next host whose job is done lingers for {}", clock(*lasts)),
+            Self::Forgets { after } => write!(f, "EC2 forgets after {} what has ended", clock(*after)),
+            Self::NumberLate { lasts } => write!(f, "the next run's attempt is shown {} late", clock(*lasts)),
+            Self::DiesOverRun { operator, steps } => {
+                write!(f, "operator {operator} dies, {steps} steps after its next look at a run")
+            }
+            Self::HaltsOverRun { operator, steps, lasts } => {
+                let lasts = clock(*lasts);
+                write!(f, "operator {operator} stands still for {lasts}, {steps} steps after its next look at a run")
+            }
         }
     }
 }

@@ -14,14 +14,15 @@ use ghascale::ages::age;
 use ghascale::apply::{Executor, Listener, Outcome, PoolSettings, Undone, undo};
 use ghascale::engine::build::{fleet, labels, pool};
 use ghascale::engine::{
-    CAPACITY_RETURNS, Connection, CountKind, Demand, Instance, InstanceState, Job, JobId, JobState, Listing, Offering,
-    Plan, Policy, Pool, PoolName, Price, Prices, RunId, Runner, RunnerId, SUPPLY_LASTS, ScaleSetDemand, Snapshot,
-    Source, Step, check, plan,
+    CAPACITY_RETURNS, Connection, CountKind, Demand, Instance, InstanceState, Job, JobId, JobState, LatestAttempt,
+    Listing, Offering, Plan, Policy, Pool, PoolName, Price, Prices, RunId, Runner, RunnerId, SUPPLY_LASTS,
+    ScaleSetDemand, Snapshot, Source, Step, check, plan,
 };
 use ghascale::listen::KnownSupply;
+use ghascale::rerun::{Due, Reruns};
 use ghascale::scale_set::{JobEvent, JobKey, JobMessage, JobRunner, Message, ScaleSetId};
 use ghascale::services::{Clock, Place, SpotPrices as _, SpotWish};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::guards::Guard;
 use super::history::{Call, Failure, MINUTE, Ms, ON_DEMAND, OperatorSetup, PoolSetup, SECOND};
@@ -35,15 +36,32 @@ pub(crate) struct Hand {
     /// The guard that this build of ghascale lacks.
     pub(crate) broken: Option<Guard>,
     steps: Cell<u64>,
+    /// What is found is being re-run.
+    pub(crate) is_rerunning: Cell<bool>,
+    /// What was shown of runs before that, for a build that doesn't look again.
+    pub(crate) looks: RefCell<BTreeMap<RunId, LatestAttempt>>,
 }
 
 impl Hand {
     pub(crate) fn new(world: &Rc<RefCell<World>>, nth: usize, setup: OperatorSetup, broken: Option<Guard>) -> Self {
-        Self { world: Rc::clone(world), nth, setup, broken, steps: Cell::new(0) }
+        Self {
+            world: Rc::clone(world),
+            nth,
+            setup,
+            broken,
+            steps: Cell::new(0),
+            is_rerunning: Cell::new(false),
+            looks: RefCell::default(),
+        }
     }
 
     pub(crate) fn lacks(&self, guard: Guard) -> bool {
         self.broken == Some(guard)
+    }
+
+    /// Returns how far its clock is ahead.
+    fn ahead(&self) -> SignedDuration {
+        SignedDuration::from_secs(self.setup.skew)
     }
 
     /// Runs as a process does: at its times, until it dies.
@@ -97,8 +115,10 @@ impl Hand {
     /// What `apply` does.
     async fn pass(&self, policy: &Policy) {
         let Some(seen) = self.observe().await else { return };
+        let due = self.due(&seen, policy).await;
         let Some((plan, _)) = self.decide(seen.clone(), policy) else { return };
         self.carry_out(&plan, &seen).await;
+        self.rerun(due, policy).await;
     }
 
     /// What `listen` does at a message: the counts that came with it, the supply as it is known, and launches alone.
@@ -117,6 +137,8 @@ impl Hand {
     /// What `listen` does now and then: ends by what was just seen, launches beside what is on its way.
     async fn whole_pass(&self, policy: &Policy, known: &mut KnownSupply) {
         let Some(seen) = self.observe().await else { return };
+        let due = self.due(&seen, policy).await;
+        self.rerun(due, policy).await;
         if !seen.instances.whole || !seen.runners.whole {
             return;
         }
@@ -161,10 +183,7 @@ impl Hand {
     async fn carry_out(&self, plan: &Plan, seen: &Snapshot) -> Vec<Outcome> {
         let pools = &settings(&self.world.borrow(), seen);
         self.world.borrow_mut().say(|| format!("operator {}: {}", self.nth, super::report::short(plan)));
-        let nonce = || {
-            self.steps.set(self.steps.get() + 1);
-            self.world.borrow().chance(&[5, self.nth as u64, self.steps.get()], u64::MAX)
-        };
+        let nonce = || self.nonce();
         let executor = Executor {
             runners: self,
             instances: self,
@@ -184,6 +203,50 @@ impl Hand {
         world.processes[self.nth].shortages.extend(short.map(|offering| (offering, now)));
         drop(world);
         outcomes
+    }
+
+    /// Finds what is to be re-run, as every whole observation does.
+    async fn due(&self, seen: &Snapshot, policy: &Policy) -> Due {
+        if !policy.pools.iter().any(|pool| pool.rerun_interrupted) {
+            return Due::default();
+        }
+        let at = World::ms(seen.now - self.ahead());
+        self.world.borrow_mut().taken_in(self.nth, at, seen);
+        let mut seen = seen.clone();
+        if let Some(guard) = self.broken {
+            guard.distort_interrupted(&mut seen);
+        }
+        self.looks.borrow_mut().clear();
+        self.reruns(policy, &|| self.nonce()).find(&seen, &[]).await
+    }
+
+    /// Carries it out.
+    async fn rerun(&self, due: Due, policy: &Policy) {
+        // Between what was found and what is done there is always something.
+        self.steps.set(self.steps.get() + 1);
+        self.is_rerunning.set(true);
+        let nonce = || self.nonce();
+        let (outcomes, _) = self.reruns(policy, &nonce).carry_out(&due.reruns, due.settled, |_| ()).await;
+        self.is_rerunning.set(false);
+        for outcome in outcomes {
+            let said = || format!("operator {}: run {}: {:?}", self.nth, outcome.rerun.run_id, outcome.result);
+            self.world.borrow_mut().say(said);
+        }
+    }
+
+    fn reruns<'a>(&'a self, policy: &Policy, nonce: &'a dyn Fn() -> u64) -> Reruns<'a, Self, Self, Self> {
+        let scope = "https://github.com/acme";
+        Reruns { policy: policy.clone(), scope, runs: self, memory: self, clock: self, nonce }
+    }
+
+    fn nonce(&self) -> u64 {
+        self.steps.set(self.steps.get() + 1);
+        self.world.borrow().chance(&[5, self.nth as u64, self.steps.get()], u64::MAX)
+    }
+
+    /// Returns at which of its steps its process is.
+    pub(crate) fn at_step(&self) -> u64 {
+        self.steps.get()
     }
 
     // --- steps ------------------------------------------------------------------------------------------------------
@@ -359,7 +422,7 @@ impl Hand {
 
 fn shown_instances(world: &World) -> Vec<Instance> {
     let shown = world.machines.iter().filter(|machine| {
-        machine.listed_from <= world.now && machine.ended.is_none_or(|ended| ended + 3600 * SECOND > world.now)
+        machine.listed_from <= world.now && machine.ended.is_none_or(|ended| ended + world.remembers > world.now)
     });
     shown
         .map(|machine| Instance {
@@ -408,8 +471,8 @@ fn shown_jobs(world: &World) -> Vec<Job> {
             let runner = job.runner.clone().filter(|_| job.start_listed <= world.now);
             Job {
                 id: JobId(job.id),
-                run_id: RunId(job.id * 10),
-                attempt: 1,
+                run_id: world.runs[job.run].id,
+                attempt: job.attempt,
                 repository: "acme/api".into(),
                 name: String::new(),
                 labels: job.labels.clone(),
@@ -430,7 +493,7 @@ pub(crate) fn policy(world: &World, setups: &[PoolSetup]) -> Policy {
         max_lifetime: Duration::from_millis(setup.max_lifetime),
         idle_confirm: Duration::from_mins(2),
         trim: setup.trim,
-        rerun_interrupted: false,
+        rerun_interrupted: setup.reruns,
         has_scale_set: setup.has_set,
         ..pool(setup.name).labels(setup.labels).sized(setup.min_idle, setup.max)
     });
@@ -494,9 +557,7 @@ impl Future for Turn<'_> {
 
 impl Clock for Hand {
     fn now(&self) -> Timestamp {
-        let world = self.world.borrow();
-        World::at(world.now) + Duration::from_secs(3)
-            - Duration::from_secs(u64::try_from(3 - self.setup.skew).unwrap_or(0))
+        World::at(self.world.borrow().now) + self.ahead()
     }
 
     async fn sleep(&self, time: Duration) {

@@ -2,14 +2,18 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io;
 use std::rc::Rc;
 
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
-use ghascale::engine::{Demand, InstanceId, Mark, Price, Runner, RunnerId, RunnerName, Source};
+use ghascale::engine::{
+    Demand, InstanceId, JobId, LatestAttempt, Listing, Mark, Price, RepositoryName, RunId, Runner, RunnerId,
+    RunnerName, Source, SpotJobs,
+};
 use ghascale::services::{
     Instances, Jobs, Launched, Memory, Note, Place, Registered, Registration, Removed, RunInstance, RunnerRecords,
-    SpotPrices, SpotWish, Unordered,
+    Runs, SpotMemory, SpotPrices, SpotWish, Unordered,
 };
 use ghascale::{ec2, github};
 use jiff::Timestamp;
@@ -150,7 +154,7 @@ impl Note for HostNote {
         }
     }
 
-    fn lift(&mut self) -> std::io::Result<()> {
+    fn lift(&mut self) -> io::Result<()> {
         if let Some(id) = self.standing.take_if(|_| !self.is_stuck) {
             self.world.borrow_mut().notes.remove(&id);
         }
@@ -291,5 +295,111 @@ impl SpotPrices for Hand {
         let prices = |_: &mut World| wish.types.iter().flat_map(of_type).collect();
         let answer = self.call(Call::SpotPrices, String::new, prices).await;
         answer.map_err(|failure| ec2_error("DescribeSpotPriceHistory", failure))
+    }
+}
+
+impl Runs for Hand {
+    async fn latest_attempt(
+        &self,
+        _repository: &RepositoryName,
+        id: RunId,
+    ) -> Result<Option<LatestAttempt>, github::Error> {
+        if self.lacks(Guard::LookAtRun) && self.is_rerunning.get() {
+            let known = self.looks.borrow_mut().remove(&id);
+            if known.is_some() {
+                return Ok(known);
+            }
+        }
+        let effect = |world: &mut World| {
+            let process = &mut world.processes[self.nth];
+            process.dies_in = process.dies_over_run.take().or(process.dies_in);
+            process.stands_still = process.halts_over_run.take().or(process.stands_still);
+            let nth = world.run_with(id)?;
+            let mut shown = world.latest_attempt(nth);
+            world.runs[nth].looked.insert(self.nth, (self.at_step(), shown.attempt));
+            Guard::distort_run(self.broken, &mut shown);
+            if shown.attempt > 1 || shown.status != "completed" {
+                shown.jobs = Listing::partial(Vec::new());
+            }
+            Some(shown)
+        };
+        let answer = match self.call(Call::ReadRun, || id.to_string(), effect).await {
+            Ok(shown) => Ok(shown),
+            Err(Failure::Part) => {
+                let world = self.world.borrow();
+                let mut shown = world.run_with(id).map(|nth| world.latest_attempt(nth));
+                if let Some(shown) = &mut shown {
+                    let half = shown.jobs.items.len() / 2;
+                    shown.jobs = Listing::partial(shown.jobs.items.drain(..half).collect());
+                }
+                Ok(shown)
+            }
+            Err(Failure::Refused("404")) => {
+                self.refused_for_good(id);
+                Ok(None)
+            }
+            Err(failure) => Err(github_error(failure)),
+        };
+        if let Ok(Some(shown)) = &answer {
+            self.looks.borrow_mut().insert(id, shown.clone());
+        }
+        answer
+    }
+
+    async fn rerun_job(&self, _repository: &RepositoryName, job: JobId) -> Result<Option<String>, github::Error> {
+        let (run, nth) = {
+            let world = self.world.borrow();
+            let nth = world.jobs.iter().position(|one| one.id == job.0).expect("jobs that were shown are there");
+            (world.runs[world.jobs[nth].run].id, nth)
+        };
+        self.rerun_once(Call::RerunJob, run, Some(nth)).await
+    }
+
+    async fn rerun_failed_jobs(
+        &self,
+        _repository: &RepositoryName,
+        run: RunId,
+    ) -> Result<Option<String>, github::Error> {
+        self.rerun_once(Call::RerunFailed, run, None).await
+    }
+}
+
+impl Hand {
+    async fn rerun_once(&self, call: Call, run: RunId, only: Option<usize>) -> Result<Option<String>, github::Error> {
+        let effect = |world: &mut World| {
+            let nth = world.run_with(run).expect("runs that were shown are there");
+            world.rerun_by_us(self.nth, self.at_step(), nth, only)
+        };
+        match self.call(call, || run.to_string(), effect).await {
+            Ok(Ok(())) => Ok(None),
+            Ok(Err(message)) => Err(github::Error { message: message.into(), ..github_error(Failure::Refused("403")) }),
+            Err(failure) => {
+                if matches!(failure, Failure::Refused("403" | "404")) {
+                    self.refused_for_good(run);
+                }
+                Err(github_error(failure))
+            }
+        }
+    }
+
+    /// Whoever hears that leaves the run to a person.
+    fn refused_for_good(&self, run: RunId) {
+        let mut world = self.world.borrow_mut();
+        if let Some(nth) = world.run_with(run) {
+            world.runs[nth].is_refused = true;
+        }
+    }
+}
+
+impl SpotMemory for Hand {
+    fn spot_jobs(&self, _fleet: &str, _scope: &str) -> SpotJobs {
+        let mut known = self.world.borrow_mut().memory(self.nth).clone();
+        Guard::distort_memory(self.broken, &mut known);
+        known
+    }
+
+    fn remember_spot_jobs(&self, _fleet: &str, _scope: &str, jobs: &SpotJobs) -> io::Result<()> {
+        self.world.borrow_mut().memory(self.nth).clone_from(jobs);
+        Ok(())
     }
 }

@@ -1,24 +1,25 @@
 //! What is true: machines, records, jobs, and what happens to them by itself. What others are *shown* of it is in
 //! [`super::services`].
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::task::Waker;
 
 use ghascale::engine::build::{fleet, noon};
 use ghascale::engine::{
-    InstanceId, InstanceState, Label, Marks, Offering, PoolName, RunnerId, RunnerName, Signature, Slot, Statistics,
-    born,
+    InstanceId, InstanceState, Label, Marks, Offering, PoolName, RunnerId, RunnerName, Signature, Slot, SpotJobs,
+    Statistics, born,
 };
 use ghascale::services::Unordered;
 use jiff::Timestamp;
 
 use super::chance;
-use super::history::{Call, Failure, Fate, History, MINUTE, Ms, ON_DEMAND, PoolSetup, SECOND, SPOT, What, clock};
+use super::history::{
+    Call, Failure, Fate, GIVES_UP, History, MINUTE, Ms, ON_DEMAND, OperatorSetup, PoolSetup, SECOND, SPOT, What, clock,
+};
+use super::runs::{Run, TAKEN_BACK};
 
 /// How long an instance needs to boot where a history says nothing else.
 const BOOT: Ms = 40 * SECOND;
-/// How long GitHub takes to notice that a runner died with its job.
-const GIVES_UP: Ms = 9 * MINUTE;
 /// How long a host without a registration tries before it powers off.
 const DEAD_REGISTRATION: Ms = 90 * SECOND;
 /// The latest that GitHub's `busy` and its jobs list have caught up with a job's start.
@@ -46,6 +47,8 @@ pub(crate) struct Machine {
     /// The job it runs.
     pub(crate) job: Option<usize>,
     pub(crate) had_job: bool,
+    /// When it was last shown alive, by the memory that holds it.
+    pub(crate) seen_alive: BTreeMap<usize, Ms>,
     /// Its registration ended by itself, or somebody else ended it, or it was gone before the launch: it ends by itself.
     pub(crate) excused: bool,
     /// Something runs on it that powers it off in time.
@@ -89,6 +92,19 @@ pub(crate) struct Job {
     pub(crate) started: Ms,
     pub(crate) start_listed: Ms,
     pub(crate) ended: Option<Ms>,
+    /// GitHub's word for how it ended.
+    pub(crate) conclusion: Option<&'static str>,
+    /// The run it belongs to.
+    pub(crate) run: usize,
+    pub(crate) attempt: u32,
+    /// The machine that was given it.
+    pub(crate) machine: Option<usize>,
+    /// Its machine went from under it.
+    pub(crate) is_lost: bool,
+    /// The memories in which it is known to be on a spot instance.
+    pub(crate) known_to: BTreeSet<usize>,
+    /// One of them knows that EC2 took the instance back.
+    pub(crate) is_proven: bool,
 }
 
 /// What is due at a time.
@@ -107,6 +123,7 @@ enum Happening {
     HostIdle(usize),
     LifeOver(usize),
     EndedByEc2(usize),
+    TakenBack(usize),
     PoweredOff(usize),
     Terminated(usize),
     Assign,
@@ -128,6 +145,9 @@ pub(crate) enum By {
 pub(crate) struct Process {
     pub(crate) dies_in: Option<u32>,
     pub(crate) stands_still: Option<(u32, Ms)>,
+    /// The same, counted from its next look at a run.
+    pub(crate) dies_over_run: Option<u32>,
+    pub(crate) halts_over_run: Option<(u32, Ms)>,
     pub(crate) dead: bool,
     /// A job has arrived that its listener wants to hear of.
     pub(crate) called: Option<Waker>,
@@ -161,6 +181,10 @@ pub(crate) struct World {
     pub(crate) machines: Vec<Machine>,
     pub(crate) records: Vec<Record>,
     pub(crate) jobs: Vec<Job>,
+    pub(crate) runs: Vec<Run>,
+    pub(crate) operators: Vec<OperatorSetup>,
+    /// What hosts know of jobs on spot instances.
+    pub(crate) memories: BTreeMap<usize, SpotJobs>,
     pub(crate) processes: Vec<Process>,
     /// What the hosts' processes have noted of registrations.
     pub(crate) notes: BTreeMap<u64, Noted>,
@@ -169,6 +193,11 @@ pub(crate) struct World {
     unlisted: VecDeque<Ms>,
     busy_late: VecDeque<Ms>,
     jobs_late: VecDeque<Ms>,
+    taken_back: VecDeque<Ms>,
+    lingers: VecDeque<Ms>,
+    pub(crate) numbers_late: VecDeque<Ms>,
+    /// How long EC2 shows what has ended.
+    pub(crate) remembers: Ms,
     no_capacity: Vec<(bool, usize, Ms)>,
     /// A machine that is protected against termination, and until when.
     protected: Option<(usize, Ms)>,
@@ -201,12 +230,19 @@ impl World {
             machines: Vec::new(),
             records: Vec::new(),
             jobs: Vec::new(),
+            runs: Vec::new(),
+            operators: history.operators.clone(),
+            memories: BTreeMap::new(),
             processes: history.operators.iter().map(|_| Process::default()).collect(),
             faults: BTreeMap::new(),
             boots: VecDeque::new(),
             unlisted: VecDeque::new(),
             busy_late: VecDeque::new(),
             jobs_late: VecDeque::new(),
+            taken_back: VecDeque::new(),
+            lingers: VecDeque::new(),
+            numbers_late: VecDeque::new(),
+            remembers: 60 * MINUTE,
             no_capacity: Vec::new(),
             protected: None,
             missed: None,
@@ -252,6 +288,7 @@ impl World {
             marks: Marks::default(),
             job: None,
             had_job: false,
+            seen_alive: BTreeMap::new(),
             excused: true,
             has_host: false,
         };
@@ -313,11 +350,16 @@ impl World {
         self.faults.clear();
         for process in &mut self.processes {
             (process.dies_in, process.stands_still) = (None, None);
+            (process.dies_over_run, process.halts_over_run) = (None, None);
         }
     }
 
     pub(crate) fn at(at: Ms) -> Timestamp {
         noon() + std::time::Duration::from_millis(at)
+    }
+
+    pub(crate) fn ms(at: Timestamp) -> Ms {
+        Ms::try_from(at.duration_since(noon()).as_millis()).unwrap_or(0)
     }
 
     pub(crate) fn say(&mut self, what: impl FnOnce() -> String) {
@@ -344,18 +386,9 @@ impl World {
     fn event(&mut self, what: What) {
         self.say(|| format!("* {what}"));
         match what {
-            What::Jobs { count, labels, lasts } => {
-                for _ in 0..count {
-                    self.queue_job(labels.split_whitespace().map(Label::new).collect(), lasts);
-                }
-            }
+            What::Jobs { count, labels, lasts } => self.queue_runs(count, labels, lasts),
             What::Cancel => self.cancel(),
-            What::Rerun => {
-                let last = self.jobs.iter().filter(|job| job.ended.is_some()).max_by_key(|job| (job.ended, job.id));
-                if let Some((labels, lasts)) = last.map(|job| (job.labels.clone(), job.lasts)) {
-                    self.queue_job(labels, lasts);
-                }
-            }
+            What::Rerun => self.rerun_by_hand(),
             What::Fail { call, how, times } => {
                 self.faults.entry(call).or_default().extend(vec![how; times as usize]);
             }
@@ -394,8 +427,7 @@ impl World {
                     machine.is_live() && machine.offering.market == ghascale::engine::Market::Spot && machine.has_host
                 };
                 if let Some(nth) = self.machines.iter().position(spot) {
-                    self.machines[nth].reason = Some("Server.SpotInstanceTermination");
-                    self.end(nth, By::Ec2);
+                    self.take_back(nth);
                 }
             }
             What::Stop => {
@@ -426,10 +458,41 @@ impl World {
                 let ours = self.records.iter().find(|record| record.pool.is_some());
                 self.missed = ours.map(|record| (record.id, until));
             }
+            What::TakenBack { after } => self.taken_back.push_back(after),
+            What::Lingers { lasts } => self.lingers.push_back(lasts),
+            What::Forgets { after } => self.remembers = after,
+            What::NumberLate { lasts } => self.numbers_late.push_back(lasts),
+            What::DiesOverRun { operator, steps } => {
+                if let Some(process) = self.processes.get_mut(operator) {
+                    process.dies_over_run = Some(steps);
+                }
+            }
+            What::HaltsOverRun { operator, steps, lasts } => {
+                if let Some(process) = self.processes.get_mut(operator) {
+                    process.halts_over_run = Some((steps, lasts));
+                }
+            }
         }
     }
 
-    fn queue_job(&mut self, labels: Vec<Label>, lasts: Ms) {
+    fn has_reruns(&self) -> bool {
+        self.pools.iter().any(|pool| pool.reruns)
+    }
+
+    /// Queues jobs: each in a run of its own, or up to three in one where runs are looked at.
+    fn queue_runs(&mut self, count: u64, labels: &str, lasts: Ms) {
+        let mut left = count;
+        while left > 0 {
+            let size = if self.has_reruns() { 1 + self.chance(&[11, self.jobs.len() as u64], 3) } else { 1 };
+            let run = self.begin_run();
+            for _ in 0..size.min(left) {
+                self.queue_job(run, labels.split_whitespace().map(Label::new).collect(), lasts);
+            }
+            left -= size.min(left);
+        }
+    }
+
+    pub(crate) fn queue_job(&mut self, run: usize, labels: Vec<Label>, lasts: Ms) {
         let id = self.jobs.len() as u64 + 1;
         // Whoever could take it may get it: a scale set, or the runners that are in none.
         let covers = |pool: &&PoolSetup| {
@@ -445,8 +508,24 @@ impl World {
             count => takers[usize::try_from(self.chance(&[9, id], count)).unwrap_or(0)],
         };
         let queued = self.now;
-        let job = Job { id, labels, set, lasts, queued, runner: None, started: 0, start_listed: 0, ended: None };
-        self.jobs.push(job);
+        self.jobs.push(Job {
+            id,
+            labels,
+            set,
+            lasts,
+            queued,
+            runner: None,
+            started: 0,
+            start_listed: 0,
+            ended: None,
+            conclusion: None,
+            run,
+            attempt: self.runs[run].attempt,
+            machine: None,
+            is_lost: false,
+            known_to: BTreeSet::new(),
+            is_proven: false,
+        });
         self.later(SECOND, Happening::Assign);
         for process in &mut self.processes {
             if let Some(listener) = process.called.take() {
@@ -456,11 +535,29 @@ impl World {
     }
 
     fn cancel(&mut self) {
-        let Some(nth) = self.jobs.iter().position(|job| job.ended.is_none()) else { return };
-        if self.jobs[nth].runner.is_none() {
-            self.jobs[nth].ended = Some(self.now);
-        } else {
-            self.later(5 * SECOND, Happening::JobDone(nth));
+        let Some(run) = self.jobs.iter().find(|job| job.ended.is_none()).map(|job| job.run) else { return };
+        let attempt = self.runs[run].attempt;
+        self.runs[run].cancelled.insert(attempt);
+        for nth in self.latest_jobs(run) {
+            if self.jobs[nth].ended.is_some() {
+                continue;
+            }
+            if self.jobs[nth].runner.is_none() {
+                self.conclude(nth, "cancelled");
+            } else {
+                self.later(5 * SECOND, Happening::JobDone(nth));
+            }
+        }
+    }
+
+    /// A job ends: as it did, or cancelled with its run.
+    fn conclude(&mut self, nth: usize, conclusion: &'static str) {
+        let now = self.now;
+        let Job { run, attempt, .. } = self.jobs[nth];
+        let is_cancelled = self.runs[run].cancelled.contains(&attempt);
+        let job = &mut self.jobs[nth];
+        if job.ended.is_none() {
+            (job.ended, job.conclusion) = (Some(now), Some(if is_cancelled { "cancelled" } else { conclusion }));
         }
     }
 
@@ -495,6 +592,11 @@ impl World {
             }
             Happening::LifeOver(nth) | Happening::PoweredOff(nth) => self.end(nth, By::Host),
             Happening::EndedByEc2(nth) => self.end(nth, By::Ec2),
+            Happening::TakenBack(nth) => {
+                if self.machines[nth].is_live() && self.machines[nth].has_host {
+                    self.take_back(nth);
+                }
+            }
             Happening::Terminated(nth) => {
                 self.machines[nth].state = InstanceState::Terminated;
                 self.machines[nth].ended = Some(self.now);
@@ -505,8 +607,7 @@ impl World {
                 self.records.retain(|record| record.id != id);
             }
             Happening::GitHubGivesUp(nth) => {
-                let now = self.now;
-                self.jobs[nth].ended.get_or_insert(now);
+                self.conclude(nth, "failure");
                 for record in self.records.iter_mut().filter(|record| record.job == Some(nth)) {
                     record.job = None;
                 }
@@ -574,6 +675,12 @@ impl World {
         let (job_id, lasts) = (job.id, job.lasts);
         if let Some(machine) = machine {
             (self.machines[machine].job, self.machines[machine].had_job) = (Some(nth), true);
+            self.jobs[nth].machine = Some(machine);
+            if self.machines[machine].offering.market == ghascale::engine::Market::Spot
+                && let Some(after) = self.taken_back.pop_front()
+            {
+                self.later(after, Happening::TakenBack(machine));
+            }
         }
         self.told.push((id, true));
         self.say(|| format!("runner {id} starts job {job_id}"));
@@ -585,16 +692,24 @@ impl World {
             return;
         }
         let Some(machine) = self.machines.iter().position(|machine| machine.job == Some(nth)) else { return };
-        let (id, now) = (self.machines[machine].runner_id, self.now);
-        self.jobs[nth].ended = Some(now);
-        self.machines[machine].job = None;
+        let id = self.machines[machine].runner_id;
         let job = self.jobs[nth].id;
+        let fails = self.has_reruns() && self.chance(&[12, job], 3) == 0;
+        self.conclude(nth, if fails { "failure" } else { "success" });
+        self.machines[machine].job = None;
         if let Some((id, _)) = self.jobs[nth].runner.clone() {
             self.told.push((id, false));
         }
-        self.say(|| format!("job {job} is done"));
+        let conclusion = self.jobs[nth].conclusion.unwrap_or_default();
+        self.say(|| format!("job {job} is done: {conclusion}"));
         self.later(3 * SECOND, Happening::RecordEnds(id));
-        self.later(5 * SECOND, Happening::PoweredOff(machine));
+        let lingers = self.lingers.pop_front().unwrap_or(5 * SECOND);
+        self.later(lingers, Happening::PoweredOff(machine));
+    }
+
+    fn take_back(&mut self, nth: usize) {
+        self.machines[nth].reason = Some(TAKEN_BACK);
+        self.end(nth, By::Ec2);
     }
 
     /// Ends a machine, whoever does it.
@@ -624,7 +739,11 @@ impl World {
             record.online = false;
         }
         if let Some(job) = self.machines[nth].job.take() {
-            self.later(GIVES_UP, Happening::GitHubGivesUp(job));
+            self.jobs[job].is_lost = true;
+            // A host that is shut down in good order says itself that its job has failed.
+            let is_told = self.has_reruns() && self.machines[nth].reason == Some(TAKEN_BACK);
+            let is_told = is_told && self.chance(&[13, self.jobs[job].id], 4) == 0;
+            self.later(if is_told { 5 * SECOND } else { GIVES_UP }, Happening::GitHubGivesUp(job));
         }
     }
 
@@ -683,6 +802,7 @@ impl World {
             marks: Marks::default(),
             job: None,
             had_job: false,
+            seen_alive: BTreeMap::new(),
             excused: !is_registered,
             has_host: fate != Fate::Never,
         });
@@ -843,6 +963,9 @@ impl World {
         if let Some(job) = self.jobs.iter().find(|job| job.ended.is_none() && self.is_takeable(job)) {
             let what = if job.runner.is_some() { "is still running" } else { "still waits" };
             return Some(format!("job {} {what}, queued at {}", job.id, clock(job.queued)));
+        }
+        if let Some(nth) = (0..self.jobs.len()).find(|nth| self.is_owed(*nth)) {
+            return Some(format!("job {} died with its spot instance, and was not re-run", self.jobs[nth].id));
         }
         for machine in self.machines.iter().filter(|machine| machine.pool.is_some() && machine.is_live()) {
             if !self.records.iter().any(|record| record.id == machine.runner_id) {

@@ -4,12 +4,14 @@ use futures::FutureExt as _;
 
 use super::{Carried, Carrying, Desk, Shared};
 use crate::engine::{Plan, Snapshot};
+use crate::github::Client;
 use crate::listen::Parts;
 use crate::listen::event::{Event, Line};
 use crate::observe::Observation;
 use crate::report::{PlanReport, RerunResult};
 use crate::rerun::{Due, RerunOutcome, Reruns};
-use crate::state::AuditLog;
+use crate::services::SystemClock;
+use crate::state::{AuditLog, StateDirectory};
 
 impl<'a> Desk<'a> {
     /// Begins what is due, unless the last is still under way: what is left then is found again.
@@ -32,13 +34,13 @@ impl<'a> Desk<'a> {
 }
 
 impl Shared<'_> {
-    fn reruns(&self) -> Reruns<'_> {
+    fn reruns(&self) -> Reruns<'_, Client, StateDirectory, SystemClock> {
         let Parts { config, client, state, .. } = self.parts;
-        Reruns { config, client, state }
+        Reruns::of(config, client, state)
     }
 
     pub(super) async fn due(&self, seen: &Observation) -> Due {
-        self.reruns().find(seen, self.parts.pools).await
+        self.reruns().find(&seen.snapshot, self.parts.pools).await
     }
 
     async fn rerun(self, due: Due, plan_id: String, audit: Option<AuditLog>) -> Carried {
