@@ -2,6 +2,7 @@
 
 mod heard;
 mod launches;
+mod lending;
 mod reruns;
 mod seen;
 
@@ -10,7 +11,6 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant as StdInstant};
 
 use futures::future::{LocalBoxFuture, join_all};
@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use self::lending::Bounds;
 use super::Parts;
 use super::assigned::Assigned;
 use super::event::{Event, Line};
@@ -33,7 +34,7 @@ use crate::github;
 use crate::observe::{Found, Listened, Observation, Supply};
 use crate::registrar::Registrar;
 use crate::rerun::Due;
-use crate::scale_set::{Heard, Listener, ScaleSet};
+use crate::scale_set::{Heard, Listener, Room, ScaleSet};
 use crate::warning::{Warning, WarningCode};
 
 /// How long after a change the supply is looked at, so that a burst of changes costs one look.
@@ -86,7 +87,9 @@ pub(super) struct Desk<'a> {
     /// Pools whose latest instances never came online.
     in_doubt: BTreeSet<PoolName>,
     /// What the listeners may have jobs for.
-    rooms: BTreeMap<PoolName, Arc<AtomicU32>>,
+    rooms: BTreeMap<PoolName, Arc<Room>>,
+    /// What bounds them, by the last plan.
+    bounds: Bounds,
     /// What was said, and when.
     said_at: BTreeMap<Essence, Instant>,
     /// When the supply is to be looked at; `None`: when something changes.
@@ -227,6 +230,7 @@ impl<'a> Desk<'a> {
             cooling: BTreeMap::new(),
             in_doubt: BTreeSet::new(),
             rooms: BTreeMap::new(),
+            bounds: Bounds::at_first(&config.policy()),
             said_at: BTreeMap::new(),
             look_at: Some(Instant::now()),
             looked_at: None,
@@ -245,7 +249,7 @@ impl<'a> Desk<'a> {
         let (tell, mut told) = mpsc::unbounded_channel::<(PoolName, Heard)>();
         let listeners: Vec<(PoolName, Listener)> =
             self.listening.iter().map(|pool| (pool.policy.name.clone(), self.listener(pool))).collect();
-        let room = |(pool, listener): &(PoolName, Listener)| (pool.clone(), listener.capacity.clone());
+        let room = |(pool, listener): &(PoolName, Listener)| (pool.clone(), listener.room.clone());
         self.rooms = listeners.iter().map(room).collect();
         let listening = listeners.iter().map(|(pool, listener)| {
             let tell = tell.clone();
@@ -268,6 +272,7 @@ impl<'a> Desk<'a> {
                         changed.extend(self.take_in(pool, heard));
                     }
                     self.launch_at_once(&changed, &carrying);
+                    self.lend();
                 }
                 Some(carried) = carrying.next(), if !carrying.is_empty() => self.carried(&carried),
                 seen = ended(&mut looking) => {
@@ -291,6 +296,7 @@ impl<'a> Desk<'a> {
                     self.notice_the_clock();
                     self.count_requests();
                     self.notice_silence();
+                    self.lend();
                     self.launch_after_cooling(&carrying);
                 }
                 _ = &mut listening => {}
@@ -329,7 +335,7 @@ impl<'a> Desk<'a> {
             group: pool.runner_group.clone(),
             name: pool.scale_set.clone().unwrap_or_default(),
             owner: owner.to_owned(),
-            capacity: Arc::new(AtomicU32::new(pool.policy.max.min(self.policy.max_total.unwrap_or(u32::MAX)).max(1))),
+            room: Arc::new(Room::new(self.bounds.lent_at_first(pool.policy.max))),
             pauses,
         }
     }

@@ -72,6 +72,8 @@ impl Desk<'_> {
                 tracing::info!(pool = pool.as_str(), asked, granted, "acquired jobs");
                 return None;
             }
+            // Its room is lent anew: see `lend`.
+            Heard::Returned => return None,
             Heard::Closed(why) => {
                 metrics.session(&pool, false);
                 let said = why.map_or_else(|| "closed in good order".to_owned(), |why| why.to_string());
