@@ -34,13 +34,22 @@ use crate::github;
 use crate::observe::{Found, Listened, Observation, Supply};
 use crate::registrar::Registrar;
 use crate::rerun::Due;
-use crate::scale_set::{Heard, Listener, Room, ScaleSet};
+use crate::scale_set::{Heard, Listener, Room, ScaleSet, ScaleSetId};
 use crate::warning::{Warning, WarningCode};
 
 /// How long after a change the supply is looked at, so that a burst of changes costs one look.
 const LOOKS_AFTER: Duration = Duration::from_secs(5);
 /// How long at least lies between the ends of two looks.
 const LOOKS_APART: Duration = Duration::from_secs(15);
+/// The same while jobs wait for a slot, or for room among all pools, and a runner has just ended its job: its instance
+/// takes some seconds to end, and only a look shows that.
+const LOOKS_APART_WHEN_FULL: Duration = Duration::from_secs(5);
+/// So many looks a minute come sooner for that than they would, and no more: each reads all runners.
+const HURRIED_LOOKS: usize = 4;
+/// For how long the end of an instance is looked for after its runner's job.
+const ENDS_WITHIN: Duration = Duration::from_mins(1);
+/// Counts that were written before the supply was read are asked for anew not more often.
+const RECOUNTS_APART: Duration = Duration::from_secs(1);
 /// The supply is looked at at least so often: half as old as it may be for a launch.
 const LOOKS_AT_LEAST: Duration = Duration::from_mins(2);
 /// How long an ending process gives to calls that are under way, and to the ends of its sessions.
@@ -98,6 +107,15 @@ pub(super) struct Desk<'a> {
     looked_at: Option<Instant>,
     /// When what is known of it had been read.
     read_at: Option<StdInstant>,
+    /// Looks of the last minute that came sooner, since jobs wait.
+    hurried: Vec<Instant>,
+    /// A pool has jobs that wait, and no slot or no room for them, by the last plan.
+    has_unmet: bool,
+    /// When a runner ended its job last while that was so.
+    freed_at: Option<Instant>,
+    /// Pools whose latest counts were written before the supply was read, so that nothing can be launched by them.
+    to_recount: BTreeSet<PoolName>,
+    recounted_at: Option<Instant>,
     /// Ends and marks are being carried out.
     is_ending: bool,
     /// Re-runs are being carried out.
@@ -198,6 +216,8 @@ enum Seen {
     /// Instances and runner records; then the counts of the sets whose sessions are open.
     Supply(Result<Supply, github::Error>, BTreeMap<PoolName, Result<Statistics, String>>),
     All(Box<Result<(Observation, Due), github::Error>>),
+    /// The counts of some sets alone, asked for then.
+    Counts(StdInstant, BTreeMap<PoolName, Result<Statistics, String>>),
 }
 
 /// What was carried out.
@@ -235,6 +255,11 @@ impl<'a> Desk<'a> {
             look_at: Some(Instant::now()),
             looked_at: None,
             read_at: None,
+            hurried: Vec::new(),
+            has_unmet: false,
+            freed_at: None,
+            to_recount: BTreeSet::new(),
+            recounted_at: None,
             is_ending: false,
             is_rerunning: false,
         };
@@ -258,7 +283,7 @@ impl<'a> Desk<'a> {
         let mut listening = std::pin::pin!(join_all(listening).fuse());
         let mut stopping = stop.clone();
         let mut carrying: Carrying<'a> = FuturesUnordered::new();
-        let (mut looking, mut observing): (Looking<'a>, Looking<'a>) = (None, None);
+        let (mut looking, mut observing, mut counting): (Looking<'a>, Looking<'a>, Looking<'a>) = (None, None, None);
         let mut tick = tokio::time::interval(self.shared.parts.every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
@@ -283,8 +308,19 @@ impl<'a> Desk<'a> {
                     observing = None;
                     self.seen(seen, &carrying);
                 }
+                seen = ended(&mut counting) => {
+                    counting = None;
+                    self.seen(seen, &carrying);
+                }
+                () = until(self.recount_at()), if counting.is_none() => {
+                    self.recounted_at = Some(Instant::now());
+                    let pools = std::mem::take(&mut self.to_recount);
+                    let sets = pools.into_iter().filter_map(|pool| Some((pool.clone(), self.set_of(&pool)?)));
+                    counting = Some(self.shared.recount(sets.collect()).boxed_local());
+                }
                 () = until(self.look_at), if looking.is_none() => {
                     self.look_at = None;
+                    self.note_hurry();
                     let sets = self.served.iter().map(|(pool, served)| (pool.clone(), served.found.scale_set.id));
                     looking = Some(self.shared.look(sets.collect()).boxed_local());
                 }
@@ -356,6 +392,16 @@ impl<'a> Desk<'a> {
         if seen_at.is_none_or(|seen_at| age(now, seen_at) >= LOOKS_AT_LEAST) {
             self.look_soon();
         }
+    }
+
+    /// Returns when counts are asked for anew that are too old for the supply; `None`: there are none.
+    fn recount_at(&self) -> Option<Instant> {
+        let apart = self.recounted_at.map_or_else(Instant::now, |at| at + RECOUNTS_APART);
+        (!self.to_recount.is_empty()).then_some(apart)
+    }
+
+    fn set_of(&self, pool: &PoolName) -> Option<ScaleSetId> {
+        self.served.get(pool).map(|served| served.found.scale_set.id)
     }
 
     /// Returns a pool's session, if its set says anything.

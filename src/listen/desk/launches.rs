@@ -31,6 +31,11 @@ impl<'a> Desk<'a> {
     /// Launches what the sets' counts ask for now, in these pools.
     pub(super) fn launch_at_once(&mut self, pools: &BTreeSet<PoolName>, carrying: &Carrying<'a>) {
         let now = Timestamp::now();
+        // A message that comes just after the end of a look may have been written before it: only its set can tell.
+        let is_too_old =
+            |pool: &&PoolName| !self.counts_hold(pool) && self.serving(pool).is_some_and(|served| !served.is_unasked);
+        let too_old: Vec<PoolName> = pools.iter().filter(is_too_old).cloned().collect();
+        self.to_recount.extend(too_old);
         let is_cool = |pool: &PoolName| self.cooling.get(pool).is_none_or(Cooling::is_over);
         // Where boots fail: one a whole observation, and no more, until one comes online.
         let can_serve = |pool: &&PoolName| self.counts_hold(pool) && is_cool(pool) && !self.in_doubt.contains(*pool);
@@ -79,6 +84,7 @@ impl<'a> Desk<'a> {
             return;
         }
         let Some(plan) = self.decide(snapshot) else { return };
+        self.has_unmet = plan.pools.iter().any(|sums| sums.demand.is_some_and(|jobs| jobs > sums.supply + sums.launch));
         self.bounds = Bounds::of(snapshot, &self.policy, &plan);
         self.lend();
         let mut plan = plan.only(pools);
