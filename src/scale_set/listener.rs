@@ -385,10 +385,9 @@ impl Listener {
                         answers_within = answers_after(began.elapsed());
                         *trouble = Trouble::default();
                     }
-                    if received.is_ok() && !is_news {
-                        // It was acknowledged before, and comes all the same.
-                        wait(self.pauses.first, stop).await;
-                    }
+                    // It was acknowledged before, and comes all the same.
+                    let pause = if received.is_ok() && !is_news { self.pauses.first } else { Duration::ZERO };
+                    wait(pause, stop).await;
                     received.map(|id| cursor = id)
                 }
                 Some(Ok(Polled::Unreadable { id, why })) => {

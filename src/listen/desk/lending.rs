@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::Desk;
-use crate::engine::{Held, Plan, Policy, PoolName, ReasonCode, Snapshot, View, affordable};
+use crate::engine::{Held, Plan, Policy, PoolName, Price, ReasonCode, Snapshot, View, affordable};
 use crate::listen::ledger::{self, Account, Limits};
 
 /// What a plan says of the room that pools have.
@@ -64,7 +64,7 @@ impl Bounds {
                 most = most.min(held.saturating_add(sums.launch));
             }
             let cheapest = pool.pool.offerings.iter().filter_map(|offering| prices.at_most_of_offering(offering)).min();
-            let price = cheapest.filter(|_| more.is_some()).map_or(0, |price| price.in_micros());
+            let price = cheapest.filter(|_| more.is_some()).map_or(0, Price::in_micros);
             // What is spare in dollars, as far as whole runners of a pool show it.
             spare = spare.max(u64::from(more.unwrap_or(0)).saturating_mul(price));
             pools.insert(name.clone(), Bound { most, held, price });
