@@ -1,14 +1,13 @@
 //! The listener of one scale set, over the embedded world: it hears of every job, whatever happens to its session.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use ghascale::config::{Credentials, Github};
 use ghascale::engine::Scope;
 use ghascale::github;
 use ghascale::sandbox::{Dispatch, Fault, Sandbox, ScaleSetSettings, Scenario, Service};
-use ghascale::scale_set::{Client, Heard, JobEvent, Listener, Message, Pauses};
+use ghascale::scale_set::{Client, Heard, JobEvent, Listener, Message, Pauses, Room};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -56,7 +55,7 @@ fn listen(sandbox: Sandbox, capacity: u32) -> Ear {
         group: "Default".to_owned(),
         name: "linux".to_owned(),
         owner: "host-1".to_owned(),
-        capacity: Arc::new(AtomicU32::new(capacity)),
+        room: Arc::new(Room::new(capacity)),
         pauses: Pauses { first: short, longest: short, refused: short, held: Duration::from_millis(20) },
     };
     let task = tokio::spawn(async move { listener.run(stopping, |heard| tell.send(heard).unwrap()).await });

@@ -15,12 +15,14 @@ pub struct Failure {
     pub hint: Option<String>,
     /// The message is a drawing of its own, with its own heads.
     pub drawn: bool,
+    /// It may be another way in a moment, with nothing changed by hand.
+    pub may_pass: bool,
 }
 
 impl Failure {
     /// Returns a failure of the given exit code.
     pub fn new(code: u8, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, drawn: false }
+        Self { code, message: message.into(), hint: None, drawn: false, may_pass: false }
     }
 
     /// Adds what to do about it.

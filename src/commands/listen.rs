@@ -27,10 +27,14 @@ use crate::listen::{Event, Line, Parts, serve};
 use crate::scale_set::Pauses;
 use crate::state::host;
 use crate::ui::Ui;
-use crate::warning::WarningCode;
+use crate::warning::{Warning, WarningCode};
 
 /// How often the configuration file is looked at for changes.
 const FILE_LOOKS: Duration = Duration::from_secs(5);
+/// How long the region is asked for that the configuration does not name: longer than systemd gives a service to start, so
+/// that there it is asked for again and again.
+const REGION_WITHIN: Duration = Duration::from_mins(2);
+const REGION_ASKED_EVERY: Duration = Duration::from_secs(2);
 /// A refusal that stands is said again after so long.
 const SAID_AGAIN: Duration = Duration::from_mins(10);
 /// Events that wait for a reader; more are not said.
@@ -39,14 +43,25 @@ const LINES_WAITING: usize = 10_000;
 pub(super) async fn run(cli: &Cli, args: &ListenArgs, ui: &Ui) -> Result<u8, Failure> {
     let pools = pool_names(&args.pool);
     let mut signals = Signals::new().context("signals can't be waited for")?;
-    let mut session = prepare(cli, &pools, ui).await?;
+    let voice = Voice::new(ui.is_json());
+    let hear = |line: Line| voice.say(&line);
+    let first = tokio::select! {
+        session = prepare_at_first(cli, &pools, ui) => Ok(session?),
+        name = signals.stop() => Err(name),
+    };
+    let mut session = match first {
+        Ok(session) => session,
+        Err(name) => {
+            hear(Line::now(Event::Stopped { pool: None, reason: name.to_owned() }));
+            voice.end();
+            return Ok(exit::DONE);
+        }
+    };
     let metrics = Arc::new(Metrics::new());
     let _server = match args.metrics {
         Some(address) => Some(serve_metrics(address, metrics.clone()).await?),
         None => None,
     };
-    let voice = Voice::new(ui.is_json());
-    let hear = |line: Line| voice.say(&line);
     let paces = RefCell::default();
     let mut file = Stamp::of(&session.config);
     let mut is_asked = false;
@@ -191,6 +206,26 @@ fn refused(setting: &Setting<'_>, failure: &Failure) {
     (setting.hear)(Line::now(Event::Warning { pool: None, code: WarningCode::Degraded, message, subject: None }));
 }
 
+/// Prepares, and waits where an instance that is booting doesn't know its region yet: its metadata service may come later
+/// than this. Where that lasts, it is the configuration that lacks it.
+async fn prepare_at_first(cli: &Cli, pools: &[PoolName], ui: &Ui) -> Result<Session, Failure> {
+    let began = Instant::now();
+    let mut is_said = false;
+    let can_come = !std::env::var("AWS_EC2_METADATA_DISABLED").is_ok_and(|word| word.eq_ignore_ascii_case("true"));
+    loop {
+        match prepare(cli, pools, ui).await {
+            Err(failure) if failure.may_pass && can_come && began.elapsed() < REGION_WITHIN => {
+                if !std::mem::replace(&mut is_said, true) {
+                    let message = format!("{}; it is asked for again, for two minutes", failure.message);
+                    ui.warn(&[Warning { code: WarningCode::Degraded, message, subject: None }]);
+                }
+                tokio::time::sleep(REGION_ASKED_EVERY).await;
+            }
+            prepared => return prepared,
+        }
+    }
+}
+
 async fn prepare(cli: &Cli, pools: &[PoolName], ui: &Ui) -> Result<Session, Failure> {
     let config = configuration(cli, Needs::Launch, pools, ui)?;
     if config.pools.is_empty() {
@@ -321,6 +356,15 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
         })
+    }
+
+    /// Waits for a signal that ends it.
+    async fn stop(&mut self) -> &'static str {
+        loop {
+            if let Got::Stop(name) = self.next().await {
+                return name;
+            }
+        }
     }
 
     async fn next(&mut self) -> Got {

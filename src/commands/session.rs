@@ -90,7 +90,9 @@ impl Session {
             None => None,
             Some(ec2) => match Fleet::connect(ec2, &config.pools, ca).await {
                 Ok(fleet) => Some(fleet),
-                Err(error) if needs == Needs::Launch => return Err(Failure::usage(error.to_string())),
+                Err(error) if needs == Needs::Launch => {
+                    return Err(Failure { may_pass: error.is_no_region(), ..Failure::usage(error.to_string()) });
+                }
                 Err(error) => {
                     config.warnings.push(Warning::new(WarningCode::InstancesFailed, "instances", error.to_string()));
                     None

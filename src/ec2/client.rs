@@ -24,7 +24,7 @@ use aws_smithy_types::body::SdkBody;
 use http::Uri;
 use http_body_util::Limited;
 
-use super::error::{Error, ErrorClass};
+use super::error::{Error, ErrorClass, NO_REGION};
 use crate::config;
 use crate::engine::{FleetName, InstanceId, PoolName};
 use crate::tally::Tally;
@@ -109,7 +109,7 @@ async fn sdk_config(region: Option<&str>, ca: Option<&[u8]>) -> Result<SdkConfig
     }
     let sdk = loader.load().await;
     if sdk.region().is_none() {
-        return Err(wrong("NoRegion", "no AWS region: set `region` under `[ec2]`, or `AWS_REGION`"));
+        return Err(wrong(NO_REGION, "no AWS region: set `region` under `[ec2]`, or `AWS_REGION`"));
     }
     Ok(sdk)
 }

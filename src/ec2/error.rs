@@ -195,7 +195,16 @@ fn names_type_or_zone(message: &str) -> bool {
     message.contains("instance type") || message.contains("availability zone")
 }
 
+/// Our own code, where the configuration names no region and the SDK's chain finds none.
+pub(super) const NO_REGION: &str = "NoRegion";
+
 impl Error {
+    /// Returns whether nobody has said which region is meant.
+    #[must_use]
+    pub fn is_no_region(&self) -> bool {
+        self.code == NO_REGION
+    }
+
     /// Returns whether EC2 refused the call for its pace, and so surely did nothing.
     #[must_use]
     pub fn is_throttle(&self) -> bool {

@@ -58,6 +58,12 @@ impl Price {
         Some(Self(micros + u64::from(is_finer))).filter(|price| price.0 <= MOST_DOLLARS * MICROS)
     }
 
+    /// Returns it in millionths of a dollar.
+    #[must_use]
+    pub const fn in_micros(self) -> u64 {
+        self.0
+    }
+
     /// Returns it in dollars, for those who do not count.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "exact far beyond the highest price that is taken")]

@@ -2,6 +2,7 @@
 
 mod heard;
 mod launches;
+mod lending;
 mod reruns;
 mod seen;
 
@@ -10,7 +11,6 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant as StdInstant};
 
 use futures::future::{LocalBoxFuture, join_all};
@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use self::lending::Bounds;
 use super::Parts;
 use super::assigned::Assigned;
 use super::event::{Event, Line};
@@ -33,13 +34,22 @@ use crate::github;
 use crate::observe::{Found, Listened, Observation, Supply};
 use crate::registrar::Registrar;
 use crate::rerun::Due;
-use crate::scale_set::{Heard, Listener, ScaleSet};
+use crate::scale_set::{Heard, Listener, Room, ScaleSet, ScaleSetId};
 use crate::warning::{Warning, WarningCode};
 
 /// How long after a change the supply is looked at, so that a burst of changes costs one look.
 const LOOKS_AFTER: Duration = Duration::from_secs(5);
 /// How long at least lies between the ends of two looks.
 const LOOKS_APART: Duration = Duration::from_secs(15);
+/// The same while jobs wait for a slot, or for room among all pools, and a runner has just ended its job: its instance
+/// takes some seconds to end, and only a look shows that.
+const LOOKS_APART_WHEN_FULL: Duration = Duration::from_secs(5);
+/// So many looks a minute come sooner for that than they would, and no more: each reads all runners.
+const HURRIED_LOOKS: usize = 4;
+/// For how long the end of an instance is looked for after its runner's job.
+const ENDS_WITHIN: Duration = Duration::from_mins(1);
+/// Counts that were written before the supply was read are asked for anew not more often.
+const RECOUNTS_APART: Duration = Duration::from_secs(1);
 /// The supply is looked at at least so often: half as old as it may be for a launch.
 const LOOKS_AT_LEAST: Duration = Duration::from_mins(2);
 /// How long an ending process gives to calls that are under way, and to the ends of its sessions.
@@ -86,7 +96,9 @@ pub(super) struct Desk<'a> {
     /// Pools whose latest instances never came online.
     in_doubt: BTreeSet<PoolName>,
     /// What the listeners may have jobs for.
-    rooms: BTreeMap<PoolName, Arc<AtomicU32>>,
+    rooms: BTreeMap<PoolName, Arc<Room>>,
+    /// What bounds them, by the last plan.
+    bounds: Bounds,
     /// What was said, and when.
     said_at: BTreeMap<Essence, Instant>,
     /// When the supply is to be looked at; `None`: when something changes.
@@ -95,6 +107,15 @@ pub(super) struct Desk<'a> {
     looked_at: Option<Instant>,
     /// When what is known of it had been read.
     read_at: Option<StdInstant>,
+    /// Looks of the last minute that came sooner, since jobs wait.
+    hurried: Vec<Instant>,
+    /// A pool has jobs that wait, and no slot or no room for them, by the last plan.
+    has_unmet: bool,
+    /// When a runner ended its job last while that was so.
+    freed_at: Option<Instant>,
+    /// Pools whose latest counts were written before the supply was read, so that nothing can be launched by them.
+    to_recount: BTreeSet<PoolName>,
+    recounted_at: Option<Instant>,
     /// Ends and marks are being carried out.
     is_ending: bool,
     /// Re-runs are being carried out.
@@ -195,6 +216,8 @@ enum Seen {
     /// Instances and runner records; then the counts of the sets whose sessions are open.
     Supply(Result<Supply, github::Error>, BTreeMap<PoolName, Result<Statistics, String>>),
     All(Box<Result<(Observation, Due), github::Error>>),
+    /// The counts of some sets alone, asked for then.
+    Counts(StdInstant, BTreeMap<PoolName, Result<Statistics, String>>),
 }
 
 /// What was carried out.
@@ -227,10 +250,16 @@ impl<'a> Desk<'a> {
             cooling: BTreeMap::new(),
             in_doubt: BTreeSet::new(),
             rooms: BTreeMap::new(),
+            bounds: Bounds::at_first(&config.policy()),
             said_at: BTreeMap::new(),
             look_at: Some(Instant::now()),
             looked_at: None,
             read_at: None,
+            hurried: Vec::new(),
+            has_unmet: false,
+            freed_at: None,
+            to_recount: BTreeSet::new(),
+            recounted_at: None,
             is_ending: false,
             is_rerunning: false,
         };
@@ -245,7 +274,7 @@ impl<'a> Desk<'a> {
         let (tell, mut told) = mpsc::unbounded_channel::<(PoolName, Heard)>();
         let listeners: Vec<(PoolName, Listener)> =
             self.listening.iter().map(|pool| (pool.policy.name.clone(), self.listener(pool))).collect();
-        let room = |(pool, listener): &(PoolName, Listener)| (pool.clone(), listener.capacity.clone());
+        let room = |(pool, listener): &(PoolName, Listener)| (pool.clone(), listener.room.clone());
         self.rooms = listeners.iter().map(room).collect();
         let listening = listeners.iter().map(|(pool, listener)| {
             let tell = tell.clone();
@@ -254,7 +283,7 @@ impl<'a> Desk<'a> {
         let mut listening = std::pin::pin!(join_all(listening).fuse());
         let mut stopping = stop.clone();
         let mut carrying: Carrying<'a> = FuturesUnordered::new();
-        let (mut looking, mut observing): (Looking<'a>, Looking<'a>) = (None, None);
+        let (mut looking, mut observing, mut counting): (Looking<'a>, Looking<'a>, Looking<'a>) = (None, None, None);
         let mut tick = tokio::time::interval(self.shared.parts.every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
@@ -268,6 +297,7 @@ impl<'a> Desk<'a> {
                         changed.extend(self.take_in(pool, heard));
                     }
                     self.launch_at_once(&changed, &carrying);
+                    self.lend();
                 }
                 Some(carried) = carrying.next(), if !carrying.is_empty() => self.carried(&carried),
                 seen = ended(&mut looking) => {
@@ -278,8 +308,19 @@ impl<'a> Desk<'a> {
                     observing = None;
                     self.seen(seen, &carrying);
                 }
+                seen = ended(&mut counting) => {
+                    counting = None;
+                    self.seen(seen, &carrying);
+                }
+                () = until(self.recount_at()), if counting.is_none() => {
+                    self.recounted_at = Some(Instant::now());
+                    let pools = std::mem::take(&mut self.to_recount);
+                    let sets = pools.into_iter().filter_map(|pool| Some((pool.clone(), self.set_of(&pool)?)));
+                    counting = Some(self.shared.recount(sets.collect()).boxed_local());
+                }
                 () = until(self.look_at), if looking.is_none() => {
                     self.look_at = None;
+                    self.note_hurry();
                     let sets = self.served.iter().map(|(pool, served)| (pool.clone(), served.found.scale_set.id));
                     looking = Some(self.shared.look(sets.collect()).boxed_local());
                 }
@@ -291,6 +332,7 @@ impl<'a> Desk<'a> {
                     self.notice_the_clock();
                     self.count_requests();
                     self.notice_silence();
+                    self.lend();
                     self.launch_after_cooling(&carrying);
                 }
                 _ = &mut listening => {}
@@ -329,7 +371,7 @@ impl<'a> Desk<'a> {
             group: pool.runner_group.clone(),
             name: pool.scale_set.clone().unwrap_or_default(),
             owner: owner.to_owned(),
-            capacity: Arc::new(AtomicU32::new(pool.policy.max.min(self.policy.max_total.unwrap_or(u32::MAX)).max(1))),
+            room: Arc::new(Room::new(self.bounds.lent_at_first(pool.policy.max))),
             pauses,
         }
     }
@@ -350,6 +392,16 @@ impl<'a> Desk<'a> {
         if seen_at.is_none_or(|seen_at| age(now, seen_at) >= LOOKS_AT_LEAST) {
             self.look_soon();
         }
+    }
+
+    /// Returns when counts are asked for anew that are too old for the supply; `None`: there are none.
+    fn recount_at(&self) -> Option<Instant> {
+        let apart = self.recounted_at.map_or_else(Instant::now, |at| at + RECOUNTS_APART);
+        (!self.to_recount.is_empty()).then_some(apart)
+    }
+
+    fn set_of(&self, pool: &PoolName) -> Option<ScaleSetId> {
+        self.served.get(pool).map(|served| served.found.scale_set.id)
     }
 
     /// Returns a pool's session, if its set says anything.

@@ -11,7 +11,7 @@
 //!
 //! `desk.rs` is the loop, `desk/heard.rs` what follows from a message, `desk/launches.rs` how launches are decided and
 //! begun, `desk/seen.rs` what follows from a look; `supply.rs`, `assigned.rs` and `phantoms.rs` are what is known between
-//! two looks.
+//! two looks; `ledger.rs` is what the listeners are lent of what all pools together may have.
 //!
 //! The engine, its check and the executor are those of `apply`, and so are the slots and names: beside this, `apply` is
 //! another host at work. Nothing here is needed by the next process: a session that is opened begins with the full counts.
@@ -19,6 +19,7 @@
 mod assigned;
 mod desk;
 mod event;
+mod ledger;
 pub mod metrics;
 mod phantoms;
 mod supply;

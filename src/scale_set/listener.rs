@@ -6,7 +6,6 @@
 //! counts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -17,6 +16,7 @@ use super::error::{Error, ErrorKind};
 use super::message::Message;
 use super::model::ScaleSet;
 use super::offers::Offers;
+use super::room::{ARRIVES_WITHIN, Room};
 use super::session::{Polled, Session};
 use crate::engine::Statistics;
 use crate::github;
@@ -109,6 +109,8 @@ pub enum Heard {
     Unavailable(String),
     /// A poll ended without news.
     Idle,
+    /// Less is announced by now than was: what it doesn't need any more may be lent to others.
+    Returned,
     /// A poll was answered with nothing at all, so often in a row: nobody knows whether there is news.
     Silence(u32),
     /// A message, before anything is done about it.
@@ -149,9 +151,8 @@ pub struct Listener {
     pub name: String,
     /// Whom the service names to others who try to open the session.
     pub owner: String,
-    /// How many runners may have a job at once: what polls announce, and what is acquired up to. It may change at any
-    /// time; never 0 while it serves: where nothing is announced, jobs that are queued then may never be assigned.
-    pub capacity: Arc<AtomicU32>,
+    /// How many jobs it may have at once: what polls announce, and what is acquired up to. It may change at any time.
+    pub room: Arc<Room>,
     /// How long is waited before something is tried again.
     pub pauses: Pauses,
 }
@@ -190,6 +191,7 @@ impl Listener {
             let end = self.serve(&session, took, &mut trouble, &mut stop, &hear).await;
             // Were it not closed, a new one would be refused until it has idled out.
             let closed = session.close().await;
+            self.room.close();
             match end {
                 End::Lost => {
                     if let Err(error) = closed {
@@ -285,8 +287,24 @@ impl Listener {
         }
     }
 
-    fn capacity(&self) -> u32 {
-        self.capacity.load(Ordering::Relaxed)
+    /// Polls; `None` where what is lent changes, and the poll must not go on as it is. A poll that is given up loses
+    /// nothing: what it would have brought is not acknowledged.
+    async fn poll(&self, session: &Session, cursor: i64, hear: &impl Fn(Heard)) -> Option<Result<Polled, Error>> {
+        let (capacity, returns_some) = self.room.announce();
+        let mut poll = std::pin::pin!(session.poll(cursor, capacity));
+        if returns_some {
+            tokio::select! {
+                biased;
+                polled = &mut poll => return Some(polled),
+                () = self.room.changed() => return None,
+                () = tokio::time::sleep(ARRIVES_WITHIN) => hear(Heard::Returned),
+            }
+        }
+        tokio::select! {
+            biased;
+            polled = poll => Some(polled),
+            () = self.room.changed() => None,
+        }
     }
 
     async fn serve(
@@ -309,18 +327,23 @@ impl Listener {
         let mut is_late = trouble.failures > 0;
         loop {
             let asked = Instant::now();
-            // A poll that is given up loses nothing: what it would have brought is not acknowledged.
+            self.tell_room(&offers, 0);
             let polled = tokio::select! {
                 biased;
                 () = stopped(stop) => return End::Stopped,
-                polled = session.poll(cursor, self.capacity()) => polled,
+                polled = self.poll(session, cursor, hear) => polled,
             };
             if session.renewals() != renewals {
                 renewals = session.renewals();
                 hear(Heard::Refreshed);
             }
             let result = match polled {
-                Ok(Polled::Nothing) => {
+                None => {
+                    let acquiring = self.acquire(session, &mut offers, true, hear);
+                    let Some(acquired) = finished(acquiring, stop).await else { return End::Stopped };
+                    acquired
+                }
+                Some(Ok(Polled::Nothing)) => {
                     *trouble = Trouble::default();
                     is_late = false;
                     written_after = Instant::now().checked_sub(answers_within);
@@ -332,14 +355,14 @@ impl Listener {
                     let Some(acquired) = finished(acquiring, stop).await else { return End::Stopped };
                     acquired
                 }
-                Ok(Polled::Empty) => {
+                Some(Ok(Polled::Empty)) => {
                     is_late = true;
                     trouble.silences += 1;
                     hear(Heard::Silence(trouble.silences));
                     wait(self.pauses.first, stop).await;
                     continue;
                 }
-                Ok(Polled::Message(mut message)) => {
+                Some(Ok(Polled::Message(mut message))) => {
                     unread = (None, 0);
                     let is_news = told != Some(message.id);
                     told = Some(message.id);
@@ -362,13 +385,12 @@ impl Listener {
                         answers_within = answers_after(began.elapsed());
                         *trouble = Trouble::default();
                     }
-                    if received.is_ok() && !is_news {
-                        // It was acknowledged before, and comes all the same.
-                        wait(self.pauses.first, stop).await;
-                    }
+                    // It was acknowledged before, and comes all the same.
+                    let pause = if received.is_ok() && !is_news { self.pauses.first } else { Duration::ZERO };
+                    wait(pause, stop).await;
                     received.map(|id| cursor = id)
                 }
-                Ok(Polled::Unreadable { id, why }) => {
+                Some(Ok(Polled::Unreadable { id, why })) => {
                     unread = (id, if unread.0 == id { unread.1 + 1 } else { 1 });
                     match (id, unread.1 >= READS) {
                         (Some(id), true) => {
@@ -384,7 +406,7 @@ impl Listener {
                         (_, false) => Err(why),
                     }
                 }
-                Err(why) => Err(why),
+                Some(Err(why)) => Err(why),
             };
             if let Err(why) = result {
                 if why.kind == ErrorKind::SessionExpired || why.kind == ErrorKind::ScaleSetNotFound {
@@ -427,13 +449,15 @@ impl Listener {
         gives_up: bool,
         hear: &impl Fn(Heard),
     ) -> Result<(), Error> {
-        let asked = offers.wanted(self.capacity());
+        let asked = offers.wanted(self.room.lent());
+        self.tell_room(offers, asked.len());
         if asked.is_empty() {
             return Ok(());
         }
         match session.acquire(&asked).await {
             Ok(granted) => {
                 offers.answered(&asked, &granted);
+                self.tell_room(offers, 0);
                 hear(Heard::Acquired { asked: asked.len(), granted: granted.len() });
             }
             // Jobs that are not to be had must not keep others from being heard of: they are offered again.
@@ -441,9 +465,16 @@ impl Listener {
                 offers.answered(&asked, &[]);
                 hear(Heard::Trouble(why));
             }
+            // Granted or not: nobody knows before it is asked again.
             Err(why) => return Err(why),
         }
+        self.tell_room(offers, 0);
         Ok(())
+    }
+
+    /// Notes how many jobs the set has, so many included that are being asked for.
+    fn tell_room(&self, offers: &Offers, asked: usize) {
+        self.room.take(offers.taken().saturating_add(asked as u64), offers.count() > asked);
     }
 }
 

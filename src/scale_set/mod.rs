@@ -15,6 +15,7 @@ mod message;
 mod model;
 mod offers;
 mod refusal;
+mod room;
 mod runners;
 mod scale_sets;
 mod session;
@@ -27,4 +28,5 @@ pub use message::{JobEvent, JobKey, JobMessage, JobRunner, Message};
 pub use model::{
     AcquirableJob, Jit, NewScaleSet, RunnerGroup, RunnerRemoved, ScaleSet, ScaleSetChange, ScaleSetId, ServiceRunner,
 };
+pub use room::Room;
 pub use session::{Polled, Session};

@@ -49,9 +49,18 @@ impl Offers {
 
     /// Returns what to ask for, where so many runners may have a job at once: the oldest first.
     pub(super) fn wanted(&self, capacity: u32) -> Vec<u64> {
-        let taken = self.counted.saturating_add(self.acquired.len() as u64);
-        let room = u64::from(capacity).saturating_sub(taken);
+        let room = u64::from(capacity).saturating_sub(self.taken());
         self.open.iter().copied().take(usize::try_from(room).unwrap_or(usize::MAX)).collect()
+    }
+
+    /// Returns how many jobs the set has, by all that is known.
+    pub(super) fn taken(&self) -> u64 {
+        self.counted.saturating_add(self.acquired.len() as u64)
+    }
+
+    /// Returns how many offers there was no room for.
+    pub(super) fn count(&self) -> usize {
+        self.open.len()
     }
 
     /// Some were asked for, and some of these granted; the others are somebody else's, or gone.

@@ -252,6 +252,99 @@ async fn jobs_that_are_acquired_are_as_many_as_all_pools_together_may_run() {
     listening.end().await;
 }
 
+/// A desk with two scale sets, and room for three runners in all.
+async fn two_sets(dispatch: Dispatch) -> Desk {
+    let desk = desk().await;
+    desk.reconfigure("[ec2]\n", "[ec2]\nmax_total = 3\n");
+    desk.reconfigure("name = \"gpu\"\n", "name = \"gpu\"\nscale_set = \"gpu\"\n");
+    let mut world = desk.sandbox.world();
+    world.settings.scale_sets.dispatch = dispatch;
+    world.scale_set("gpu").labels(GPU);
+    drop(world);
+    desk
+}
+
+/// Returns how many jobs the two sets have.
+fn given(desk: &Desk) -> (u64, u64) {
+    let world = desk.sandbox.world();
+    let of = |set| world.statistics_of(set).map_or(0, |counts| counts.assigned + counts.acquired);
+    (of("linux-x64"), of("gpu"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sets_that_burst_in_the_same_moment_are_lent_no_more_than_there_is() {
+    for dispatch in [Dispatch::Acquire, Dispatch::Direct] {
+        let desk = two_sets(dispatch).await;
+        let mut listening = Listening::on(&desk, "--interval 1s");
+        listening.opened().await;
+        listening.opened().await;
+        desk.looked_at().await;
+        desk.jobs(5, X64);
+        desk.jobs(5, GPU);
+        listening.launches(3).await;
+        for _ in 0..2 {
+            desk.looked_at().await;
+        }
+        let (x64, gpu) = given(&desk);
+        assert_eq!((x64 + gpu, x64.min(gpu)), (3, 1), "{dispatch:?}: each has its share, and none waits here");
+        assert_eq!(desk.sandbox.world().instance_states().len(), 3);
+        listening.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_set_does_not_need_the_other_gets_and_lets_go_of_as_its_jobs_end() {
+    for dispatch in [Dispatch::Acquire, Dispatch::Direct] {
+        let desk = two_sets(dispatch).await;
+        {
+            let mut world = desk.sandbox.world();
+            (world.settings.boot, world.settings.shutdown) = (Duration::from_millis(100), Duration::from_millis(50));
+            // A poll that lasts: what is lent is returned all the same.
+            world.settings.scale_sets.poll_hold = Duration::from_secs(50);
+        }
+        let mut listening = Listening::on(&desk, "--interval 1s");
+        listening.opened().await;
+        listening.opened().await;
+        desk.looked_at().await;
+        for _ in 0..6 {
+            desk.sandbox.world().repository("api").run().job(X64).lasting(Duration::from_secs(4));
+        }
+        listening.launches(3).await;
+        assert_eq!(given(&desk), (3, 0), "{dispatch:?}");
+        desk.jobs(2, GPU);
+        // In the end all of them have run, or run.
+        until(|| given(&desk).1 == 2 && desk.sandbox.world().count_jobs(JobStatus::Completed) >= 4).await;
+        let (_, said) = listening.end().await;
+        assert!(launches(&said) >= 6, "{dispatch:?}: {said:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_whose_launches_have_no_price_under_a_ceiling_acquires_nothing() {
+    let desk = desk().await;
+    let table = "max_usd_per_hour = 9\n[ec2.prices]\n\"g5.xlarge\" = 1.0\n";
+    desk.reconfigure("fleet = \"sandbox\"\n", &format!("fleet = \"sandbox\"\n{table}"));
+    desk.reconfigure("market = \"spot-then-on-demand\"", "market = \"on-demand\"");
+    desk.sandbox.world().settings.scale_sets.dispatch = Dispatch::Acquire;
+    let mut listening = Listening::on(&desk, "--interval 1s");
+    listening.opened().await;
+    desk.jobs(2, X64);
+    listening.until(|event| event["event"] == "message" && event["statistics"]["available"] == 2).await;
+    for _ in 0..2 {
+        desk.looked_at().await;
+    }
+    assert_eq!(given(&desk).0, 0, "others could run them");
+    assert!(desk.calls(Service::Actions, "acquirejobs").is_empty());
+    // It announces 1 all the same.
+    let announced = |jobs: &str| {
+        let calls = desk.sandbox.calls();
+        calls.iter().any(|call| call.parameters.get("X-ScaleSetMaxCapacity").is_some_and(|said| said == jobs))
+    };
+    until(|| announced("1")).await;
+    assert!(!announced("0"));
+    listening.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_on_offer_that_there_was_no_room_for_are_acquired_when_there_is() {
     let desk = desk().await;

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant as StdInstant};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{Desk, LOOKS_AFTER, LOOKS_APART, Served, Why};
+use super::{Desk, ENDS_WITHIN, HURRIED_LOOKS, LOOKS_AFTER, LOOKS_APART, LOOKS_APART_WHEN_FULL, Served, Why};
 use crate::ages::short;
 use crate::engine::PoolName;
 use crate::listen::event::{Event, SessionState};
-use crate::scale_set::{Heard, Message};
+use crate::scale_set::{Heard, JobEvent, JobMessage, Message};
 use crate::warning::{Warning, WarningCode};
 
 /// So many polls in a row that were answered with nothing at all, and it is said.
@@ -72,6 +72,8 @@ impl Desk<'_> {
                 tracing::info!(pool = pool.as_str(), asked, granted, "acquired jobs");
                 return None;
             }
+            // Its room is lent anew: see `lend`.
+            Heard::Returned => return None,
             Heard::Closed(why) => {
                 metrics.session(&pool, false);
                 let said = why.map_or_else(|| "closed in good order".to_owned(), |why| why.to_string());
@@ -130,6 +132,10 @@ impl Desk<'_> {
                 self.warn_of(Warning::new(WarningCode::Degraded, pool.as_str(), said));
             }
         }
+        let is_end = |job: &JobMessage| matches!(job.event, JobEvent::Completed { .. });
+        if self.has_unmet && message.jobs.iter().any(is_end) {
+            self.freed_at = Some(Instant::now());
+        }
         if !message.jobs.is_empty() {
             self.look_soon();
         }
@@ -143,7 +149,23 @@ impl Desk<'_> {
     /// Has the supply looked at soon, and not more often than is needed.
     pub(super) fn look_soon(&mut self) {
         let soon = Instant::now() + LOOKS_AFTER;
-        let apart = self.looked_at.map_or(soon, |looked_at| looked_at + LOOKS_APART);
-        self.look_at = Some(self.look_at.unwrap_or(soon.max(apart)));
+        let apart = if self.is_in_a_hurry() { LOOKS_APART_WHEN_FULL } else { LOOKS_APART };
+        let at = self.looked_at.map_or(soon, |looked_at| soon.max(looked_at + apart));
+        self.look_at = Some(self.look_at.map_or(at, |planned| planned.min(at)));
+    }
+
+    /// Returns whether jobs wait for what a look may show at any moment: an instance that has ended.
+    pub(super) fn is_in_a_hurry(&self) -> bool {
+        let is_ending = self.freed_at.is_some_and(|at| at.elapsed() < ENDS_WITHIN);
+        let looks = self.hurried.iter().filter(|at| at.elapsed() < Duration::from_mins(1)).count();
+        self.has_unmet && is_ending && looks < HURRIED_LOOKS
+    }
+
+    /// A look begins: notes whether it comes sooner than it would otherwise.
+    pub(super) fn note_hurry(&mut self) {
+        self.hurried.retain(|at| at.elapsed() < Duration::from_mins(1));
+        if self.looked_at.is_some_and(|at| at.elapsed() < LOOKS_APART) {
+            self.hurried.push(Instant::now());
+        }
     }
 }

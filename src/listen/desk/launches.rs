@@ -2,19 +2,19 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
 
+use super::lending::Bounds;
 use super::{Carried, Carrying, Cooling, Desk, Shared};
 use crate::ages::{age, short};
 use crate::apply::{self, Executor, Listener as _, Outcome, PoolSettings};
 use crate::config::Pool;
 use crate::engine::{
-    self, Action, Held, Plan, Policy, PoolName, PoolView, ReasonCode, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Source,
-    Statistics, Step, View, affordable, check, plan,
+    self, Action, Plan, PoolName, ReasonCode, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Source, Statistics, Step, check,
+    plan,
 };
 use crate::github::AllJobs;
 use crate::listen::Parts;
@@ -32,6 +32,11 @@ impl<'a> Desk<'a> {
     /// Launches what the sets' counts ask for now, in these pools.
     pub(super) fn launch_at_once(&mut self, pools: &BTreeSet<PoolName>, carrying: &Carrying<'a>) {
         let now = Timestamp::now();
+        // A message that comes just after the end of a look may have been written before it: only its set can tell.
+        let is_too_old =
+            |pool: &&PoolName| !self.counts_hold(pool) && self.serving(pool).is_some_and(|served| !served.is_unasked);
+        let too_old: Vec<PoolName> = pools.iter().filter(is_too_old).cloned().collect();
+        self.to_recount.extend(too_old);
         let is_cool = |pool: &PoolName| self.cooling.get(pool).is_none_or(Cooling::is_over);
         // Where boots fail: one a whole observation, and no more, until one comes online.
         let can_serve = |pool: &&PoolName| self.counts_hold(pool) && is_cool(pool) && !self.in_doubt.contains(*pool);
@@ -81,7 +86,9 @@ impl<'a> Desk<'a> {
             return;
         }
         let Some(plan) = self.decide(snapshot) else { return };
-        self.lend(snapshot, &plan);
+        self.has_unmet = plan.pools.iter().any(|sums| sums.demand.is_some_and(|jobs| jobs > sums.supply + sums.launch));
+        self.bounds = Bounds::of(snapshot, &self.policy, &plan);
+        self.lend();
         let mut plan = plan.only(pools);
         self.note_what_is_held(&plan);
         plan.seen_at = seen_at;
@@ -130,42 +137,6 @@ impl<'a> Desk<'a> {
                 given -= u64::from(is_left);
                 !is_left
             });
-        }
-    }
-
-    /// Lets the listeners have as many jobs as their pools may have runners for: where launches are held back, a job that
-    /// is acquired all the same would wait here, and nobody else could take it.
-    fn lend(&self, snapshot: &Snapshot, plan: &Plan) {
-        let Policy { max_total, max_usd_per_hour, .. } = self.policy;
-        let is_held_back = |held: &&Held| held.reason.code.holds_launches();
-        if max_total.is_none() && max_usd_per_hour.is_none() && !plan.held.iter().any(|held| is_held_back(&held)) {
-            // At every message: what bounds nothing is not computed.
-            for pool in &self.policy.pools {
-                self.rooms.get(&pool.name).into_iter().for_each(|room| room.store(pool.max.max(1), Ordering::Relaxed));
-            }
-            return;
-        }
-        let view = View::of(snapshot, &self.policy);
-        let affordable = affordable(&view, &self.policy, &snapshot.prices);
-        // What a set has been given will hold slots, too.
-        let claimed = |pool: &PoolView<'_>| {
-            let given = self.served.get(&pool.pool.name).map_or(0, |served| served.found.statistics.assigned);
-            pool.supply().held.max(u32::try_from(given).unwrap_or(u32::MAX).min(pool.pool.max))
-        };
-        let total: u32 = view.pools.iter().map(claimed).fold(0, u32::saturating_add);
-        for pool in &view.pools {
-            let (name, held) = (&pool.pool.name, pool.supply().held);
-            let Some(room) = self.rooms.get(name) else { continue };
-            let of_others = total.saturating_sub(claimed(pool));
-            let share = max_total.map_or(u32::MAX, |most| most.saturating_sub(of_others));
-            let by_price = affordable.as_ref().and_then(|counts| counts.get(name)).copied();
-            let by_price = by_price.map_or(u32::MAX, |more| held.saturating_add(more));
-            let mut may_run = pool.pool.max.min(share).min(by_price);
-            let waits = plan.held.iter().filter(is_held_back).any(|held| held.pool == *name);
-            if let Some(sums) = plan.pools.iter().find(|sums| sums.name == *name).filter(|_| waits) {
-                may_run = may_run.min(held.saturating_add(sums.launch));
-            }
-            room.store(may_run.max(1), Ordering::Relaxed);
         }
     }
 

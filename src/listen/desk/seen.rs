@@ -1,13 +1,14 @@
 //! What a look shows, and what follows from it: launches by any, ends by a whole observation alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant as StdInstant;
 
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{Carrying, Desk, STANDS_IN_AFTER, Seen, Shared, Why};
-use crate::engine::{PoolName, ScaleSetDemand, Step, View};
+use crate::engine::{PoolName, ScaleSetDemand, Statistics, Step, View};
 use crate::github::NoProgress;
 use crate::left_over::{Owner, undo_left_over};
 use crate::listen::Parts;
@@ -56,6 +57,19 @@ impl<'a> Desk<'a> {
                 }
                 let all = self.served.keys().cloned().collect();
                 self.launch_at_once(&all, carrying);
+                if self.is_in_a_hurry() {
+                    self.look_soon();
+                }
+            }
+            Seen::Counts(asked_at, counts) => {
+                let mut told = BTreeSet::new();
+                for (pool, counts) in counts {
+                    if let (Some(served), Ok(counts)) = (self.served.get_mut(&pool), counts) {
+                        served.count(counts, asked_at, Some(asked_at));
+                        told.insert(pool);
+                    }
+                }
+                self.launch_at_once(&told, carrying);
             }
             Seen::All(seen) => {
                 self.count_requests();
@@ -173,7 +187,17 @@ impl<'a> Shared<'a> {
     pub(super) async fn look(self, sets: BTreeMap<PoolName, ScaleSetId>) -> Seen {
         self.undo_left_over().await;
         let supply = observe::supply(self.sources(&Listened::new())).await;
-        let counts = stream::iter(sets)
+        Seen::Supply(supply, self.counts(sets).await)
+    }
+
+    /// Asks sets for their counts, and nothing else.
+    pub(super) async fn recount(self, sets: BTreeMap<PoolName, ScaleSetId>) -> Seen {
+        let asked_at = StdInstant::now();
+        Seen::Counts(asked_at, self.counts(sets).await)
+    }
+
+    async fn counts(self, sets: BTreeMap<PoolName, ScaleSetId>) -> BTreeMap<PoolName, Result<Statistics, String>> {
+        stream::iter(sets)
             .map(async |(pool, id)| {
                 let set = self.parts.service.scale_set(id).await;
                 let counts = set.map_err(|error| error.to_string());
@@ -181,8 +205,7 @@ impl<'a> Shared<'a> {
             })
             .buffer_unordered(AT_ONCE)
             .collect()
-            .await;
-        Seen::Supply(supply, counts)
+            .await
     }
 
     pub(super) async fn observe(self, listened: Listened) -> Seen {
