@@ -19,7 +19,7 @@ pub use self::scale_sets::{Found, Missing, read_scale_sets};
 use crate::ages::{age, short};
 use crate::cli::SourceChoice;
 use crate::comparison::{Books, IN_FLIGHT, Side, Verdict, compare, signed, verdict};
-use crate::config::{Config, Pool};
+use crate::config::{self, Config, Pool};
 use crate::ec2::Fleet;
 use crate::engine::{
     Connection, CountKind, Demand, FleetName, Instance, Job, JobId, JobState, LAUNCH_WINDOW, Listing, Offering,
@@ -36,6 +36,8 @@ use crate::warning::{Warning, WarningCode};
 pub struct Sources<'a> {
     /// The pools, and what to read.
     pub config: &'a Config,
+    /// How jobs are looked for: as the configuration has it, or more thoroughly.
+    pub scan: &'a config::Scan,
     /// GitHub's REST API.
     pub client: &'a Client,
     /// The Actions Service.
@@ -114,7 +116,7 @@ pub async fn supply(sources: Sources<'_>) -> Result<Supply, github::Error> {
 /// # Errors
 /// GitHub refused the credentials, or the jobs could not be read at all.
 pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Observation, github::Error> {
-    let Sources { config, client, .. } = sources;
+    let Sources { config, scan, client, .. } = sources;
     let Supply { seen_at: now, read_at, instances, runners, warnings: mut said } = supply(sources).await?;
     let mut warnings = config.warnings.clone();
     warnings.append(&mut said);
@@ -122,7 +124,7 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
     let asked: Vec<(&Pool, Wish)> = wishes.filter(|(_, wish)| *wish != Wish::Rest).collect();
     let found = read_scale_sets(sources.service, asked.iter().map(|(pool, _)| *pool)).await;
     let (scanned, (prices, unpriced)) = futures::join!(
-        github::scan(client, &config.github.scope, &config.scan, now, progress),
+        github::scan(client, &config.github.scope, scan, now, progress),
         Box::pin(prices::prices(config, sources.fleet, instances.as_ref())),
     );
     warnings.extend(unpriced);

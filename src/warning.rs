@@ -77,6 +77,8 @@ codes! {
     ScanInTurns => "scan_in_turns", false;
     /// Repositories take turns, and so slowly that a new job can stay unseen for a quarter of an hour and longer.
     ScopeTooLarge => "scope_too_large", false;
+    /// The delivery log of `scan.hints` could not be read: new jobs show as late as without it.
+    HintsFailed => "hints_failed", false;
     /// A run should have jobs, but GitHub shows none yet.
     UnresolvedRun => "unresolved_run", false;
     /// A run has been queued for longer than `scan.max_job_age`: listed, not counted.

@@ -2,6 +2,7 @@
 //! (actions-runner-controller#990, #2723, KEDA#7973, dawidd6/action-download-artifact#147, actions/runner#3872), and an
 //! App's authorization on every page.
 
+mod hints;
 mod turns;
 
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use ghascale::config::{AppIssuer, Credentials, Github, Scan};
 use ghascale::engine::{Connection, CountKind, JobState, Listing, Runner, Scope, WaitReason};
 use ghascale::github::{Client, Error, ErrorKind, Limits, NoProgress, Patience, Scanned, runners, scan};
-use ghascale::sandbox::{Fault, Sandbox, Scenario};
+use ghascale::sandbox::{Fault, Moment, Sandbox, Scenario};
 use ghascale::warning::WarningCode;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use jiff::Timestamp;
@@ -508,4 +509,33 @@ async fn no_secret_is_in_what_can_be_printed_of_a_client() {
     world.scan().await;
     let shown = format!("{:?}", world.client);
     assert!(!shown.contains("PRIVATE") && !shown.contains("Bearer") && !shown.contains("ghs_"), "{shown}");
+}
+
+#[tokio::test]
+async fn jobs_of_the_first_repositories_are_asked_for_while_others_are_still_asked_for_their_runs() {
+    let bench = Bench::open().await;
+    for nth in 0..40 {
+        bench.sandbox.world().repository(&format!("r{nth:02}")).run().job(LINUX);
+    }
+    // One repository's answer takes as long as all others together.
+    let mut hold = bench.sandbox.hold_at("/repos/acme/r00/actions/runs?", Moment::Before);
+    let (client, organization) = (&bench.client, organization());
+    let settings = Scan { concurrency: 4, ..settings(&[]) };
+    let scanning = scan(client, &organization, &settings, Timestamp::now(), &NoProgress);
+    let others = async {
+        hold.reached().await.unwrap();
+        let asked = || bench.sandbox.calls().iter().filter(|call| call.target.contains("/jobs?")).count();
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while asked() < 39 {
+            assert!(std::time::Instant::now() < deadline, "{} of 39 are asked for their jobs", asked());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        drop(hold);
+    };
+    let (scanned, ()) = futures::join!(scanning, others);
+    assert_eq!(pending(&scanned.unwrap()), 40);
+    let calls = bench.sandbox.calls();
+    let first_jobs = calls.iter().position(|call| call.target.contains("/jobs?")).unwrap();
+    let last_runs = calls.iter().rposition(|call| call.target.contains("/actions/runs?")).unwrap();
+    assert!(first_jobs < last_runs, "{first_jobs} {last_runs}");
 }

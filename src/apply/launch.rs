@@ -156,15 +156,17 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         error: &github::Error,
         lessons: &RefCell<Lessons>,
     ) -> Outcome {
-        let mut lessons_now = lessons.borrow_mut();
         match error.kind {
-            ErrorKind::Unauthorized => lessons_now.halted = Some(not_tried("GitHub refused the credentials")),
+            ErrorKind::Unauthorized => {
+                lessons.borrow_mut().halted = Some(not_tried("GitHub refused the credentials"));
+            }
             ErrorKind::Forbidden
             | ErrorKind::NotFound
             | ErrorKind::Unprocessable
             | ErrorKind::RateLimited { .. }
             | ErrorKind::OverBudget => {
-                lessons_now.closed.insert(action.pool.clone(), not_tried("GitHub refused to register a runner"));
+                let why = not_tried("GitHub refused to register a runner");
+                lessons.borrow_mut().closed.insert(action.pool.clone(), why);
             }
             // The answer was lost, and the record may be there: its key is gone with the answer, so it must go too.
             ErrorKind::Server
@@ -172,8 +174,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
             | ErrorKind::Protocol
             | ErrorKind::Conflict
             | ErrorKind::Unexpected => {
-                lessons_now.learn_of_registration(&action.pool, false);
-                drop(lessons_now);
+                lessons.borrow_mut().learn_of_registration(&action.pool, false);
                 if mine.is_none() {
                     let why = format!("{error}; a registration is left for the next run to judge");
                     return self.failed(action, why).remaining();
@@ -188,7 +189,6 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                 };
             }
         }
-        drop(lessons_now);
         Outcome { request_id: error.request_id.clone(), ..self.failed(action, error.to_string()) }
     }
 

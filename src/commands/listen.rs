@@ -46,7 +46,7 @@ pub(super) async fn run(cli: &Cli, args: &ListenArgs, ui: &Ui) -> Result<u8, Fai
     let voice = Voice::new(ui.is_json());
     let hear = |line: Line| voice.say(&line);
     let first = tokio::select! {
-        session = prepare_at_first(cli, &pools, ui) => Ok(session?),
+        session = prepare_at_first(cli, args, &pools, ui) => Ok(session?),
         name = signals.stop() => Err(name),
     };
     let mut session = match first {
@@ -154,7 +154,7 @@ async fn one_configuration(
         if preparing.is_none() && std::mem::take(&mut is_asked) {
             refusal = None;
             file = Stamp::of(&session.config);
-            preparing = Some(prepare(setting.cli, setting.pools, setting.ui).boxed_local());
+            preparing = Some(prepare(setting.cli, setting.args, setting.pools, setting.ui).boxed_local());
         }
         tokio::select! {
             () = &mut serving => return End::Signal("the listener ended by itself"),
@@ -208,12 +208,12 @@ fn refused(setting: &Setting<'_>, failure: &Failure) {
 
 /// Prepares, and waits where an instance that is booting doesn't know its region yet: its metadata service may come later
 /// than this. Where that lasts, it is the configuration that lacks it.
-async fn prepare_at_first(cli: &Cli, pools: &[PoolName], ui: &Ui) -> Result<Session, Failure> {
+async fn prepare_at_first(cli: &Cli, args: &ListenArgs, pools: &[PoolName], ui: &Ui) -> Result<Session, Failure> {
     let began = Instant::now();
     let mut is_said = false;
     let can_come = !std::env::var("AWS_EC2_METADATA_DISABLED").is_ok_and(|word| word.eq_ignore_ascii_case("true"));
     loop {
-        match prepare(cli, pools, ui).await {
+        match prepare(cli, args, pools, ui).await {
             Err(failure) if failure.may_pass && can_come && began.elapsed() < REGION_WITHIN => {
                 if !std::mem::replace(&mut is_said, true) {
                     let message = format!("{}; it is asked for again, for two minutes", failure.message);
@@ -226,12 +226,12 @@ async fn prepare_at_first(cli: &Cli, pools: &[PoolName], ui: &Ui) -> Result<Sess
     }
 }
 
-async fn prepare(cli: &Cli, pools: &[PoolName], ui: &Ui) -> Result<Session, Failure> {
+async fn prepare(cli: &Cli, args: &ListenArgs, pools: &[PoolName], ui: &Ui) -> Result<Session, Failure> {
     let config = configuration(cli, Needs::Launch, pools, ui)?;
     if config.pools.is_empty() {
         return Err(Failure::usage("there is no pool to listen for").hint("add a `[[pool]]` to the configuration"));
     }
-    Session::open(config, Needs::Launch).await
+    Session::open_to_repeat(config, Needs::Launch, Some(args.interval)).await
 }
 
 async fn serve_metrics(address: SocketAddr, metrics: Arc<Metrics>) -> Result<Server, Failure> {

@@ -73,9 +73,18 @@ impl Session {
     /// Connects to what the configuration names. Nothing is called yet, so what fails here is the configuration.
     ///
     /// To look, EC2 is not needed: what is wrong with it is a warning then.
-    pub(super) async fn open(mut config: Config, needs: Needs) -> Result<Self, Failure> {
+    pub(super) async fn open(config: Config, needs: Needs) -> Result<Self, Failure> {
+        Self::open_to_repeat(config, needs, None).await
+    }
+
+    /// The same, for looks that are repeated so often.
+    pub(super) async fn open_to_repeat(
+        mut config: Config,
+        needs: Needs,
+        looks_every: Option<Duration>,
+    ) -> Result<Self, Failure> {
         let client = Client::new(&config.github).map_err(|error| Failure::usage(error.to_string()))?;
-        let mut client = client.with_limits(limits(&config.scan));
+        let mut client = client.with_limits(limits(&config.scan, looks_every));
         if config.scan.cache {
             match cache_directory().and_then(|directory| Cache::open(&directory)) {
                 Ok(cache) => client = client.with_cache(cache),
@@ -108,9 +117,9 @@ impl Session {
         let (config, client, service) = (&self.config, &*self.client, &self.service);
         let (fleet, state) = (self.fleet.as_ref(), &state_directory());
         let _budget = client.budget();
-        let mut seen =
-            observe(Sources { config, client, service, fleet, state, choice, listened: &Listened::new() }, &progress)
-                .await?;
+        let (scan, listened) = (&self.config.scan, &Listened::new());
+        let sources = Sources { config, scan, client, service, fleet, state, choice, listened };
+        let mut seen = observe(sources, &progress).await?;
         if let Some(cache) = client.cache() {
             cache.flush();
             seen.warnings.extend(cache.warning());
@@ -203,11 +212,12 @@ pub(super) fn state_directory() -> StateDirectory {
 }
 
 /// Returns how much may be asked.
-fn limits(scan: &config::Scan) -> Limits {
+fn limits(scan: &config::Scan, looks_every: Option<Duration>) -> Limits {
     Limits {
         at_once: scan.concurrency,
         per_minute: scan.requests_per_minute,
         per_look: None,
+        looks_every,
         most_requests: scan.max_requests,
         share: scan.rate_limit_share,
     }

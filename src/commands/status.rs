@@ -13,7 +13,8 @@ use crate::ui::Ui;
 
 pub(super) async fn run(cli: &Cli, args: &StatusArgs, ui: &Ui) -> Result<u8, Failure> {
     let pools = pool_names(&args.view.pool);
-    let session = Session::open(configuration(cli, Needs::Look, &pools, ui)?, Needs::Look).await?;
+    let config = configuration(cli, Needs::Look, &pools, ui)?;
+    let session = Session::open_to_repeat(config, Needs::Look, args.watch).await?;
     let Some(every) = args.watch else { return once(&session, args, ui, None).await };
     let mut code = once(&session, args, ui, Some(every)).await?;
     loop {

@@ -98,7 +98,7 @@ impl Loader<'_> {
             None if root.has("github") => None,
             table => self.github(table),
         };
-        let scan = scan(root.table("scan"));
+        let scan = scan(root.table("scan"), github.as_ref().map(|github| &github.scope));
         let ec2 = root.table("ec2").and_then(|table| self.ec2(&table));
         if self.request.needs == Needs::Launch && !root.has("ec2") {
             self.report(
@@ -409,7 +409,7 @@ fn token(text: &str) -> Option<Credentials> {
     token.chars().all(|c| c.is_ascii_graphic()).then(|| Credentials::Token(token.to_owned().into()))
 }
 
-fn scan(table: Option<Table<'_>>) -> Option<Scan> {
+fn scan(table: Option<Table<'_>>, scope: Option<&Scope>) -> Option<Scan> {
     let usual = Scan::of_every_repository()?;
     let Some(table) = table else { return Some(usual) };
     let include = globs(&table, "include");
@@ -419,6 +419,7 @@ fn scan(table: Option<Table<'_>>) -> Option<Scan> {
     let max_job_age = table.duration("max_job_age").map_or(usual.max_job_age, |age| age.value);
     let rate_limit_share =
         table.integer("rate_limit_share", 1..=100).and_then(|number| u8::try_from(number.value).ok());
+    let organization_hook = table.table("hints").and_then(|hints| organization_hook(&hints, scope));
     table.finish();
     let (include, included) = include.unwrap_or((usual.include, usual.patterns.0));
     let (exclude, excluded) = exclude.unwrap_or((usual.exclude, usual.patterns.1));
@@ -430,8 +431,26 @@ fn scan(table: Option<Table<'_>>) -> Option<Scan> {
         requests_per_minute,
         max_job_age,
         rate_limit_share: rate_limit_share.unwrap_or(usual.rate_limit_share),
+        organization_hook,
         ..usual
     })
+}
+
+/// `hints = { organization_hook = 12 }`: a webhook is of one organization, and so must the scope be.
+fn organization_hook(hints: &Table<'_>, scope: Option<&Scope>) -> Option<u64> {
+    let hook = hints.integer("organization_hook", 1..=i64::MAX);
+    if !hints.has("organization_hook") {
+        hints.missing("organization_hook", "name the organization's webhook by the number in its address");
+    }
+    hints.finish();
+    let hook = hook?;
+    let said = match scope {
+        Some(Scope::Enterprise(_)) => "a webhook is of one organization, and `github.url` names an enterprise",
+        Some(Scope::Repository(_)) => "a single repository is read at each look, and needs no hints",
+        Some(Scope::Organization(_)) | None => return u64::try_from(hook.value).ok(),
+    };
+    hints.wrong("organization_hook", &hook, said, "take it out, or name an organization by `github.url`");
+    None
 }
 
 /// `"auto"`, or a number.

@@ -95,7 +95,7 @@ pub enum AppIssuer {
 }
 
 /// `[scan]`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Scan {
     /// Repositories to read.
     pub include: GlobSet,
@@ -111,8 +111,12 @@ pub struct Scan {
     pub max_job_age: Duration,
     /// How much of GitHub's hourly limit may be used up, in percent, before the rest is left to others.
     pub rate_limit_share: u8,
+    /// The organization's webhook whose delivery log says which repositories are looked at sooner.
+    pub organization_hook: Option<u64>,
     /// Whether everything is looked at, however long it takes; a flag only.
     pub full: bool,
+    /// Whether it goes on beside other looks, and leaves them most of the pace; for whoever looks again and again.
+    pub beside: bool,
     /// Requests for one look, at most; a flag only.
     pub max_requests: Option<u64>,
     /// Whether answers are kept for the next run, and those of earlier runs used; a flag only.
@@ -134,8 +138,10 @@ impl Scan {
             requests_per_minute: None,
             max_job_age: Duration::from_hours(24),
             rate_limit_share: 100,
+            organization_hook: None,
             max_requests: None,
             full: false,
+            beside: false,
             cache: true,
         })
     }

@@ -77,12 +77,6 @@ impl Price {
         Self(self.0.saturating_add(other.0))
     }
 
-    /// Returns it in whole millionths of a dollar.
-    #[must_use]
-    pub const fn in_micros(self) -> u64 {
-        self.0
-    }
-
     /// Returns an equal part of it, one of so many; all of it where that is none.
     #[must_use]
     pub fn part(self, of: u64) -> Self {

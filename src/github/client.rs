@@ -251,6 +251,26 @@ impl Client {
         self.gate.requests_for_a_look()
     }
 
+    /// Returns how often it is looked, where that is repeated.
+    pub(super) fn looks_every(&self) -> Option<Duration> {
+        self.limits.looks_every
+    }
+
+    /// Returns how long so many requests take at a fifth of the pace; nothing where none is kept.
+    pub(super) fn at_leisure(&self, requests: u64) -> Duration {
+        self.gate.at_leisure(requests)
+    }
+
+    /// Returns what time it is.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Waits.
+    pub(super) async fn sleep(&self, time: Duration) {
+        self.clock.sleep(time).await;
+    }
+
     /// Returns the cache, if it has one.
     #[must_use]
     pub fn cache(&self) -> Option<&Cache> {

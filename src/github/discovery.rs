@@ -5,6 +5,7 @@
 
 use futures::StreamExt as _;
 use futures::stream;
+use jiff::Timestamp;
 
 use super::client::Client;
 use super::error::{Error, ErrorKind};
@@ -23,6 +24,18 @@ pub(super) struct Discovery<'a> {
     pub(super) client: &'a Client,
     pub(super) settings: &'a Scan,
     pub(super) memory: Memory<'a>,
+    /// A list of a short while ago will do: not everything will be looked at anyway.
+    holds: bool,
+}
+
+impl<'a> Discovery<'a> {
+    /// Returns who looks for the repositories of a share of the scope.
+    pub(super) fn new(client: &'a Client, settings: &'a Scan, share: &Scope, now: Timestamp) -> Self {
+        let memory = Memory::of(client, now);
+        let is_in_turns = memory.last_scan(share).is_some_and(|last| !last.whole);
+        let holds = is_in_turns && client.looks_every().is_some() && !settings.full;
+        Self { client, settings, memory, holds }
+    }
 }
 
 impl Discovery<'_> {
@@ -110,18 +123,21 @@ impl Discovery<'_> {
 
     /// Lists the repositories of an organization, or reads the one of the scope.
     async fn of_owner(self, scope: &Scope) -> Result<Discovered, Error> {
+        let globs = &self.settings.patterns;
+        if let Some(recent) = self.memory.recent_repositories(scope, globs).filter(|_| self.holds) {
+            return Ok(Discovered { listed: Some(recent.at), ..recent.into() });
+        }
         let list = match scope {
             Scope::Repository(name) => repositories::one(self.client, name).await,
             Scope::Organization(login) | Scope::Enterprise(login) => {
                 repositories::of_organization(self.client, login, self.settings).await
             }
         };
-        let globs = &self.settings.patterns;
         let mut found = list?;
         if found.warnings.is_empty() {
             let (repositories, skipped) = (found.repositories.clone(), found.skipped.clone());
-            let (at, public) = (self.memory.now, found.public.clone());
-            self.memory.keep_repositories(scope, globs, &SeenRepositories { at, repositories, skipped, public });
+            let (at, public, ids) = (self.memory.now, found.public.clone(), found.ids.clone());
+            self.memory.keep_repositories(scope, globs, &SeenRepositories { at, repositories, skipped, public, ids });
         }
         if found.warnings.iter().any(|warning| warning.code.is_partial()) {
             found.is_missing = true;
@@ -133,10 +149,15 @@ impl Discovery<'_> {
 
     /// Returns what an earlier scan listed, and how long ago. A repository that was made since could be missing.
     fn earlier(&self, scope: &Scope) -> Option<(String, Discovered)> {
-        let SeenRepositories { at, repositories, skipped, public } =
-            self.memory.repositories(scope, &self.settings.patterns)?;
-        let found = Discovered { repositories, skipped, public, warnings: Vec::new(), is_missing: true };
-        Some((short(age(self.memory.now, at)), found))
+        let earlier = self.memory.repositories(scope, &self.settings.patterns)?;
+        let ago = short(age(self.memory.now, earlier.at));
+        Some((ago, Discovered { is_missing: true, ..earlier.into() }))
+    }
+}
+
+impl From<SeenRepositories> for Discovered {
+    fn from(SeenRepositories { repositories, skipped, public, ids, .. }: SeenRepositories) -> Self {
+        Self { repositories, skipped, public, ids, ..Self::default() }
     }
 }
 

@@ -27,6 +27,11 @@ const READS_A_MINUTE: u32 = 600;
 const READS_AT_MOST: u32 = 890;
 /// What takes no longer is looked at whole.
 const LOOK: Duration = Duration::from_secs(20);
+/// What looks that repeat may take of the pace, in percent: what is left is for other requests, and lets the bucket fill up
+/// between two looks, so that the next one does not wait for its turns.
+const LOOKS_SHARE: u64 = 80;
+/// Looks that repeat more often than this are as large as if they repeated so often.
+const LOOKS_APART: Duration = Duration::from_secs(5);
 /// Changes a minute: each is five points, so 180 is GitHub's limit for these alone.
 const WRITES_A_MINUTE: u32 = 180;
 /// Changes that need not wait for each other.
@@ -48,8 +53,10 @@ pub struct Limits {
     /// GETs a minute; `None`: 600 where the server has rate limits, and no bound where it has none.
     pub per_minute: Option<u32>,
     /// Requests that a look at everything may take before repositories take turns; `None`: as many as the pace lets
-    /// through in twenty seconds.
+    /// through in twenty seconds, or where looks repeat sooner, until the next one.
     pub per_look: Option<u64>,
+    /// How often one process looks; `None`: it looks once.
+    pub looks_every: Option<Duration>,
     /// Requests for one observation, at most.
     pub most_requests: Option<u64>,
     /// How much of the hourly limit may be used, by whomever, in percent, before the rest is left to others.
@@ -58,7 +65,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { at_once: 100, per_minute: None, per_look: None, most_requests: None, share: 100 }
+        Self { at_once: 100, per_minute: None, per_look: None, looks_every: None, most_requests: None, share: 100 }
     }
 }
 
@@ -174,20 +181,39 @@ impl Gate {
     pub(super) fn requests_for_a_look(&self) -> Option<u64> {
         let state = lock(&self.state);
         let reads = &state.reads;
-        let of_pace = || u64::from(reads.burst) + u64::from(reads.full) * LOOK.as_secs() / 60;
+        let of_pace = || {
+            let once = u64::from(reads.burst) + u64::from(reads.full) * LOOK.as_secs() / 60;
+            state.limits.looks_every.map_or(once, |every| once.min(reads.until_the_next_look(every)))
+        };
         state.limits.per_look.or_else(|| state.paces_reads().then(of_pace))
     }
 
-    /// Counts requests against the budget from now on, until what is returned is dropped.
+    /// Returns how long so many reads take of what looks leave of the pace; nothing where there is no pace.
+    pub(super) fn at_leisure(&self, requests: u64) -> Duration {
+        let state = lock(&self.state);
+        let a_minute = u64::from(state.reads.now) * (100 - LOOKS_SHARE) / 100;
+        let milliseconds = requests.saturating_mul(60_000) / a_minute.max(1);
+        if state.paces_reads() { Duration::from_millis(milliseconds) } else { Duration::ZERO }
+    }
+
+    /// Counts requests against the budget from now on, until what is returned is dropped. Of observations that overlap the
+    /// budget is one.
     pub(super) fn budget(&self) -> Budget<'_> {
-        lock(&self.state).spent = Some(0);
+        let mut state = lock(&self.state);
+        state.observations += 1;
+        state.spent.get_or_insert(0);
+        drop(state);
         Budget(self)
     }
 }
 
 impl Drop for Budget<'_> {
     fn drop(&mut self) {
-        lock(&self.0.state).spent = None;
+        let mut state = lock(&self.0.state);
+        state.observations = state.observations.saturating_sub(1);
+        if state.observations == 0 {
+            state.spent = None;
+        }
     }
 }
 
@@ -212,6 +238,8 @@ struct State {
     refusals: u32,
     /// Requests of this observation; `None` where they are not counted.
     spent: Option<u64>,
+    /// Observations that are under way.
+    observations: u32,
 }
 
 impl State {
@@ -226,6 +254,7 @@ impl State {
             closed_until: None,
             refusals: 0,
             spent: None,
+            observations: 0,
         }
     }
 
@@ -348,6 +377,12 @@ impl Pace {
             clock,
             bucket,
         }
+    }
+
+    /// Returns how many requests a look may take that is followed by another one after so long.
+    fn until_the_next_look(&self, every: Duration) -> u64 {
+        let seconds = every.max(LOOKS_APART).as_secs();
+        (u64::from(self.now).saturating_mul(seconds).saturating_mul(LOOKS_SHARE) / 6000).max(1)
     }
 
     /// Takes a turn, or returns how long there is none.
@@ -597,6 +632,40 @@ mod tests {
         world.since = begin + seconds(600);
         world.send(Purpose::Write).unwrap();
         assert!(world.state.writes.now > WRITES_AFTER_REFUSAL);
+    }
+
+    #[test]
+    fn a_look_that_repeats_takes_what_the_pace_lets_through_until_the_next_and_leaves_some_of_it() {
+        let requests = |looks_every| {
+            let gate = Gate::new(Limits { looks_every, ..Limits::default() }, PATIENCE, Clock::real());
+            gate.requests_for_a_look()
+        };
+        assert_eq!(requests(None), Some(400));
+        for (every, expected) in [(1, 40), (5, 40), (10, 80), (30, 240), (60, 400), (3600, 400)] {
+            assert_eq!(requests(Some(seconds(every))), Some(expected), "{every} s");
+        }
+        // Sent at once each time, they wait for nothing but the first.
+        let mut world = World::limited(Limits::default());
+        for look in 1..30 {
+            world.since = world.since.max(seconds(look * 10));
+            let began = world.since;
+            world.send_all(80, Purpose::Read);
+            assert!(world.since.saturating_sub(began).is_zero(), "look {look}");
+        }
+        assert!(world.busiest_minute() <= 890);
+    }
+
+    #[test]
+    fn of_observations_that_overlap_the_budget_is_one() {
+        let gate = Gate::new(Limits::default(), PATIENCE, Clock::real());
+        let spent = || lock(&gate.state).spent;
+        let one = gate.budget();
+        lock(&gate.state).spent = Some(7);
+        let other = gate.budget();
+        drop(one);
+        assert_eq!(spent(), Some(7));
+        drop(other);
+        assert_eq!(spent(), None);
     }
 
     #[test]

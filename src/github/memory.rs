@@ -1,7 +1,7 @@
 //! What earlier looks at a repository came to, kept in the cache: what is shown, with its age, when it can't be looked at
 //! again now.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,13 +10,17 @@ use serde::{Deserialize, Serialize};
 use super::cache::{Cache, Identity};
 use super::client::Client;
 use super::runs::Run;
-use crate::ages::age;
-use crate::engine::{HiddenRun, Job, RepositoryName, Scope, SkippedRepository};
+use crate::ages::{SET_BACK, age};
+use crate::engine::{HiddenRun, Job, JobState, RepositoryName, Scope, SkippedRepository};
 
 /// What is older is not shown any more: a job that was seen so long ago may well be done.
 const KNOWN_FOR: Duration = Duration::from_mins(15);
 /// A list of repositories is good for longer: they come and go by the day.
 const LIST_KNOWN_FOR: Duration = Duration::from_hours(24);
+/// And for so long it is good enough for looks that repeat: to read it may take as many requests as such a look has.
+const LIST_HOLDS_FOR: Duration = Duration::from_mins(5);
+/// A run in progress is left alone for so long where looks repeat.
+const RUNS_REST_FOR: Duration = Duration::from_mins(1);
 
 /// The memory of one identity; empty where there is no cache.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +47,14 @@ pub(super) struct Seen {
     pub(super) ghost_jobs: Vec<Job>,
 }
 
+/// The last scan of a scope.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct LastScan {
+    pub(super) began: Timestamp,
+    /// All of it was looked at.
+    pub(super) whole: bool,
+}
+
 /// A scope's repositories, as they were when they were last read whole.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SeenRepositories {
@@ -51,6 +63,9 @@ pub(super) struct SeenRepositories {
     pub(super) skipped: Vec<SkippedRepository>,
     /// Those that anybody can see.
     pub(super) public: BTreeSet<RepositoryName>,
+    /// By GitHub's ids, where something asked for them.
+    #[serde(default)]
+    pub(super) ids: BTreeMap<u64, RepositoryName>,
 }
 
 impl<'a> Memory<'a> {
@@ -63,19 +78,21 @@ impl<'a> Memory<'a> {
     pub(super) fn repository(&self, name: &RepositoryName) -> Option<Seen> {
         let (cache, who) = self.cache?;
         let seen: Seen = cache.note(who, &format!("repository {name}"))?;
-        (seen.at <= self.now && seen.searched <= self.now).then_some(seen)
+        // Another look may have gone on beside this one since it began.
+        let is_past = |at| age(at, self.now) < SET_BACK;
+        (is_past(seen.at) && is_past(seen.searched)).then_some(seen)
     }
 
-    /// Returns when the last scan of a scope began.
-    pub(super) fn last_scan(&self, scope: &Scope) -> Option<Timestamp> {
+    /// Returns the last scan of a scope.
+    pub(super) fn last_scan(&self, scope: &Scope) -> Option<LastScan> {
         let (cache, who) = self.cache?;
-        cache.note::<Timestamp>(who, &format!("scan {scope}")).filter(|at| *at < self.now)
+        cache.note::<LastScan>(who, &format!("scan {scope}")).filter(|last| last.began < self.now)
     }
 
     /// Notes that a scan of a scope was made.
-    pub(super) fn keep_scan(&self, scope: &Scope) {
+    pub(super) fn keep_scan(&self, scope: &Scope, whole: bool) {
         if let Some((cache, who)) = self.cache {
-            cache.keep_note(who, &format!("scan {scope}"), &self.now);
+            cache.keep_note(who, &format!("scan {scope}"), &LastScan { began: self.now, whole });
         }
     }
 
@@ -90,6 +107,15 @@ impl<'a> Memory<'a> {
         let (cache, who) = self.cache?;
         let seen: SeenRepositories = cache.note(who, &format!("repositories {scope} {globs:?}"))?;
         (age(self.now, seen.at) <= LIST_KNOWN_FOR && seen.at <= self.now).then_some(seen)
+    }
+
+    /// Returns them if that was a short while ago.
+    pub(super) fn recent_repositories(
+        &self,
+        scope: &Scope,
+        globs: &(Vec<String>, Vec<String>),
+    ) -> Option<SeenRepositories> {
+        self.repositories(scope, globs).filter(|seen| age(self.now, seen.at) <= LIST_HOLDS_FOR)
     }
 
     pub(super) fn keep_repositories(
@@ -108,5 +134,15 @@ impl Seen {
     /// Returns whether it can stand for what can't be read now.
     pub(super) fn is_recent(&self, now: Timestamp) -> bool {
         age(now, self.at) <= KNOWN_FOR
+    }
+
+    /// Returns whether a run of it is only at work, by a list of its jobs that is not old: where looks repeat, that is not
+    /// asked for again while the run's own entry stays as it is.
+    pub(super) fn rests(&self, run: &Run, now: Timestamp) -> bool {
+        let mut jobs = self.jobs.iter().filter(|job| job.run_id == run.id).peekable();
+        run.is_in_progress()
+            && run.listed.is_some_and(|at| age(now, at) < RUNS_REST_FOR)
+            && jobs.peek().is_some()
+            && jobs.all(|job| job.state == JobState::InProgress)
     }
 }

@@ -3,6 +3,7 @@
 mod auth;
 mod cache;
 mod client;
+mod deliveries;
 mod discovery;
 mod error;
 mod etag;

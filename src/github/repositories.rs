@@ -1,9 +1,10 @@
 //! The repositories of an organization.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt as _, stream};
 use globset::GlobBuilder;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::client::{Client, Decoded, Reply};
@@ -21,14 +22,20 @@ pub(super) struct Discovered {
     pub(super) skipped: Vec<SkippedRepository>,
     /// Those that anybody can see.
     pub(super) public: BTreeSet<RepositoryName>,
+    /// Those to read, by GitHub's ids, where something asks for them.
+    pub(super) ids: BTreeMap<u64, RepositoryName>,
     pub(super) warnings: Vec<Warning>,
     /// A repository could be missing.
     pub(super) is_missing: bool,
+    /// When that was listed which was not listed now.
+    pub(super) listed: Option<Timestamp>,
 }
 
 /// GitHub's repository, as far as it matters here.
 #[derive(Serialize, Deserialize)]
 struct Repository {
+    /// By which webhooks name it.
+    id: Option<u64>,
     full_name: String,
     /// Of a server's internal repositories it is true, too.
     private: Option<bool>,
@@ -56,12 +63,10 @@ pub(super) async fn of_organization(client: &Client, login: &str, settings: &Sca
     let first = pages.next::<Repository>().await?;
     found.take_in(&path, Ok(first), settings);
     let between = stream::iter(pages.at_once()).map(async |mut page| page.next::<Repository>().await);
-    let mut between = std::pin::pin!(between.buffered(AT_ONCE));
-    let mut goes_on = true;
+    let between = between.buffered(AT_ONCE).collect::<Vec<_>>();
+    let (between, last) = futures::join!(between, pages.next::<Repository>());
     // Behind a page that is lost, the next ones may be lost for the same reason: a limit, an outage.
-    while goes_on && let Some(read) = between.next().await {
-        goes_on = found.take_in(&path, read, settings);
-    }
+    let mut goes_on = between.into_iter().chain([last]).all(|read| found.take_in(&path, read, settings));
     while goes_on {
         goes_on = found.take_in(&path, pages.next::<Repository>().await, settings);
     }
@@ -111,17 +116,20 @@ impl Discovered {
         let repositories: Vec<_> = earlier.repositories.into_iter().filter(is_new).collect();
         self.public.extend(earlier.public.into_iter().filter(|name| repositories.contains(name)));
         self.repositories.extend(repositories);
+        self.ids.extend(earlier.ids);
         self.order();
     }
 
     /// Adds what was found elsewhere.
     pub(super) fn extend(&mut self, other: Self) {
-        let Self { repositories, skipped, public, warnings, is_missing } = other;
+        let Self { repositories, skipped, public, ids, warnings, is_missing, listed } = other;
         self.repositories.extend(repositories);
         self.skipped.extend(skipped);
         self.public.extend(public);
+        self.ids.extend(ids);
         self.warnings.extend(warnings);
         self.is_missing |= is_missing;
+        self.listed = [self.listed, listed].into_iter().flatten().min();
         self.order();
     }
 
@@ -150,7 +158,11 @@ impl Discovered {
             None
         };
         match reason {
-            None => self.repositories.push(name),
+            None => {
+                let is_asked_for = settings.is_some_and(|settings| settings.organization_hook.is_some());
+                self.ids.extend(repository.id.filter(|_| is_asked_for).map(|id| (id, name.clone())));
+                self.repositories.push(name);
+            }
             Some(reason) => self.skipped.push(SkippedRepository { repository: name, reason: reason.to_owned() }),
         }
     }

@@ -36,6 +36,9 @@ pub(super) struct Run {
     #[serde(rename = "run_started_at")]
     started_at: Option<Timestamp>,
     created_at: Option<Timestamp>,
+    updated_at: Option<Timestamp>,
+    /// When its jobs were listed last: ours, not GitHub's.
+    pub(super) listed: Option<Timestamp>,
 }
 
 impl Run {
@@ -44,9 +47,20 @@ impl Run {
         self.status() != "completed"
     }
 
+    pub(super) fn is_in_progress(&self) -> bool {
+        self.status() == "in_progress"
+    }
+
     /// Returns GitHub's word for it.
     pub(super) fn status(&self) -> &str {
         self.status.as_deref().unwrap_or("unknown")
+    }
+
+    /// Returns whether it is in progress and was so at an earlier look, by an entry that has not changed since: then a new
+    /// job of it can only be one that waited for others of its own.
+    pub(super) fn is_as_it_was(&self, earlier: &Self) -> bool {
+        let entry = |run: &Self| (run.id, run.started_at, run.updated_at);
+        self.updated_at.is_some() && self.is_in_progress() && earlier.is_in_progress() && entry(self) == entry(earlier)
     }
 
     /// Returns when its latest attempt began.

@@ -11,13 +11,14 @@ use futures::{FutureExt as _, StreamExt as _, stream};
 use jiff::Timestamp;
 
 use super::client::{Client, Usage};
+use super::deliveries;
 use super::error::{Error, ErrorKind};
 use super::jobs::{self, Jobs};
 use super::memory::{Memory, Seen};
 use super::repositories::Discovered;
 use super::runs::{self, Old, Run};
 use super::shares::{Share, shares};
-use super::turns::{Coverage, Pace, Tier, Turn, turns};
+use super::turns::{Coverage, Pace, Tier, Turn, cost, turns};
 use crate::ages::{age, short};
 use crate::config;
 use crate::engine::{
@@ -90,20 +91,26 @@ pub async fn scan(
     now: Timestamp,
     progress: &dyn Progress,
 ) -> Result<Scanned, Error> {
-    let (shares, found) = shares(client, scope, settings, now).await?;
-    let Discovered { skipped, warnings, public, is_missing, .. } = found;
-    let mut sum = Sum { public, skipped, warnings, is_missing, ..Sum::default() };
+    let (found, (hints, complaint)) =
+        futures::join!(shares(client, scope, settings, now), hints(client, scope, settings, now));
+    let (shares, found) = found?;
+    let Discovered { skipped, mut warnings, public, is_missing, listed, ids, .. } = found;
+    warnings.extend(complaint);
+    let hinted = hints.into_iter().filter_map(|(id, at)| Some((ids.get(&id)?, at)));
+    let hinted: BTreeMap<&RepositoryName, Timestamp> = hinted.collect();
+    let mut sum = Sum { public, skipped, warnings, is_missing, remembered: listed, ..Sum::default() };
     let clients = shares.iter().map(|share| share.client(client));
     let scans = clients.map(|client| {
         let memory = Memory::of(client, now);
-        Scan { client, now, max_job_age: settings.max_job_age, memory }
+        Scan { client, now, max_job_age: settings.max_job_age, memory, is_beside: settings.beside }
     });
     let scans: Vec<Scan<'_>> = scans.collect();
     let mut coverage: Option<Coverage> = None;
     let mut queues: Vec<(&Scan<'_>, Vec<Task>)> = Vec::new();
     for (share, scan) in shares.iter().zip(&scans) {
-        let (tasks, covered, said) = scan.tasks(share, settings.full);
+        let (tasks, mut covered, said) = scan.tasks(share, settings.full, &hinted);
         sum.warnings.extend(said);
+        covered.whole &= listed.is_none();
         coverage = Some(coverage.map_or(covered, |coverage| coverage.and(covered)));
         queues.push((scan, tasks));
     }
@@ -119,7 +126,7 @@ pub async fn scan(
             }
             (repository, look)
         });
-        Box::pin(looks.buffer_unordered(settings.concurrency.max(1)))
+        Box::pin(looks.buffer_unordered(if settings.beside { 1 } else { settings.concurrency.max(1) }))
     });
     let mut looks: Vec<(RepositoryName, Look)> = stream::select_all(queues).collect().await;
     looks.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -127,10 +134,25 @@ pub async fn scan(
         sum.add(repository, look, now);
     }
     let scanned = sum.up(now, coverage.unwrap_or_default())?;
-    for (share, scan) in shares.iter().zip(&scans) {
-        scan.memory.keep_scan(&share.scope);
+    for (share, scan) in shares.iter().zip(&scans).filter(|_| !settings.beside) {
+        scan.memory.keep_scan(&share.scope, scanned.coverage.whole);
     }
     Ok(scanned)
+}
+
+/// Reads which repositories something has happened in since they were looked at, if the configuration names who says it.
+async fn hints(
+    client: &Client,
+    scope: &Scope,
+    settings: &config::Scan,
+    now: Timestamp,
+) -> (deliveries::Hints, Option<Warning>) {
+    match (scope, settings.organization_hook) {
+        (Scope::Organization(login), Some(hook)) if !settings.beside => {
+            deliveries::hints(client, Memory::of(client, now), login, hook).await
+        }
+        _ => (deliveries::Hints::new(), None),
+    }
 }
 
 /// Says that repositories take turns, and where that takes too long, what would help.
@@ -140,9 +162,12 @@ fn words(coverage: Coverage, pace: Pace) -> Option<Warning> {
     }
     let repositories = coverage.hot + coverage.warm + coverage.cold;
     let requests = pace.requests.unwrap_or(0);
+    let ends = match pace.every {
+        None => "nothing is ended without `--full`",
+        Some(_) => "what is to be ended waits until all have been looked at",
+    };
     let said = format!(
-        "{repositories} repositories take turns, at about {requests} requests a scan: a new job shows within {}, and \
-        nothing is ended without `--full`",
+        "{repositories} repositories take turns, at about {requests} requests a scan: a new job shows within {}, and {ends}",
         short(coverage.detection)
     );
     if coverage.detection <= SERVED_WITHIN {
@@ -159,25 +184,19 @@ struct Task {
     repository: RepositoryName,
     seen: Option<Seen>,
     turn: Turn,
+    /// Its runs that are only at work need not be asked for their jobs.
+    may_rest: bool,
+    tier: Tier,
 }
 
-impl From<((RepositoryName, Option<Seen>), Turn)> for Task {
-    fn from(((repository, seen), turn): ((RepositoryName, Option<Seen>), Turn)) -> Self {
-        Self { repository, seen, turn }
-    }
-}
-
-impl Task {
-    fn tier(&self, now: Timestamp) -> Tier {
-        Tier::of(self.seen.as_ref(), now)
-    }
-}
-
+#[derive(Clone, Copy)]
 struct Scan<'a> {
     client: &'a Client,
     now: Timestamp,
     max_job_age: Duration,
     memory: Memory<'a>,
+    /// Other looks go on beside it, and have most of the pace.
+    is_beside: bool,
 }
 
 /// What a look at a repository came to.
@@ -209,27 +228,59 @@ struct Part {
     remembered: Option<Timestamp>,
     /// Old runs were not searched for since then.
     unsearched: Option<Timestamp>,
+    /// The jobs of a run that is only at work were not listed since then.
+    rested: Option<Timestamp>,
 }
 
 impl Scan<'_> {
     /// Gives each of a share's repositories its turn; what most likely has jobs comes first, should not all be allowed.
-    fn tasks(&self, share: &Share, full: bool) -> (Vec<Task>, Coverage, Option<Warning>) {
+    fn tasks(
+        &self,
+        share: &Share,
+        full: bool,
+        hinted: &BTreeMap<&RepositoryName, Timestamp>,
+    ) -> (Vec<Task>, Coverage, Option<Warning>) {
         let repositories = &share.repositories;
         let seen: Vec<Option<Seen>> = repositories.iter().map(|name| self.memory.repository(name)).collect();
-        let (requests, last) = (self.client.requests_for_a_look(), self.memory.last_scan(&share.scope));
-        let pace = Pace { requests, full, last, now: self.now };
-        let (turns, coverage) = turns(&seen, pace);
-        let mut tasks: Vec<Task> = repositories.iter().cloned().zip(seen).zip(turns).map(Task::from).collect();
-        tasks.sort_by(|a, b| (a.tier(self.now), &a.repository).cmp(&(b.tier(self.now), &b.repository)));
+        let (requests, every) = (self.client.requests_for_a_look(), self.client.looks_every());
+        let last = self.memory.last_scan(&share.scope).map(|last| last.began);
+        let pace = Pace { requests, full, last, every, now: self.now };
+        let tiers: Vec<Tier> = repositories
+            .iter()
+            .zip(&seen)
+            .map(|(name, seen)| Tier::of(seen.as_ref(), hinted.get(name).copied(), self.now))
+            .collect();
+        let (turns, coverage) = turns(&seen, &tiers, pace);
+        let may_rest = every.is_some() && !coverage.whole;
+        let of = |(((repository, seen), turn), tier): (((&RepositoryName, _), _), _)| Task {
+            repository: repository.clone(),
+            seen,
+            turn,
+            may_rest,
+            tier,
+        };
+        let mut tasks: Vec<Task> = repositories.iter().zip(seen).zip(turns).zip(tiers).map(of).collect();
+        tasks.sort_by(|a, b| (a.tier, &a.repository).cmp(&(b.tier, &b.repository)));
         (tasks, coverage, words(coverage, pace))
     }
 
     async fn look(&self, task: Task) -> Look {
-        let Task { repository, seen, turn } = task;
-        let is_read = match (seen, turn) {
-            (Some(seen), Turn::Later) => return Look::Later(seen),
-            (seen, turn) => (self.repository(&repository, seen.as_ref(), turn).await, seen),
-        };
+        let Task { repository, mut seen, turn, may_rest, .. } = task;
+        if self.is_beside {
+            self.client.sleep(self.client.at_leisure(cost(seen.as_ref(), true))).await;
+            // The others have gone on.
+            let beside = Self { now: self.client.now(), ..*self };
+            seen = Memory { now: beside.now, ..self.memory }.repository(&repository);
+            return beside.read(&repository, seen, turn, may_rest).await;
+        }
+        match (seen, turn) {
+            (Some(seen), Turn::Later) => Look::Later(seen),
+            (seen, turn) => self.read(&repository, seen, turn, may_rest).await,
+        }
+    }
+
+    async fn read(&self, repository: &RepositoryName, seen: Option<Seen>, turn: Turn, may_rest: bool) -> Look {
+        let is_read = (self.repository(repository, seen.as_ref(), turn, may_rest).await, seen);
         match is_read {
             (Ok(part), _) => Look::Read(part),
             (Err(error), Some(seen)) if passes(&error) && seen.is_recent(self.now) => Look::Remembered(seen, error),
@@ -237,31 +288,48 @@ impl Scan<'_> {
         }
     }
 
-    async fn repository(&self, repository: &RepositoryName, seen: Option<&Seen>, turn: Turn) -> Result<Part, Error> {
+    async fn repository(
+        &self,
+        repository: &RepositoryName,
+        seen: Option<&Seen>,
+        turn: Turn,
+        may_rest: bool,
+    ) -> Result<Part, Error> {
         let (old, searched) = match seen {
             Some(seen) if turn == Turn::Newest => (Old::Remembered(&seen.active), seen.searched),
             _ => (Old::Searched(seen.map_or(&[], |seen| &seen.active)), self.now),
         };
         let runs = runs::active(self.client, repository, old, self.max_job_age, self.now).await?;
-        let (newest, has_history, active) = (runs.newest, runs.has_history, runs.active.clone());
+        let (newest, has_history, mut active) = (runs.newest, runs.has_history, runs.active);
         let lost = |why| Warning::new(WarningCode::RepositoryFailed, repository.as_str(), why);
         let warnings: Vec<Warning> = runs.lost.into_iter().map(lost).collect();
         let unsearched = Some(searched).filter(|searched| has_history && *searched < self.now);
         let mut part = Part { is_missing: !warnings.is_empty(), warnings, unsearched, ..Part::default() };
-        // Of all of them, each time: a run's own entry can stay as it is while its jobs change. What has not changed is free.
-        let listed: Vec<(Run, Result<Jobs, Error>)> = stream::iter(runs.active)
-            .map(|run| async {
-                let jobs = jobs::of_run(self.client, repository, run.id).await;
-                (run, jobs)
-            })
+        // A run's own entry can stay as it is while its jobs change. So they are asked for each time, or where looks
+        // repeat and take turns, and none of them waited for a runner, each minute. What has not changed is free.
+        for run in &mut active {
+            let is_it = |earlier: &&Run| run.is_as_it_was(earlier);
+            let earlier = seen.filter(|_| may_rest).and_then(|seen| Some((seen, seen.active.iter().find(is_it)?)));
+            run.listed = match earlier.filter(|(seen, earlier)| seen.rests(earlier, self.now)) {
+                Some((seen, earlier)) => {
+                    part.jobs.extend(seen.jobs.iter().filter(|job| job.run_id == run.id).cloned());
+                    part.rested = [part.rested, earlier.listed].into_iter().flatten().min();
+                    earlier.listed
+                }
+                None => Some(self.now),
+            };
+        }
+        let due = active.iter().filter(|run| run.listed == Some(self.now));
+        let listed: Vec<(&Run, Result<Jobs, Error>)> = stream::iter(due)
+            .map(async |run| (run, jobs::of_run(self.client, repository, run.id).await))
             .buffer_unordered(RUNS_AT_ONCE)
             .collect()
             .await;
         let recent = seen.filter(|seen| seen.is_recent(self.now));
         for (run, jobs) in listed {
             match jobs {
-                Err(error) => part.add_lost(repository, &run, recent.filter(|_| passes(&error)), error),
-                Ok(jobs) => self.add(&mut part, repository, &run, jobs),
+                Err(error) => part.add_lost(repository, run, recent.filter(|_| passes(&error)), error),
+                Ok(jobs) => self.add(&mut part, repository, run, jobs),
             }
         }
         if part.is_whole() {
@@ -381,6 +449,7 @@ impl Sum {
                 self.is_missing |= part.is_missing;
                 self.remember(part.remembered);
                 self.remember(part.unsearched);
+                self.remember(part.rested);
                 self.unasked.runs += part.unasked.len();
                 self.unasked.why = self.unasked.why.take().or(part.unasked.into_iter().next());
                 self.jobs.extend(part.jobs.into_iter().map(|job| (job.id, job)));

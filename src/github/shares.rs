@@ -11,7 +11,6 @@ use super::client::Client;
 use super::discovery::{Discovery, skipped};
 use super::error::Error;
 use super::installations::{Installation, installations};
-use super::memory::Memory;
 use super::repositories::{Discovered, is_owner_wanted};
 use crate::config::Scan;
 use crate::engine::{RepositoryName, Scope};
@@ -46,7 +45,7 @@ pub(super) async fn shares(
     if matches!(scope, Scope::Enterprise(_)) && client.is_app() {
         return of_installations(client, scope, settings, now).await;
     }
-    let mut found = Discovery { client, settings, memory: Memory::of(client, now) }.of(scope).await?;
+    let mut found = Discovery::new(client, settings, scope, now).of(scope).await?;
     let repositories = std::mem::take(&mut found.repositories);
     Ok((vec![Share { scope: scope.clone(), repositories, installation: None }], found))
 }
@@ -77,7 +76,7 @@ async fn of_installations(
     }
     let lists = stream::iter(wanted).map(async |Installation { login, client, .. }| {
         let scope = Scope::Organization(login);
-        let found = Discovery { client: &client, settings, memory: Memory::of(&client, now) }.of(&scope).await;
+        let found = Discovery::new(&client, settings, &scope, now).of(&scope).await;
         (scope, client, found)
     });
     let mut lists = lists.buffered(settings.concurrency.max(1));

@@ -4,6 +4,9 @@
 //! of them: *hot* ones, which had jobs or a run of late, are looked at each time; *warm* ones, with a run of the last
 //! day, each minute; *cold* ones as the rest of the pace allows, the longest unseen first. What was not looked at is
 //! never taken for empty: the count is stale then, and as old as the longest unseen repository.
+//!
+//! A process that looks again and again asks for no more at each look than the pace lets through until the next one: where
+//! even the hot are more than that, they take turns, too, and so does the search for old runs.
 
 use std::time::Duration;
 
@@ -26,12 +29,18 @@ const SEARCH_COLD_EVERY: Duration = Duration::from_hours(1);
 const SEARCH: u64 = 5;
 /// Looks that are kept for cold repositories, of all: whatever the others do, none is forgotten.
 const COLD_SHARE: u64 = 5;
+/// And for warm ones.
+const WARM_SHARE: u64 = 10;
+/// Where looks repeat, requests of each that may go to searches in hot and warm repositories, of all.
+const SEARCH_SHARE: u64 = 5;
 /// How often a scan is taken to be made, where nothing says it.
 const USUAL_CADENCE: Duration = Duration::from_mins(1);
 
 /// How much is expected of a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Tier {
+    /// Somebody says that something has happened in it since it was looked at.
+    Hinted,
     /// It had jobs at the last look, or a run that may get more of them, or one of late.
     Hot,
     /// Never seen: it could be anything.
@@ -77,6 +86,8 @@ pub(super) struct Pace {
     pub(super) full: bool,
     /// When the last scan began, if it is known.
     pub(super) last: Option<Timestamp>,
+    /// How often it is looked, where one process repeats that.
+    pub(super) every: Option<Duration>,
     pub(super) now: Timestamp,
 }
 
@@ -95,9 +106,12 @@ impl Coverage {
 }
 
 impl Tier {
-    /// Sorts a repository by what was seen of it.
-    pub(super) fn of(seen: Option<&Seen>, now: Timestamp) -> Self {
+    /// Sorts a repository by what was seen of it, and by when somebody said last that something has happened in it.
+    pub(super) fn of(seen: Option<&Seen>, hinted: Option<Timestamp>, now: Timestamp) -> Self {
         let Some(seen) = seen else { return Self::New };
+        if hinted.is_some_and(|at| at > seen.at) {
+            return Self::Hinted;
+        }
         let newest = seen.newest.map(|at| age(now, at));
         // A run may stand between two of its jobs; one that is a ghost has none to come.
         let is_ghost = |run: &Run| seen.ghosts.iter().any(|ghost| ghost.run_id == run.id);
@@ -112,21 +126,22 @@ impl Tier {
     }
 }
 
-/// Gives each repository its turn; the order is that of `seen`.
-pub(super) fn turns(seen: &[Option<Seen>], pace: Pace) -> (Vec<Turn>, Coverage) {
+/// Gives each repository its turn; the order is that of `seen` and of their tiers.
+pub(super) fn turns(seen: &[Option<Seen>], tiers: &[Tier], pace: Pace) -> (Vec<Turn>, Coverage) {
     let now = pace.now;
-    let tiers: Vec<Tier> = seen.iter().map(|seen| Tier::of(seen.as_ref(), now)).collect();
     let count = |tier| tiers.iter().filter(|one| **one == tier).count();
-    let cadence = pace.last.map(|last| age(now, last)).filter(|cadence| !cadence.is_zero()).unwrap_or(USUAL_CADENCE);
+    let cadence = pace.last.map(|last| age(now, last)).filter(|cadence| !cadence.is_zero());
+    let cadence = cadence.max(pace.every).unwrap_or(USUAL_CADENCE);
     let mut coverage = Coverage {
         whole: true,
-        hot: count(Tier::New) + count(Tier::Hot),
+        hot: count(Tier::New) + count(Tier::Hinted) + count(Tier::Hot),
         warm: count(Tier::Warm),
         cold: count(Tier::Cold),
         detection: cadence,
         rerun_detection: cadence,
     };
     let whole: u64 = seen.iter().map(|seen| cost(seen.as_ref(), true)).sum();
+    let rest = |known: &Seen| known.active.iter().filter(|run| known.rests(run, now)).count() as u64;
     let Some(requests) = pace.requests.filter(|requests| !pace.full && whole > *requests) else {
         return (vec![Turn::Whole; seen.len()], coverage);
     };
@@ -134,9 +149,13 @@ pub(super) fn turns(seen: &[Option<Seen>], pace: Pace) -> (Vec<Turn>, Coverage) 
     let mut order: Vec<usize> = (0..seen.len()).collect();
     order.sort_by_key(|nth| (tiers[*nth], seen[*nth].as_ref().map(|seen| seen.at)));
     let mut turns = vec![Turn::Later; seen.len()];
-    // What hot and new ones take is taken; the warm leave a part to the cold, who may have all that is left.
-    let kept_for_cold = requests / COLD_SHARE;
-    let (mut spent, mut spent_on_cold) = (0, 0);
+    // What hot and new ones take is taken, or where looks repeat, what leaves the others their part; the warm leave a part
+    // to the cold, who may have all that is left.
+    let (kept_for_cold, kept_for_warm) = (requests / COLD_SHARE, requests / WARM_SHARE);
+    let for_hot = pace.every.map_or(u64::MAX, |_| requests - kept_for_cold - kept_for_warm);
+    let mut for_searches = pace.every.map_or(u64::MAX, |_| (requests / SEARCH_SHARE).max(SEARCH));
+    let (mut spent, mut spent_on_warm, mut spent_on_cold) = (0, 0, 0);
+    let mut unsearched = 0;
     for nth in order {
         let tier = tiers[nth];
         let Some(known) = &seen[nth] else {
@@ -145,20 +164,29 @@ pub(super) fn turns(seen: &[Option<Seen>], pace: Pace) -> (Vec<Turn>, Coverage) 
             continue;
         };
         let search_every = if tier == Tier::Cold { SEARCH_COLD_EVERY } else { SEARCH_EVERY };
-        let is_searched = !known.has_history || age(now, known.searched) >= search_every;
-        let cost = cost(Some(known), is_searched);
+        let must_be_searched = known.has_history && age(now, known.searched) >= search_every;
+        let is_searched = !known.has_history || must_be_searched && (tier == Tier::Cold || for_searches >= SEARCH);
+        // While it rests a run costs nothing.
+        let resting = if pace.every.is_some() { rest(known) } else { 0 };
+        let cost = cost(Some(known), is_searched) - resting;
         let is_due = match tier {
-            Tier::Hot | Tier::New => true,
-            Tier::Warm => age(now, known.at) >= WARM_EVERY && spent + cost <= requests - kept_for_cold,
+            // There are never more of them than one reading of a log names.
+            Tier::Hinted | Tier::New => true,
+            Tier::Hot => spent == 0 || spent + cost <= for_hot,
+            Tier::Warm if age(now, known.at) < WARM_EVERY => false,
+            Tier::Warm => spent + cost <= requests - kept_for_cold || spent_on_warm + cost <= kept_for_warm,
             Tier::Cold => {
                 spent_on_cold += cost;
                 spent_on_cold <= kept_for_cold.max(requests.saturating_sub(spent))
             }
         };
+        unsearched += usize::from(must_be_searched && tier != Tier::Cold && !(is_due && is_searched));
         if is_due {
             turns[nth] = if is_searched { Turn::Whole } else { Turn::Newest };
             if tier != Tier::Cold {
                 spent += cost;
+                spent_on_warm += if tier == Tier::Warm { cost } else { 0 };
+                for_searches -= if must_be_searched && is_searched { SEARCH } else { 0 };
             }
         }
     }
@@ -168,14 +196,17 @@ pub(super) fn turns(seen: &[Option<Seen>], pace: Pace) -> (Vec<Turn>, Coverage) 
         let (all, now) = (of_tier.clone().count(), of_tier.filter(|nth| turns[*nth] != Turn::Later).count());
         u32::try_from(all.div_ceil(now.max(1))).unwrap_or(u32::MAX).max(1)
     };
-    coverage.detection = cadence.saturating_mul(cycle(Tier::Warm).max(cycle(Tier::Cold)));
+    let cycle_of_all = [Tier::Hot, Tier::Warm, Tier::Cold].map(cycle).into_iter().max().unwrap_or(1);
+    coverage.detection = cadence.saturating_mul(cycle_of_all);
     let search_every = if coverage.cold > 0 { SEARCH_COLD_EVERY } else { SEARCH_EVERY };
-    coverage.rerun_detection = search_every + coverage.detection;
+    let searches = usize::try_from(requests / SEARCH_SHARE / SEARCH).unwrap_or(usize::MAX).max(1);
+    let behind = u32::try_from(unsearched.div_ceil(searches)).unwrap_or(u32::MAX);
+    coverage.rerun_detection = search_every + coverage.detection + cadence.saturating_mul(behind);
     (turns, coverage)
 }
 
 /// Returns how many requests a look at a repository takes.
-fn cost(seen: Option<&Seen>, is_searched: bool) -> u64 {
+pub(super) fn cost(seen: Option<&Seen>, is_searched: bool) -> u64 {
     let runs = seen.map_or(0, |seen| seen.active.len() as u64);
     let has_history = seen.is_none_or(|seen| seen.has_history);
     1 + runs + if is_searched && has_history { SEARCH } else { 0 }
@@ -185,6 +216,12 @@ fn cost(seen: Option<&Seen>, is_searched: bool) -> u64 {
 mod tests {
     use super::*;
     use crate::engine::HiddenRun;
+
+    /// The turns of repositories of which nobody gives a hint.
+    fn turns(seen: &[Option<Seen>], pace: Pace) -> (Vec<Turn>, Coverage) {
+        let tiers: Vec<Tier> = seen.iter().map(|seen| Tier::of(seen.as_ref(), None, pace.now)).collect();
+        super::turns(seen, &tiers, pace)
+    }
 
     const MINUTE: Duration = Duration::from_mins(1);
 
@@ -213,7 +250,7 @@ mod tests {
     }
 
     fn pace(requests: u64) -> Pace {
-        Pace { requests: Some(requests), full: false, last: Some(now() - MINUTE), now: now() }
+        Pace { requests: Some(requests), full: false, last: Some(now() - MINUTE), every: None, now: now() }
     }
 
     #[test]
@@ -248,10 +285,20 @@ mod tests {
         let run: Run = serde_json::from_str(r#"{"id":7,"status":"in_progress"}"#).unwrap();
         let two_days_old = seen(MINUTE * 60 * 48, MINUTE, MINUTE);
         let between = Seen { active: vec![run.clone()], ..two_days_old.clone() };
-        assert_eq!(Tier::of(Some(&between), now()), Tier::Hot);
+        assert_eq!(Tier::of(Some(&between), None, now()), Tier::Hot);
         let ghost = HiddenRun { repository: "acme/api".into(), run_id: run.id, status: "queued".into(), since: None };
         let ghostly = Seen { active: vec![run], ghosts: vec![ghost], ..two_days_old };
-        assert_eq!(Tier::of(Some(&ghostly), now()), Tier::Cold);
+        assert_eq!(Tier::of(Some(&ghostly), None, now()), Tier::Cold);
+    }
+
+    #[test]
+    fn a_hint_makes_one_hot_until_it_was_looked_at_since() {
+        let cold = seen(MINUTE * 60 * 48, MINUTE, MINUTE);
+        let tier = |hinted| Tier::of(Some(&cold), Some(hinted), now());
+        assert_eq!(
+            (tier(now()), tier(now() - MINUTE), tier(now() - MINUTE * 2)),
+            (Tier::Hinted, Tier::Cold, Tier::Cold)
+        );
     }
 
     #[test]
@@ -294,6 +341,56 @@ mod tests {
         all[1] = Some(seen(MINUTE * 60, Duration::from_secs(61), MINUTE));
         let (turns, _) = turns(&all, pace(400));
         assert_eq!((turns[0], turns[1]), (Turn::Later, Turn::Newest));
+    }
+
+    /// The pace of a process that looks every ten seconds.
+    fn repeated(requests: u64) -> Pace {
+        let every = Duration::from_secs(10);
+        Pace { last: Some(now() - every), every: Some(every), ..pace(requests) }
+    }
+
+    #[test]
+    fn where_looks_repeat_the_hot_take_turns_too_once_they_are_more_than_fit_between_two_looks() {
+        let mut all: Vec<_> = (0..100).map(|_| Some(seen(MINUTE, Duration::from_secs(20), MINUTE))).collect();
+        all.extend(many_cold(400, 30));
+        for one in &mut all[0..30] {
+            one.as_mut().unwrap().at = now() - Duration::from_secs(10);
+        }
+        let (turns, coverage) = turns(&all, repeated(80));
+        let looked = |range: std::ops::Range<usize>| turns[range].iter().filter(|turn| **turn != Turn::Later).count();
+        // The longest unseen first; and the cold have their part.
+        assert_eq!((looked(0..30), looked(30..100)), (0, 56));
+        assert_eq!(looked(100..500), 24, "400 of them in 17 looks");
+        assert_eq!(coverage.detection, Duration::from_secs(10) * 17);
+    }
+
+    #[test]
+    fn where_looks_repeat_searches_in_hot_repositories_take_turns() {
+        let mut all: Vec<_> = (0..40).map(|_| Some(seen(MINUTE, Duration::from_secs(10), MINUTE * 6))).collect();
+        all.extend(many_cold(400, 1));
+        let (turns, coverage) = turns(&all, repeated(80));
+        let whole = turns[..40].iter().filter(|turn| **turn == Turn::Whole).count();
+        let newest = turns[..40].iter().filter(|turn| **turn == Turn::Newest).count();
+        assert_eq!((whole, newest), (3, 37), "and all are looked at");
+        assert!(coverage.rerun_detection >= SEARCH_COLD_EVERY + MINUTE * 2);
+    }
+
+    #[test]
+    fn a_hot_one_with_more_runs_than_a_look_has_requests_is_looked_at_all_the_same() {
+        let run: Run = serde_json::from_str(r#"{"id":7,"status":"in_progress"}"#).unwrap();
+        let busy = Seen { active: vec![run; 200], ..seen(MINUTE, MINUTE, MINUTE) };
+        let (turns, _) = turns(&[Some(busy.clone()), Some(busy)], repeated(80));
+        assert_eq!(turns, [Turn::Newest, Turn::Later]);
+    }
+
+    #[test]
+    fn the_warm_are_not_forgotten_whatever_the_hot_take() {
+        let mut all: Vec<_> = (0..500).map(|_| Some(seen(MINUTE, MINUTE, MINUTE))).collect();
+        all.extend((0..50).map(|_| Some(seen(MINUTE * 60, MINUTE * 2, MINUTE * 2))));
+        for pace in [pace(400), repeated(80)] {
+            let looked = turns(&all, pace).0[500..].iter().filter(|turn| **turn != Turn::Later).count();
+            assert!(looked >= 8, "{looked}");
+        }
     }
 
     #[test]

@@ -62,6 +62,8 @@ const SAID_AGAIN: Duration = Duration::from_mins(10);
 /// How long a scale set may say nothing before its pool's jobs are launched for by the REST API's count: runners that are
 /// registered there get none of the jobs that the set has been given.
 const STANDS_IN_AFTER: Duration = Duration::from_mins(1);
+/// Where looks take turns, one at everything is begun so often beside them, or when the one before is over.
+const WHOLE_EVERY: Duration = Duration::from_mins(15);
 /// How often the loop shows that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
@@ -105,6 +107,11 @@ pub(super) struct Desk<'a> {
     look_at: Option<Instant>,
     /// When it was looked at last.
     looked_at: Option<Instant>,
+    /// When a look at everything is to be begun beside the others; `None`: they look at everything themselves, as far as
+    /// is known.
+    whole_at: Option<Instant>,
+    /// When the last one was begun.
+    whole_began: Option<Instant>,
     /// When what is known of it had been read.
     read_at: Option<StdInstant>,
     /// Looks of the last minute that came sooner, since jobs wait.
@@ -218,6 +225,8 @@ enum Seen {
     All(Box<Result<(Observation, Due), github::Error>>),
     /// The counts of some sets alone, asked for then.
     Counts(StdInstant, BTreeMap<PoolName, Result<Statistics, String>>),
+    /// All of it, slowly: of a while ago when it is over.
+    Whole(Box<Result<Observation, github::Error>>),
 }
 
 /// What was carried out.
@@ -254,6 +263,8 @@ impl<'a> Desk<'a> {
             said_at: BTreeMap::new(),
             look_at: Some(Instant::now()),
             looked_at: None,
+            whole_at: None,
+            whole_began: None,
             read_at: None,
             hurried: Vec::new(),
             has_unmet: false,
@@ -283,7 +294,8 @@ impl<'a> Desk<'a> {
         let mut listening = std::pin::pin!(join_all(listening).fuse());
         let mut stopping = stop.clone();
         let mut carrying: Carrying<'a> = FuturesUnordered::new();
-        let (mut looking, mut observing, mut counting): (Looking<'a>, Looking<'a>, Looking<'a>) = (None, None, None);
+        let (mut looking, mut observing): (Looking<'a>, Looking<'a>) = (None, None);
+        let (mut counting, mut sweeping): (Looking<'a>, Looking<'a>) = (None, None);
         let mut tick = tokio::time::interval(self.shared.parts.every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
@@ -313,10 +325,15 @@ impl<'a> Desk<'a> {
                     self.seen(seen, &carrying);
                 }
                 () = until(self.recount_at()), if counting.is_none() => {
-                    self.recounted_at = Some(Instant::now());
-                    let pools = std::mem::take(&mut self.to_recount);
-                    let sets = pools.into_iter().filter_map(|pool| Some((pool.clone(), self.set_of(&pool)?)));
-                    counting = Some(self.shared.recount(sets.collect()).boxed_local());
+                    counting = Some(self.begin_recount());
+                }
+                seen = ended(&mut sweeping) => {
+                    sweeping = None;
+                    self.seen(seen, &carrying);
+                }
+                () = until(self.whole_at), if sweeping.is_none() => {
+                    (self.whole_at, self.whole_began) = (None, Some(Instant::now()));
+                    sweeping = Some(self.shared.sweep(self.listened()).boxed_local());
                 }
                 () = until(self.look_at), if looking.is_none() => {
                     self.look_at = None;
@@ -362,6 +379,13 @@ impl<'a> Desk<'a> {
         if let Some(cache) = self.shared.parts.client.cache() {
             cache.flush();
         }
+    }
+
+    fn begin_recount(&mut self) -> LocalBoxFuture<'a, Seen> {
+        self.recounted_at = Some(Instant::now());
+        let pools = std::mem::take(&mut self.to_recount);
+        let sets = pools.into_iter().filter_map(|pool| Some((pool.clone(), self.set_of(&pool)?)));
+        self.shared.recount(sets.collect()).boxed_local()
     }
 
     fn listener(&self, pool: &Pool) -> Listener {

@@ -4,6 +4,7 @@ mod answer;
 mod documents;
 mod enterprise;
 mod groups;
+mod hooks;
 mod registration;
 
 use std::time::Duration;
@@ -29,7 +30,8 @@ const FILTERED_AT_MOST: usize = 1000;
 /// How long an installation token is valid.
 const INSTALLATION_TOKEN_LIVES: Duration = Duration::from_hours(1);
 
-/// Answers one request, whose path begins with `/api/v3`, or is GraphQL's.
+/// Answers one request, whose path begins with `/api/v3`, or is GraphQL's, and beside which others are under way: so many
+/// with it.
 pub(super) fn respond(
     world: &mut World,
     method: &Method,
@@ -37,6 +39,7 @@ pub(super) fn respond(
     headers: &HeaderMap,
     body: &[u8],
     request_id: &str,
+    under_way: usize,
 ) -> Response {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1");
     let query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned();
@@ -47,13 +50,14 @@ pub(super) fn respond(
         body,
         base: &format!("http://{host}"),
     };
-    let answer = admit(world, headers, &request).unwrap_or_else(|| route(world, headers, &request));
+    let answer = admit(world, headers, &request, under_way).unwrap_or_else(|| route(world, headers, &request));
     write(world, headers, &request, &answer, request_id)
 }
 
 /// Returns a refusal to whoever has no right, or no requests left, to be answered.
-fn admit(world: &mut World, headers: &HeaderMap, request: &Request) -> Option<Answer> {
-    if is_too_fast(world) {
+fn admit(world: &mut World, headers: &HeaderMap, request: &Request, under_way: usize) -> Option<Answer> {
+    let are_too_many = world.settings.concurrency_limit.is_some_and(|limit| under_way > limit);
+    if is_too_fast(world) || are_too_many {
         let message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.";
         return Some(Answer { retry_after: Some(60), ..Answer::error(StatusCode::FORBIDDEN, message) });
     }
@@ -194,6 +198,7 @@ fn route(world: &mut World, headers: &HeaderMap, request: &Request) -> Answer {
             match *rest {
                 [] if get => Answer::ok(documents(world, request).organization(organization)),
                 ["repos"] if get => repositories(world, request, organization),
+                ["hooks", hook, "deliveries"] if get && is_own => hooks::deliveries(world, request, hook),
                 ["actions", "runner-groups", ref rest @ ..] if is_own => {
                     groups::respond(world, request, &Scope::Organization, rest)
                 }

@@ -62,6 +62,14 @@ pub(super) struct Knobs {
     rate_limits: Option<bool>,
     /// 0: none.
     secondary_limit: Option<usize>,
+    /// 0: none.
+    concurrency_limit: Option<usize>,
+    /// The number of the organization's webhook; 0: it has none.
+    delivery_hook: Option<u64>,
+    delivery_lag_seconds: Option<f64>,
+    deliveries_lost: Option<bool>,
+    #[serde(default)]
+    deliveries: Vec<Delivered>,
     #[serde(default)]
     capacity: Vec<Capacity>,
     #[serde(default)]
@@ -70,6 +78,15 @@ pub(super) struct Knobs {
     /// What the Actions Service is like.
     #[serde(default)]
     scale_sets: Map<String, Value>,
+}
+
+/// A delivery that no job stands behind.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Delivered {
+    event: String,
+    action: String,
+    repository_id: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -107,6 +124,7 @@ impl Knobs {
             (&mut settings.job_duration, self.job_duration_seconds),
             (&mut settings.round_trip, self.round_trip_seconds),
             (&mut settings.index_lag, self.index_lag_seconds),
+            (&mut settings.delivery_lag, self.delivery_lag_seconds),
         ] {
             if let Some(seconds) = value {
                 *knob = Duration::from_secs_f64(seconds.clamp(0.0, ADVANCE_AT_MOST));
@@ -115,6 +133,16 @@ impl Knobs {
         settings.rate_limits = self.rate_limits.unwrap_or(settings.rate_limits);
         if let Some(limit) = self.secondary_limit {
             settings.secondary_limit = Some(limit).filter(|limit| *limit > 0);
+        }
+        if let Some(limit) = self.concurrency_limit {
+            settings.concurrency_limit = Some(limit).filter(|limit| *limit > 0);
+        }
+        if let Some(hook) = self.delivery_hook {
+            settings.delivery_hook = Some(hook).filter(|hook| *hook > 0);
+        }
+        settings.deliveries_lost = self.deliveries_lost.unwrap_or(settings.deliveries_lost);
+        for Delivered { event, action, repository_id } in &self.deliveries {
+            world.deliver(event, action, *repository_id);
         }
         if let Some(instances) = self.boot_fails {
             world.fail_next_boots(instances);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub(super) struct Shared {
     world: Mutex<World>,
     traffic: Mutex<Traffic>,
     requests: AtomicU64,
+    /// Requests of GitHub's that are under way.
+    of_github: AtomicUsize,
     stopping: AtomicBool,
 }
 
@@ -110,6 +112,7 @@ impl Sandbox {
             beginning,
             traffic: Mutex::default(),
             requests: AtomicU64::new(0),
+            of_github: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
         });
         let service = Router::new()
@@ -244,6 +247,7 @@ async fn serve_request(
             .into_response();
     };
     let call = exchange.call();
+    let under_way = UnderWay::begin(&shared, &exchange);
     let Noted { number, fault, holder } = shared.traffic().note(call.clone());
     let round_trip = shared.world_to_read().settings.round_trip;
     if !round_trip.is_zero() {
@@ -256,7 +260,7 @@ async fn serve_request(
         return StatusCode::OK.into_response();
     }
     let request_id = shared.requests.fetch_add(1, Ordering::Relaxed);
-    let mut response = exchange.answer(&shared, fault.as_ref(), &wire, request_id).await;
+    let mut response = exchange.answer(&shared, fault.as_ref(), &wire, request_id, under_way.count).await;
     if let Some(fault) = fault {
         response = disturb(response, &fault).await;
     }
@@ -268,6 +272,29 @@ async fn serve_request(
         shared.traffic().answered(number, response.status().as_u16());
     }
     response
+}
+
+/// A request while it is under way.
+struct UnderWay<'a> {
+    shared: &'a Shared,
+    /// How many of GitHub's were when it began, itself included; 0 where it is another service's.
+    count: usize,
+}
+
+impl<'a> UnderWay<'a> {
+    fn begin(shared: &'a Shared, exchange: &Exchange) -> Self {
+        let is_of_github = matches!(exchange.service, Addressed::Github);
+        let count = if is_of_github { shared.of_github.fetch_add(1, Ordering::Relaxed) + 1 } else { 0 };
+        Self { shared, count }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if self.count > 0 {
+            self.shared.of_github.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Holds a request, if this is its moment; returns what holds it at another.
@@ -343,7 +370,14 @@ impl Exchange {
         }
     }
 
-    async fn answer(&self, shared: &Shared, fault: Option<&Fault>, wire: &Wire, number: u64) -> Response {
+    async fn answer(
+        &self,
+        shared: &Shared,
+        fault: Option<&Fault>,
+        wire: &Wire,
+        number: u64,
+        under_way: usize,
+    ) -> Response {
         let fault = fault.filter(|fault| fault.replaces_answer());
         let Parts { method, uri, headers, .. } = &self.parts;
         match (&self.service, fault) {
@@ -352,7 +386,7 @@ impl Exchange {
             (Addressed::Github, None) => {
                 let id = format!("5A4D:B0F:{number:06X}");
                 let mut world = if method == Method::GET { shared.world_to_read() } else { shared.world() };
-                github::respond(&mut world, method, uri, headers, &self.body, &id)
+                github::respond(&mut world, method, uri, headers, &self.body, &id, under_way)
             }
             (Addressed::Actions, Some(fault)) => {
                 let (status, message) = words(fault);

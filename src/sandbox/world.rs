@@ -4,6 +4,7 @@
 //! Service's part, [`editor`], [`scale_set_editor`] and [`knobs`] let tests and scenarios put things into it and
 //! disturb it.
 
+mod delivery;
 mod dispatch;
 mod editor;
 mod grant;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub(super) use self::delivery::Delivery;
 pub use self::editor::{JobEditor, RepositoryEditor, RunEditor, RunnerEditor};
 pub(super) use self::grant::{Grant, Scope};
 pub use self::group::RunnerGroupEditor;
@@ -78,6 +80,8 @@ pub struct World {
     pub(super) actions: ActionsService,
     /// When the requests of the last minute came in, where there is a secondary rate limit.
     pub(super) recent: VecDeque<Timestamp>,
+    /// What a webhook delivered beside what it did of jobs.
+    pub(super) deliveries: Vec<Delivery>,
     index: index::Index,
     /// Until when nothing happens by itself, if nobody has changed anything since that was found out.
     quiet_until: Option<Timestamp>,
@@ -309,6 +313,7 @@ impl World {
             budget: Budget { limit: 5000, remaining: 5000, reset: now + Duration::from_hours(1) },
             actions: ActionsService::default(),
             recent: VecDeque::new(),
+            deliveries: Vec::new(),
             index: index::Index::new(),
             quiet_until: None,
             boot_failures: 0,

@@ -105,7 +105,12 @@ impl Bench {
     }
 
     fn client(&self, per_minute: Option<u32>) -> Client {
-        let limits = Limits { at_once: AT_ONCE, per_minute, ..Limits::default() };
+        self.client_of(per_minute, None)
+    }
+
+    /// The same, for one process that looks so often.
+    fn client_of(&self, per_minute: Option<u32>, looks_every: Option<Duration>) -> Client {
+        let limits = Limits { at_once: AT_ONCE, per_minute, looks_every, ..Limits::default() };
         let client = Client::new(&github(&self.sandbox)).expect("a client").with_clock(self.clock).with_limits(limits);
         client.with_cache(Cache::open(Path::new(self.home.path())).expect("a cache"))
     }
@@ -164,6 +169,9 @@ async fn detect(repositories: usize, cadence: Cadence, watched: Duration, speed:
     let bench = Bench::open(repositories, speed).await;
     let mut client = bench.client(None);
     bench.look(&client).await;
+    if let Cadence::Listen(every) = cadence {
+        client = bench.client_of(None, Some(every));
+    }
     bench.sandbox.forget_calls();
     let began = bench.clock.elapsed();
     let mut queued: BTreeMap<JobId, Timestamp> = BTreeMap::new();

@@ -211,3 +211,28 @@ async fn repositories_on_a_page_that_is_lost_are_looked_at_if_they_were_known_be
     assert_eq!((ran.code, &pool["queued"], &pool["count_kind"]), (3, &13.into(), &"at_least".into()), "{ran:#?}");
     assert_eq!(codes(&report), ["discovery_failed"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn never_more_requests_are_under_way_than_github_allows() {
+    let desk = dozen().await;
+    desk.reconfigure("requests_per_minute = 6000\n", "");
+    desk.reconfigure("[scan]\n", "[scan]\nconcurrency = 100\n");
+    {
+        let mut world = desk.sandbox.world();
+        world.settings.rate_limits = false;
+        world.settings.round_trip = Duration::from_millis(50);
+        for nth in 0..300 {
+            world.repository(&format!("more-{nth:03}")).run().job(X64);
+        }
+    }
+    let ran = desk.run("status -o json").await;
+    assert_eq!((ran.code, &ran.json()["pools"][2]["count_kind"]), (0, &"exact".into()), "{ran:#?}");
+    assert!(desk.sandbox.calls().iter().all(|call| call.status == Some(200)));
+    // It is met, where it is lower than what we ask at once.
+    desk.sandbox.world().settings.concurrency_limit = Some(20);
+    desk.sandbox.forget_calls();
+    desk.sandbox.fault(Fault::github("").header("retry-after", "3600").times(9999));
+    let ran = desk.run("--no-cache status -o json").await;
+    assert_eq!(ran.code, 3, "{ran:#?}");
+    assert!(desk.sandbox.calls().iter().any(|call| call.status == Some(403)));
+}

@@ -614,3 +614,27 @@ async fn launches_at_messages_obey_the_ceiling_and_its_cost_is_measured() {
     assert_eq!(desk.sandbox.world().runner_names().len(), 2, "of five that are asked for");
     listening.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_repositories_take_turns_everything_is_looked_at_beside_and_then_ends_follow() {
+    let desk = Desk::open().await;
+    // Forty requests a look, and more repositories than that.
+    desk.reconfigure("requests_per_minute = 6000\n", "requests_per_minute = 600\n");
+    for nth in 0..45 {
+        desk.sandbox.world().repository(&format!("r{nth:02}"));
+    }
+    desk.jobs(1, X64);
+    desk.sandbox.world().fail_next_boots(1);
+    assert_eq!(desk.run("apply --yes").await.code, 0);
+    desk.sandbox.advance(Duration::from_mins(6));
+    let mut listening = Listening::on(&desk, "--interval 5s");
+    let warned = listening.until(|event| event["event"] == "warning" && event["code"] == "scan_in_turns").await;
+    assert!(warned["message"].as_str().unwrap().contains("waits until all have been looked at"), "{warned}");
+    let is_end = |event: &Value| event["event"] == "action" && event["action"] == "deregister";
+    let ended = listening.within(Duration::from_mins(1), is_end).await;
+    assert_eq!(ended["result"], "done", "{ended}");
+    // Looks have gone on meanwhile.
+    let looks = desk.calls(Service::Github, "/repos/acme/api/actions/runs?").len();
+    assert!(looks > 3, "{looks}");
+    listening.end().await;
+}

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use ghascale::sandbox::Service;
 use insta::assert_snapshot;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
 use super::{Desk, X64, redacted};
 
@@ -164,4 +165,43 @@ async fn watch_looks_again() {
         }
     };
     tokio::time::timeout(Duration::from_mins(1), twice).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watching_asks_for_what_fits_between_two_looks_and_hears_hints() {
+    for (deliveries_lost, queued) in [(true, 0), (false, 1)] {
+        let desk = Desk::open().await;
+        for nth in 0..45 {
+            desk.sandbox.world().repository(&format!("r{nth:02}"));
+        }
+        desk.reconfigure("[scan]\n", "[scan]\nhints = { organization_hook = 12 }\n");
+        desk.sandbox.world().settings.delivery_hook = Some(12);
+        assert_eq!(desk.run("status").await.code, 0);
+        // Forty requests a look; and the last repository's turn is not the next.
+        desk.reconfigure("requests_per_minute = 6000\n", "requests_per_minute = 600\n");
+        desk.sandbox.world().settings.deliveries_lost = deliveries_lost;
+        desk.sandbox.world().repository("r44").run().job(X64);
+        desk.sandbox.forget_calls();
+        let report = first_look(&desk, "status --watch 5s -o json").await;
+        let pool = &report["pools"][2];
+        assert_eq!((&pool["queued"], &pool["count_kind"]), (&queued.into(), &"stale".into()), "{report:#}");
+        assert_eq!(report["scan"]["detection_seconds"], 10, "two looks");
+        let runs = desk.calls(Service::Github, "/actions/runs?").len();
+        assert!((35..=42).contains(&runs), "{runs}");
+    }
+}
+
+/// Returns what a command that goes on says first.
+async fn first_look(desk: &Desk, line: &str) -> serde_json::Value {
+    let mut child = desk.command(line).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut text = String::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        text.push_str(&line);
+        if line == "}" {
+            break;
+        }
+    }
+    child.kill().await.unwrap();
+    serde_json::from_str(&text).unwrap()
 }

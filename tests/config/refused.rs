@@ -37,6 +37,11 @@ refused! {
     a_glob_is_a_glob: scan("exclude = [\"a[\"]");
     a_pace_is_a_number_or_auto: scan("requests_per_minute = \"outo\"");
     a_concurrency_has_bounds: scan("concurrency = 0");
+    a_webhook_has_a_number: scan("hints = { organization_hook = 0 }");
+    hints_come_from_somewhere: scan("hints = {}");
+    hints_have_known_keys: scan("hints = { organisation_hook = 12 }");
+    a_webhook_is_no_enterprises: format!("{}\n[scan]\nhints = {{ organization_hook = 12 }}\n", github("url = \"https://github.com/enterprises/x\""));
+    a_repository_needs_no_webhook: format!("{}\n[scan]\nhints = {{ organization_hook = 12 }}\n", github("url = \"https://github.com/acme/api\""));
     a_number_has_no_fraction: scan("concurrency = 1.5");
     a_number_that_no_computer_holds_is_out_of_bounds: scan("concurrency = 99_999_999_999_999_999_999");
     a_job_has_some_age: scan("max_job_age = \"0s\"");

@@ -85,6 +85,14 @@ fn what_is_left_out_is_as_the_whole_example_has_it() {
 }
 
 #[test]
+fn hints_are_off_unless_a_webhook_is_named() {
+    assert_eq!(Desk::with(GOOD).config().scan.organization_hook, None);
+    let named = Desk::with(scan("hints = { organization_hook = 12 }")).config();
+    assert_eq!(named.scan.organization_hook, Some(12));
+    assert_eq!(named.digest, Desk::with(GOOD).config().digest, "it decides no plan");
+}
+
+#[test]
 fn numbers_may_be_written_as_toml_allows() {
     let pace =
         |number: &str| Desk::with(scan(&format!("requests_per_minute = {number}"))).config().scan.requests_per_minute;

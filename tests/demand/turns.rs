@@ -12,17 +12,22 @@ use tempfile::TempDir;
 use super::{Bench, LINUX, organization, pending, settings};
 
 /// A world of fifty repositories, of which a look may ask for twenty; and a time that tests own.
-struct Large {
-    bench: Bench,
-    now: Timestamp,
+pub(super) struct Large {
+    pub(super) bench: Bench,
+    pub(super) now: Timestamp,
     _cache: TempDir,
 }
 
 impl Large {
     async fn open() -> Self {
+        Self::looked_at(None).await
+    }
+
+    /// The same, looked at again and again by one process.
+    pub(super) async fn looked_at(looks_every: Option<Duration>) -> Self {
         let mut bench = Bench::open().await;
         let cache = tempfile::tempdir().unwrap();
-        let limits = Limits { per_minute: Some(1_000_000), per_look: Some(20), ..Limits::default() };
+        let limits = Limits { per_minute: Some(1_000_000), per_look: Some(20), looks_every, ..Limits::default() };
         bench.client = bench.client.with_limits(limits).with_cache(Cache::open(cache.path()).unwrap());
         for nth in 0..49 {
             bench.sandbox.world().repository(&format!("r{nth:02}"));
@@ -32,18 +37,29 @@ impl Large {
 
     /// Looks, a minute after the last time.
     async fn look(&mut self, full: bool) -> Scanned {
-        self.now += Duration::from_mins(1);
+        self.look_after(Duration::from_mins(1), full).await
+    }
+
+    pub(super) async fn look_after(&mut self, time: Duration, full: bool) -> Scanned {
+        self.look_by(time, ghascale::config::Scan { full, ..settings(&[]) }).await
+    }
+
+    pub(super) async fn look_by(&mut self, time: Duration, settings: ghascale::config::Scan) -> Scanned {
+        self.now += time;
         self.bench.sandbox.forget_calls();
-        let settings = ghascale::config::Scan { full, ..settings(&[]) };
         scan(&self.bench.client, &organization(), &settings, self.now, &NoProgress).await.unwrap()
     }
 
     fn requests(&self) -> usize {
-        self.bench.sandbox.calls().len()
+        self.asked("")
+    }
+
+    pub(super) fn asked(&self, part: &str) -> usize {
+        self.bench.sandbox.calls().iter().filter(|call| call.target.contains(part)).count()
     }
 }
 
-fn known(scanned: &Scanned) -> (usize, CountKind) {
+pub(super) fn known(scanned: &Scanned) -> (usize, CountKind) {
     (pending(scanned), scanned.demand.kind)
 }
 
@@ -154,4 +170,75 @@ async fn a_clock_that_was_set_back_makes_nothing_of_the_future_known() {
     large.bench.sandbox.world().repository("r07").run().job(LINUX);
     large.now -= Duration::from_hours(1);
     assert_eq!(known(&large.look(false).await), (1, CountKind::Exact));
+}
+
+const SOON: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a_process_that_looks_again_asks_for_no_more_than_its_share_and_for_what_is_hot_each_time() {
+    let mut large = Large::looked_at(Some(SOON)).await;
+    large.bench.sandbox.world().repository("r07").run().job(LINUX);
+    large.look(false).await;
+    for _ in 0..3 {
+        let scanned = large.look_after(SOON, false).await;
+        assert!(large.requests() <= 21, "{}", large.requests());
+        assert_eq!((large.asked("/r07/actions/runs?"), known(&scanned)), (1, (1, CountKind::Stale)));
+        assert!(scanned.coverage.detection <= SOON * 4, "{:?}", scanned.coverage);
+    }
+}
+
+#[tokio::test]
+async fn looks_that_take_turns_list_the_repositories_every_few_minutes_and_whole_ones_each_time() {
+    let mut large = Large::looked_at(Some(SOON)).await;
+    large.look(false).await;
+    let list = "/orgs/acme/repos?";
+    // That the last look was in turns is known after it.
+    large.look_after(SOON, false).await;
+    assert_eq!(large.asked(list), 1);
+    large.bench.sandbox.world().repository("new").run().job(LINUX);
+    assert_eq!(known(&large.look_after(SOON, false).await), (0, CountKind::Stale));
+    assert_eq!(large.asked(list), 0);
+    assert_eq!(known(&large.look_after(SOON, true).await), (1, CountKind::Exact));
+    assert_eq!(large.asked(list), 1);
+    large.look_after(SOON, false).await;
+    large.bench.sandbox.world().repository("newer").run().job(LINUX);
+    large.look_after(SOON, false).await;
+    assert_eq!(pending(&large.look_after(Duration::from_mins(5), false).await), 2);
+}
+
+#[tokio::test]
+async fn a_run_that_is_only_at_work_is_asked_for_its_jobs_each_minute_and_one_with_a_queued_job_each_time() {
+    let mut large = Large::looked_at(Some(SOON)).await;
+    {
+        let mut world = large.bench.sandbox.world();
+        world.repository("r07").run().job(["ubuntu-latest"]).on_hosted_runner().lasting(Duration::from_hours(1));
+        world.repository("r08").run().job(LINUX);
+    }
+    large.look(false).await;
+    let mut asked = 0;
+    for _ in 0..6 {
+        let scanned = large.look_after(SOON, false).await;
+        asked += large.asked("/r07/actions/runs/");
+        assert_eq!((large.asked("/r08/actions/runs/"), scanned.demand.jobs.len()), (1, 2), "none is forgotten");
+        assert_eq!(scanned.demand.kind, CountKind::Stale);
+    }
+    assert_eq!(asked, 1);
+    // A look at everything takes nothing for granted.
+    large.look_after(SOON, true).await;
+    assert_eq!(large.asked("/r07/actions/runs/"), 1);
+}
+
+#[tokio::test]
+async fn a_look_beside_others_is_whole_and_neither_is_in_the_others_way() {
+    let mut large = Large::looked_at(Some(SOON)).await;
+    large.look(false).await;
+    large.look_after(SOON, false).await;
+    let before = large.look_after(SOON, false).await.coverage.detection;
+    large.bench.sandbox.world().repository("r44").run().job(LINUX);
+    let beside = ghascale::config::Scan { full: true, beside: true, ..settings(&[]) };
+    let scanned = scan(&large.bench.client, &organization(), &beside, large.now, &NoProgress).await.unwrap();
+    assert_eq!((known(&scanned), scanned.coverage.whole), ((1, CountKind::Exact), true));
+    // What it saw is known to the next look, and how often is looked is as it was.
+    let next = large.look_after(SOON, false).await;
+    assert_eq!((pending(&next), next.coverage.detection), (1, before));
 }

@@ -6,10 +6,9 @@ use std::time::Duration;
 use ghascale::config::{AppIssuer, Credentials, Scan};
 use ghascale::engine::{CountKind, RunnerId, Scope};
 use ghascale::github::{
-    Client, Limits, NoProgress, Patience, ScopeRunners, find_job, find_run, latest_attempt, runner_groups, runners,
-    scan,
+    Client, Limits, NoProgress, Patience, ScopeRunners, find_job, find_run, runner_groups, runners, scan,
 };
-use ghascale::services::{Place, Registration, RunnerRecords as _};
+use ghascale::services::{Place, Registration, RunnerRecords as _, Runs as _};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -80,6 +79,8 @@ fn settings() -> Scan {
         rate_limit_share: 100,
         max_requests: None,
         full: false,
+        beside: false,
+        organization_hook: None,
         cache: false,
     }
 }
@@ -308,7 +309,7 @@ fn the_latest_attempt_of_a_run_and_its_jobs() {
     let ask = |run: &[u8], jobs: &[u8]| {
         bench.github.forget();
         bench.github.plant(run_path, answer(200, run)).plant(JOBS, answer(200, jobs));
-        bench.runtime.block_on(latest_attempt(&bench.client, &repository, ghascale::engine::RunId(11)))
+        bench.runtime.block_on(bench.client.latest_attempt(&repository, ghascale::engine::RunId(11)))
     };
     let fits = |found: Result<_, ghascale::github::Error>| {
         if let Err(error) = found {

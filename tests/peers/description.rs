@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 /// Every path that ghascale asks for, as GitHub's description writes it. `/app/installations` is not among them: the
 /// description, with its references resolved, wants an installation's account to be a user and an enterprise at once.
-const PATHS: [&str; 33] = [
+const PATHS: [&str; 34] = [
     "/app/installations/{installation_id}/access_tokens",
     "/enterprises/{enterprise}/actions/runner-groups",
     "/enterprises/{enterprise}/actions/runner-groups/{runner_group_id}",
@@ -26,6 +26,7 @@ const PATHS: [&str; 33] = [
     "/orgs/{org}/actions/runners/generate-jitconfig",
     "/orgs/{org}/actions/runners/registration-token",
     "/orgs/{org}/actions/runners/{runner_id}",
+    "/orgs/{org}/hooks/{hook_id}/deliveries",
     "/orgs/{org}/repos",
     "/rate_limit",
     "/repos/{owner}/{repo}",

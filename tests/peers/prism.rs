@@ -56,6 +56,20 @@ async fn reruns(sandbox: &Sandbox, rest: &Rest<'_>) {
     assert_eq!(status, 201, "{answer}");
 }
 
+/// Reads a webhook's delivery log, page by page.
+async fn deliveries(sandbox: &Sandbox, rest: &Rest<'_>) {
+    {
+        let mut world = sandbox.world();
+        world.settings.delivery_hook = Some(12);
+        world.deliver("workflow_run", "requested", 4711);
+    }
+    let page = rest.get("/orgs/acme/hooks/12/deliveries?per_page=2").await;
+    assert_eq!(page.as_array().unwrap().len(), 2);
+    let cursor = format!("/orgs/acme/hooks/12/deliveries?per_page=100&cursor=v1_{}", page[1]["id"]);
+    assert!(!rest.get(&cursor).await.as_array().unwrap().contains(&page[0]));
+    assert_eq!(rest.send(Method::GET, "/orgs/acme/hooks/13/deliveries", None).await.0, 404);
+}
+
 async fn every_request_is_judged(description: &str) {
     let sandbox = Sandbox::start(Scenario::Acme, 0).await.unwrap();
     let judge = Judge::start(&sandbox, description).await;
@@ -99,6 +113,7 @@ async fn every_request_is_judged(description: &str) {
         }
     }
 
+    deliveries(&sandbox, &rest).await;
     {
         let mut world = sandbox.world();
         world.enterprise("megacorp");

@@ -298,3 +298,27 @@ async fn every_answer_has_a_request_id() {
     assert!(!one.header("x-github-request-id").is_empty());
     assert_ne!(one.header("x-github-request-id"), two.header("x-github-request-id"));
 }
+
+#[tokio::test]
+async fn more_than_a_hundred_requests_at_once_are_refused_and_a_hundred_are_not() {
+    let sandbox = Sandbox::start(Scenario::Empty, 0).await.unwrap();
+    sandbox.world().settings.round_trip = Duration::from_millis(500);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("{}/api/v3/orgs/acme", sandbox.endpoint());
+    let ask = async |count: usize| {
+        let asked = (0..count).map(|_| client.get(&url).bearer_auth(sandbox.token()).send());
+        let mut refused = Vec::new();
+        for answer in futures::future::join_all(asked).await {
+            let answer = answer.unwrap();
+            if answer.status() != 200 {
+                assert_eq!(answer.headers()["retry-after"], "60");
+                refused.push(answer.json::<serde_json::Value>().await.unwrap());
+            }
+        }
+        refused
+    };
+    assert!(ask(100).await.is_empty());
+    let refused = ask(140).await;
+    assert!(!refused.is_empty() && refused.len() <= 40, "{}", refused.len());
+    assert!(refused[0]["message"].as_str().unwrap().starts_with("You have exceeded a secondary rate limit."));
+}

@@ -1,4 +1,7 @@
 //! What a look shows, and what follows from it: launches by any, ends by a whole observation alone.
+//!
+//! Where the repositories are too many for each look, they take turns at it, and everything is looked at beside, slowly: from
+//! that only ends follow, each of which is looked at once more when it is carried out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant as StdInstant;
@@ -7,9 +10,10 @@ use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{Carrying, Desk, STANDS_IN_AFTER, Seen, Shared, Why};
-use crate::engine::{PoolName, ScaleSetDemand, Statistics, Step, View};
-use crate::github::NoProgress;
+use super::{Carrying, Desk, STANDS_IN_AFTER, Seen, Shared, WHOLE_EVERY, Why};
+use crate::config;
+use crate::engine::{PoolName, ScaleSetDemand, Snapshot, Statistics, Step, View};
+use crate::github::{Coverage, NoProgress};
 use crate::left_over::{Owner, undo_left_over};
 use crate::listen::Parts;
 use crate::listen::event::{Event, Line};
@@ -83,13 +87,66 @@ impl<'a> Desk<'a> {
                     }
                 }
             }
+            Seen::Whole(seen) => match *seen {
+                Ok(seen) => self.end_after(seen, carrying),
+                Err(error) => {
+                    let said = format!("not everything could be observed: {error}");
+                    self.warn_of(Warning { code: WarningCode::Degraded, message: said, subject: None });
+                }
+            },
+        }
+    }
+
+    /// Ends what can be ended after everything was looked at. Whatever else it says is of a while ago.
+    fn end_after(&mut self, seen: Observation, carrying: &Carrying<'a>) {
+        let Observation { mut snapshot, known, warnings, scale_sets, .. } = seen;
+        self.warn(warnings);
+        self.count_by_sessions(&mut snapshot);
+        if known.instances && known.runners {
+            self.end(&snapshot, &scale_sets, carrying);
+        }
+    }
+
+    /// Has everything looked at beside, now and then, where the looks don't do it.
+    fn notice_turns(&mut self, coverage: Coverage) {
+        let scan = &self.shared.parts.config.scan;
+        if coverage.whole || scan.max_requests.is_some() {
+            self.whole_at = None;
+        } else {
+            self.whole_at = Some(self.whole_began.map_or_else(Instant::now, |began| began + WHOLE_EVERY));
+        }
+    }
+
+    /// Puts in what the open sessions count, in place of what was asked; returns their pools.
+    fn count_by_sessions(&self, snapshot: &mut Snapshot) -> Vec<PoolName> {
+        let serving: Vec<PoolName> =
+            self.served.iter().filter(|(_, served)| !served.is_silent()).map(|(pool, _)| pool.clone()).collect();
+        for pool in &serving {
+            if let Some(counts) = self.demand(pool, Timestamp::now()) {
+                snapshot.scale_sets.insert(pool.clone(), ScaleSetDemand::Counted(counts));
+            }
+            snapshot.unheard.remove(pool);
+        }
+        serving
+    }
+
+    /// Carries out the ends and marks of a plan.
+    fn end(&mut self, snapshot: &Snapshot, scale_sets: &BTreeMap<PoolName, ScaleSetId>, carrying: &Carrying<'a>) {
+        let pools: Vec<PoolName> = self.chosen.iter().cloned().collect();
+        if !self.is_ending
+            && let Some(ends) = self.decide(snapshot)
+        {
+            let mut ends = ends.only(&pools);
+            ends.actions.retain(|action| !matches!(action.step, Step::Launch { .. }));
+            self.carry_out(ends, snapshot, scale_sets, carrying);
         }
     }
 
     /// Does what one `apply` does: ends by what was seen just now and by nothing else; launches beside what is known to
     /// be on its way.
     fn pass(&mut self, seen: Observation, due: Due, carrying: &Carrying<'a>) {
-        let Observation { mut snapshot, known, read_at, mut warnings, scale_sets, .. } = seen;
+        let Observation { mut snapshot, known, read_at, mut warnings, scale_sets, coverage, .. } = seen;
+        self.notice_turns(coverage);
         let now = Timestamp::now();
         for (pool, served) in &mut self.served {
             // It was asked after the supply was looked at; a message may have come since.
@@ -101,14 +158,7 @@ impl<'a> Desk<'a> {
                 Some(ScaleSetDemand::Unknown) | None => served.is_unasked = true,
             }
         }
-        let serving: Vec<PoolName> =
-            self.served.iter().filter(|(_, served)| !served.is_silent()).map(|(pool, _)| pool.clone()).collect();
-        for pool in &serving {
-            if let Some(counts) = self.demand(pool, now) {
-                snapshot.scale_sets.insert(pool.clone(), ScaleSetDemand::Counted(counts));
-            }
-            snapshot.unheard.remove(pool);
-        }
+        let serving = self.count_by_sessions(&mut snapshot);
         let is_served = |warning: &Warning| {
             warning.code == WarningCode::SourceFallback
                 && warning.subject.as_ref().is_some_and(|subject| serving.iter().any(|pool| pool.as_str() == subject))
@@ -142,14 +192,7 @@ impl<'a> Desk<'a> {
             is_listening && !self.served.contains_key(*pool) && !is_certain
         };
         let opened: Vec<PoolName> = self.chosen.iter().filter(|pool| !is_opening(pool)).cloned().collect();
-        let pools: Vec<PoolName> = self.chosen.iter().cloned().collect();
-        if !self.is_ending
-            && let Some(ends) = self.decide(&snapshot)
-        {
-            let mut ends = ends.only(&pools);
-            ends.actions.retain(|action| !matches!(action.step, Step::Launch { .. }));
-            self.carry_out(ends, &snapshot, &scale_sets, carrying);
-        }
+        self.end(&snapshot, &scale_sets, carrying);
         self.shared.supply.borrow_mut().price(snapshot.prices.clone());
         let (instances, runners) = (snapshot.instances.items.clone(), snapshot.runners.items.clone());
         self.shared.supply.borrow_mut().see(snapshot.now, instances, runners);
@@ -169,7 +212,8 @@ impl<'a> Shared<'a> {
         'a: 'b,
     {
         let Parts { config, client, service, fleet, state, .. } = self.parts;
-        Sources { config, client, service, fleet: Some(fleet), state, choice: None, listened }
+        let scan = &config.scan;
+        Sources { config, scan, client, service, fleet: Some(fleet), state, choice: None, listened }
     }
 
     /// Undoes what processes of this host that died, or launches that were given up, have left over: before anything is
@@ -206,6 +250,15 @@ impl<'a> Shared<'a> {
             .buffer_unordered(AT_ONCE)
             .collect()
             .await
+    }
+
+    /// Looks at everything, beside the looks that go on.
+    pub(super) async fn sweep(self, listened: Listened) -> Seen {
+        let Parts { config, client, .. } = self.parts;
+        let _budget = client.budget();
+        let scan = config::Scan { full: true, beside: true, ..config.scan.clone() };
+        let seen = observe(Sources { scan: &scan, ..self.sources(&listened) }, &NoProgress).await;
+        Seen::Whole(Box::new(seen))
     }
 
     pub(super) async fn observe(self, listened: Listened) -> Seen {

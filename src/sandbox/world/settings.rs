@@ -33,6 +33,14 @@ pub struct Settings {
     pub rate_limits: bool,
     /// Requests a minute beyond which GitHub refuses for a while (its secondary rate limit); `None`: it never does.
     pub secondary_limit: Option<usize>,
+    /// Requests under way at once beyond which GitHub refuses; `None`: there are never too many.
+    pub concurrency_limit: Option<usize>,
+    /// The organization's webhook, whose delivery log can be read; `None`: it has none.
+    pub delivery_hook: Option<u64>,
+    /// The log shows a delivery only after so long.
+    pub delivery_lag: Duration,
+    /// What happens to jobs is not delivered.
+    pub deliveries_lost: bool,
     /// Whoever asks may run jobs again (*Actions: write*).
     pub actions_write: bool,
     /// Filtered lists of runs know of a change only after so long.
@@ -56,6 +64,10 @@ impl Default for Settings {
             round_trip: Duration::ZERO,
             rate_limits: true,
             secondary_limit: None,
+            concurrency_limit: Some(100),
+            delivery_hook: None,
+            delivery_lag: Duration::ZERO,
+            deliveries_lost: false,
             actions_write: true,
             index_lag: Duration::ZERO,
             scale_sets: ScaleSetSettings::default(),

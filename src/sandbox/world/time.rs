@@ -371,6 +371,7 @@ impl World {
             }
         }
         self.arrivals.iter_mut().for_each(|arrival| older(&mut arrival.at));
+        self.deliveries.iter_mut().for_each(|delivery| older(&mut delivery.at));
         self.index.values_mut().flatten().for_each(|(at, _)| older(at));
         self.tokens.values_mut().filter_map(Option::as_mut).for_each(older);
         older(&mut self.budget.reset);
