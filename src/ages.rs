@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// A clock that goes back by less is only being trimmed.
 pub(crate) const SET_BACK: Duration = Duration::from_secs(30);
@@ -24,6 +24,13 @@ pub fn short(duration: Duration) -> String {
         text.push_str(unit);
     }
     if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+/// Returns how far one clock is from another: `20s ahead of`, `3m behind`.
+#[must_use]
+pub(crate) fn apart(ahead: SignedDuration) -> String {
+    let side = if ahead.is_negative() { "behind" } else { "ahead of" };
+    format!("{} {side}", short(ahead.unsigned_abs()))
 }
 
 #[cfg(test)]

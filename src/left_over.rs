@@ -129,6 +129,7 @@ fn audit(owner: Owner<'_>, outcomes: &[Outcome]) {
 fn nothing_seen() -> Snapshot {
     Snapshot {
         now: Timestamp::now(),
+        clock_ahead: jiff::SignedDuration::ZERO,
         instances: Listing::partial(Vec::new()),
         runners: Listing::partial(Vec::new()),
         demand: Demand { kind: CountKind::AtLeast, ..Demand::none() },

@@ -11,19 +11,20 @@ use std::time::Instant;
 
 use futures::StreamExt as _;
 use futures::stream;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 pub(crate) use self::scale_sets::counted;
 use self::scale_sets::{AT_ONCE, Wish};
 pub use self::scale_sets::{Found, Missing, read_scale_sets};
-use crate::ages::{age, short};
+use crate::ages::{age, apart, short};
 use crate::cli::SourceChoice;
 use crate::comparison::{Books, IN_FLIGHT, Side, Verdict, compare, signed, verdict};
 use crate::config::{self, Config, Pool};
 use crate::ec2::Fleet;
 use crate::engine::{
-    Connection, CountKind, Demand, FleetName, Instance, Job, JobId, JobState, LAUNCH_WINDOW, Listing, Offering,
-    PoolName, Runner, RunnerId, RunnerName, SUPPLY_LASTS, ScaleSetDemand, Snapshot, Statistics, View,
+    CLOCK_ENDS_WITHIN, CLOCK_LAUNCHES_WITHIN, Connection, CountKind, Demand, FleetName, Instance, Job, JobId, JobState,
+    LAUNCH_WINDOW, Listing, Offering, PoolName, Runner, RunnerId, RunnerName, SUPPLY_LASTS, ScaleSetDemand, Snapshot,
+    Statistics, View,
 };
 use crate::github::{self, Client, Coverage, ErrorKind, Progress, Scanned};
 use crate::report::Known;
@@ -78,6 +79,8 @@ pub struct Observation {
 pub struct Supply {
     /// When it began.
     pub seen_at: Timestamp,
+    /// How far this host's clock was ahead of GitHub's by then.
+    pub clock_ahead: SignedDuration,
     /// When all of it had been read.
     pub read_at: Instant,
     /// The instances; `None`: not looked at, or not to be had.
@@ -108,7 +111,8 @@ pub async fn supply(sources: Sources<'_>) -> Result<Supply, github::Error> {
     if let Some(runners) = &mut runners {
         warnings.extend(date_records(sources, &mut runners.items, instances.as_ref(), now).await);
     }
-    Ok(Supply { seen_at: now, read_at: Instant::now(), instances, runners, warnings })
+    let clock_ahead = client.clock_ahead();
+    Ok(Supply { seen_at: now, clock_ahead, read_at: Instant::now(), instances, runners, warnings })
 }
 
 /// Looks at everything once. Without a pool no runner record is looked at.
@@ -117,7 +121,7 @@ pub async fn supply(sources: Sources<'_>) -> Result<Supply, github::Error> {
 /// GitHub refused the credentials, or the jobs could not be read at all.
 pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Observation, github::Error> {
     let Sources { config, scan, client, .. } = sources;
-    let Supply { seen_at: now, read_at, instances, runners, warnings: mut said } = supply(sources).await?;
+    let Supply { seen_at: now, clock_ahead, read_at, instances, runners, warnings: mut said } = supply(sources).await?;
     let mut warnings = config.warnings.clone();
     warnings.append(&mut said);
     let wishes = sources.config.pools.iter().map(|pool| (pool, Wish::of(pool, sources.choice)));
@@ -139,8 +143,13 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
         let said = "the configuration has no `[ec2]`: instances are not shown";
         warnings.push(Warning { code: WarningCode::NoEc2, message: said.to_owned(), subject: None });
     }
+    // It may have been set in between.
+    let clock_ahead =
+        [clock_ahead, client.clock_ahead()].into_iter().max_by_key(|ahead| ahead.abs()).unwrap_or_default();
+    warnings.extend(clock(clock_ahead));
     let mut snapshot = Snapshot {
         now,
+        clock_ahead,
         instances: instances.unwrap_or_else(|| Listing::partial(Vec::new())),
         runners: runners.unwrap_or_else(|| Listing::partial(Vec::new())),
         demand: scanned.demand,
@@ -187,6 +196,16 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
     }
     (snapshot.scale_sets, snapshot.unheard) = (demands, unheard);
     Ok(Observation { snapshot, known, read_at, scale_sets, warnings, coverage: scanned.coverage })
+}
+
+/// Returns a warning where this host's clock is not GitHub's.
+fn clock(ahead: SignedDuration) -> Option<Warning> {
+    (ahead.abs() > CLOCK_ENDS_WITHIN).then(|| {
+        let nothing =
+            if ahead.abs() > CLOCK_LAUNCHES_WITHIN { "nothing is launched or ended" } else { "nothing is ended" };
+        let said = format!("this host's clock is {} GitHub's, and {nothing} by it: set it by NTP", apart(ahead));
+        Warning { code: WarningCode::ClockWrong, message: said, subject: None }
+    })
 }
 
 /// Returns a pool's demand by its scale set, or why the REST API's is taken instead.

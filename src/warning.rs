@@ -103,6 +103,8 @@ codes! {
     PriceUnknown => "price_unknown", false;
     /// EC2 did not tell its spot prices: they are unknown.
     PricesFailed => "prices_failed", false;
+    /// This host's clock is not GitHub's: nothing is ended by it, and where it is minutes wrong, nothing launched.
+    ClockWrong => "clock_wrong", true;
     /// No instance of the fleet was seen, though its runners are online: nothing is ended.
     WrongAccount => "wrong_account", true;
     /// The configuration has no `[ec2]`: instances are not shown.

@@ -11,6 +11,7 @@ use ghascale::engine::{
     CountKind, HiddenRun, Instance, InstanceState, Mark, Market, Offering, Plan, Policy, ReasonCode, SkippedRepository,
     Slot, Snapshot, Step, check, plan,
 };
+use jiff::SignedDuration;
 
 /// Plans, and lets the second pair of eyes look.
 fn planned(snapshot: &Snapshot, policy: &Policy) -> Plan {
@@ -558,6 +559,31 @@ fn repositories_that_are_not_scanned_hold_what_could_be_running_their_jobs() {
     assert_eq!(held(&planned(&world, &linux())), [ReasonCode::PartialObservation; 2]);
     world.demand.skipped[0].reason = "archived".into();
     assert_eq!(held(&planned(&world, &linux())), [ReasonCode::PartialObservation; 0]);
+}
+
+#[test]
+fn a_wrong_clock_ends_and_marks_nothing_and_a_useless_one_launches_nothing() {
+    let with_clock = |seconds| {
+        let mut world =
+            doomed().runner(runner("linux", 5).online()).instance(instance("linux", 5)).job(job(1)).job(job(2));
+        world.clock_ahead = SignedDuration::from_secs(seconds);
+        world
+    };
+    let right = said(&planned(&with_clock(-5), &linux()));
+    assert!(right.iter().any(|action| action.starts_with("mark")), "{right:?}");
+    for seconds in [6, -6, 120, -120] {
+        let plan = planned(&with_clock(seconds), &linux());
+        // Of the terminated one nothing can be ended any more.
+        assert_eq!(said(&plan), ["deregister 104", "launch acme-linux-006"], "{seconds}");
+        assert_eq!(held(&plan), [ReasonCode::ClockWrong; 4]);
+    }
+    assert_eq!(planned(&with_clock(6), &linux()).held[0].reason.message, "this host's clock is 6s ahead of GitHub's");
+    let plan = planned(&with_clock(-121), &linux());
+    assert_eq!(said(&plan), ["deregister 104"]);
+    assert_eq!(plan.held[0].reason.message, "this host's clock is 2m1s behind GitHub's");
+    let violations = check(&with_clock(200), &linux(), &planned(&with_clock(0), &linux())).unwrap_err();
+    assert!(violations.iter().any(|one| one == "a launch, by a clock that is minutes wrong"), "{violations:?}");
+    assert!(violations.iter().any(|one| one == "an end or a mark, by a clock that is wrong"), "{violations:?}");
 }
 
 #[test]

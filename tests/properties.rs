@@ -9,6 +9,7 @@ use ghascale::engine::{
     Policy, Price, Prices, ReasonCode, Runner, RunnerId, ScaleSetDemand, Snapshot, Statistics, Step, View, WaitReason,
     birth_label, check, plan,
 };
+use jiff::SignedDuration;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::FileFailurePersistence;
@@ -149,10 +150,11 @@ fn some_world() -> impl Strategy<Value = Snapshot> {
         prop_oneof![8 => Just((true, true, CountKind::Exact)), 1 => Just((false, true, CountKind::Exact)),
                     1 => Just((true, false, CountKind::Exact)), 2 => Just((true, true, CountKind::AtLeast))],
         prop_oneof![2 => Just(std::collections::BTreeMap::new()), 1 => scale_sets],
+        prop_oneof![8 => -5..=5_i64, 1 => -600..600_i64],
     )
-        .prop_map(|(jobs, instances, runners, (instances_whole, runners_whole, kind), scale_sets)| {
+        .prop_map(|(jobs, instances, runners, (instances_whole, runners_whole, kind), scale_sets, ahead)| {
             let mut world = snapshot();
-            world.scale_sets = scale_sets;
+            (world.scale_sets, world.clock_ahead) = (scale_sets, SignedDuration::from_secs(ahead));
             // Ids are unique in the real world: GitHub's and EC2's keys.
             let mut seen = BTreeSet::new();
             world.demand.jobs = jobs.into_iter().filter(|job| seen.insert(job.id)).collect();

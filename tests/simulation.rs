@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use guards::Guard;
-use history::{Call, Event, History, What};
+use history::{Call, Event, Failure, History, What};
 use play::{play, shrink};
 
 /// Histories in the ordinary run.
@@ -136,10 +136,65 @@ fn calls_are_bounded_where_ec2_has_no_capacity_at_all() {
     }
 }
 
+/// Refusals that never end: the call, what it is answered, and how many such calls one pass may make.
+#[rustfmt::skip]
+const FOR_EVER: [(Call, &str, fn(&History) -> u64); 16] = [
+    // The first launch of a pool tells the others; what may pass is asked five times.
+    (Call::Run, "UnauthorizedOperation", in_each_pool),
+    (Call::Run, "AuthFailure", in_each_pool),
+    (Call::Run, "MaxSpotInstanceCountExceeded", |history| 2 * in_each_pool(history)),
+    (Call::Run, "VcpuLimitExceeded", |history| 2 * in_each_pool(history)),
+    (Call::Run, "InvalidAMIID.NotFound", in_each_pool),
+    (Call::Run, "RequestLimitExceeded", |history| 5 * in_each_pool(history)),
+    (Call::Run, "InternalError", |history| 5 * in_each_pool(history)),
+    (Call::Register, "403", in_each_pool),
+    (Call::Register, "422", in_each_pool),
+    (Call::Register, "500", |history| 3 * in_each_pool(history)),
+    (Call::Remove, "403", |history| 2 * in_each_slot(history)),
+    (Call::Remove, "500", |history| 2 * in_each_slot(history)),
+    // All with one call, then each by itself.
+    (Call::Terminate, "UnauthorizedOperation", |history| 1 + in_each_slot(history)),
+    (Call::Mark, "UnauthorizedOperation", |history| 4 * in_each_slot(history)),
+    (Call::ListInstances, "UnauthorizedOperation", once),
+    (Call::ListJobs, "502", |history| 1 + in_each_slot(history)),
+];
+
+fn once(_: &History) -> u64 {
+    1
+}
+
+fn in_each_pool(history: &History) -> u64 {
+    history.pools.len() as u64
+}
+
+fn in_each_slot(history: &History) -> u64 {
+    history.pools.iter().map(|pool| u64::from(pool.max)).sum()
+}
+
+#[test]
+fn calls_are_bounded_where_one_is_refused_for_ever() {
+    for (call, code, most) in FOR_EVER {
+        let mut met = 0;
+        for seed in 0..20 {
+            let mut history = History::of(seed);
+            history.events.retain(|event| !matches!(event.what, What::Fail { .. }));
+            history.events.push(Event { at: 0, what: What::Fail { call, how: Failure::Refused(code), times: 10_000 } });
+            history.abandoned_from = Some(history.calm_from);
+            let verdict = play(&history, None, false);
+            assert_eq!(verdict.violation, None, "{call:?} {code}: {seed}");
+            let made = verdict.calls.get(&call).copied().unwrap_or(0);
+            let most = verdict.passes * most(&history);
+            assert!(made <= most, "{call:?} {code}: {seed}: {made} calls, and at most {most} may be");
+            met += made;
+        }
+        assert!(met > 0, "{call:?} is never made");
+    }
+}
+
 #[test]
 fn histories_end_instances_alone_and_together() {
     let mut batches: BTreeMap<usize, u64> = BTreeMap::new();
-    for seed in 0..100 {
+    for seed in 0..400 {
         for (size, times) in play(&History::of(seed), None, false).batches {
             *batches.entry(size).or_default() += times;
         }

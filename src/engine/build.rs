@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::fleet::{Connection, Instance, InstanceState, Mark, Market, Marks, Offering, Runner};
 use super::job::{Demand, Job, JobState, Statistics};
@@ -229,6 +229,7 @@ impl Runner {
 pub fn snapshot() -> Snapshot {
     Snapshot {
         now: noon(),
+        clock_ahead: SignedDuration::ZERO,
         instances: Listing::whole(Vec::new()),
         runners: Listing::whole(Vec::new()),
         demand: Demand::none(),

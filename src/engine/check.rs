@@ -102,12 +102,15 @@ impl<'a> Checker<'a> {
         if !self.snapshot.instances.whole || !self.snapshot.runners.whole {
             return Err("there is an action, though the supply was not read whole".into());
         }
+        if self.snapshot.clock_is_wrong() && !matches!(action.step, Step::Launch { .. }) && !self.is_of_the_dead(action)
+        {
+            return Err("an end or a mark, by a clock that is wrong".into());
+        }
         match &action.step {
             Step::Launch { offerings, source } => self.launch(action, offerings.is_empty(), *source),
             Step::Mark { instance_id, .. } => self.our_instance(instance_id, &action.pool).map(drop),
             Step::Deregister { runner_id, instance_id } => {
-                let is_gone = |id| self.instances.get(id).is_some_and(|one| one.state == InstanceState::Terminated);
-                if !instance_id.as_ref().is_some_and(is_gone) {
+                if !self.is_of_the_dead(action) {
                     self.jobs_are_known()?;
                 }
                 self.deregister(*runner_id, instance_id.as_ref(), &action.pool)
@@ -119,9 +122,18 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// Whether it deletes the record of an instance that is terminated.
+    fn is_of_the_dead(&self, action: &Action) -> bool {
+        let is_gone = |id| self.instances.get(id).is_some_and(|one| one.state == InstanceState::Terminated);
+        matches!(&action.step, Step::Deregister { instance_id: Some(id), .. } if is_gone(id))
+    }
+
     fn launch(&self, action: &Action, nothing_to_buy: bool, source: Source) -> Result<(), String> {
         let pool = self.pools.get(&action.pool);
         let pool = pool.ok_or_else(|| format!("launch in pool `{}`, which is not ours", action.pool))?;
+        if self.snapshot.clock_is_useless() {
+            return Err("a launch, by a clock that is minutes wrong".into());
+        }
         if self.snapshot.scale_sets.get(&pool.name) == Some(&ScaleSetDemand::Unknown) {
             return Err(format!("launch in pool `{}`, whose demand is not known", pool.name));
         }

@@ -38,8 +38,8 @@ pub use names::{
 pub use plan::{Action, Held, Plan, PoolPlan, Reason, ReasonCode, Step, Unschedulable};
 pub use planner::plan;
 pub use policy::{
-    BOOTS_IN_DOUBT, CAPACITY_RETURNS, DRAIN_GRACE, JOBS_LAST, LAUNCH_WINDOW, LOST_GRACE, Policy, Pool, RECORD_GRACE,
-    SUPPLY_LASTS,
+    BOOTS_IN_DOUBT, CAPACITY_RETURNS, CLOCK_ENDS_WITHIN, CLOCK_LAUNCHES_WITHIN, DRAIN_GRACE, JOBS_LAST, LAUNCH_WINDOW,
+    LOST_GRACE, Policy, Pool, RECORD_GRACE, SUPPLY_LASTS,
 };
 pub use prices::{Cost, Price, Prices};
 pub use rerun::{

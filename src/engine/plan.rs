@@ -172,6 +172,8 @@ pub enum ReasonCode {
     RunnerBusy,
     /// Held: not everything could be read, and absence proves nothing.
     PartialObservation,
+    /// Held: this host's clock is not GitHub's, and no age can be told by it.
+    ClockWrong,
     /// Held: no instance of the fleet was seen, though its runners are online: another account or region?
     WrongAccount,
     /// Held: waiting for a second sighting or a grace to pass.

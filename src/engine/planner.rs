@@ -13,7 +13,7 @@ use super::shares::{Claim, HeldBack, share};
 use super::snapshot::{ScaleSetDemand, Snapshot};
 use super::states::{State, Unit};
 use super::view::{PoolView, View};
-use crate::ages::{age, short};
+use crate::ages::{age, apart, short};
 
 /// Decides what to do about a snapshot.
 ///
@@ -41,6 +41,7 @@ pub fn plan(snapshot: &Snapshot, policy: &Policy) -> Plan {
                     Ending::Held(reason) => plan.held.push(held(unit, reason)),
                 }
             }
+            let demand = demand.filter(|_| !snapshot.clock_is_useless());
             to_launch = demand.into_iter().flat_map(|demand| launches(pool, demand, policy, snapshot)).collect();
             if let Some(doubt) = boots_in_doubt(pool).filter(|_| to_launch.len() > 1) {
                 to_launch.truncate(1);
@@ -261,7 +262,7 @@ fn trimmed<'a>(view: &PoolView<'a>, surplus: u32, guards: &Guards, now: Timestam
 
 /// Returns the notes that the next observation needs on an instance.
 fn mark(unit: &Unit<'_>, is_surplus: bool, guards: &Guards, now: Timestamp) -> Vec<Action> {
-    let Some(instance) = unit.instance() else { return Vec::new() };
+    let Some(instance) = unit.instance().filter(|_| !guards.clock_is_wrong) else { return Vec::new() };
     // Without a launch time no mark can be told from one that was copied.
     if matches!(unit.state, State::Ending | State::Stopped | State::Foreign) || instance.launched_at.is_none() {
         return Vec::new();
@@ -418,6 +419,8 @@ struct Guards {
     every: Option<Reason>,
     /// Holds the ends of instances whose runner may have been connected: their proof is that no job has the runner.
     connected: Option<Reason>,
+    /// Holds every mark, too: others judge by its time.
+    clock_is_wrong: bool,
 }
 
 impl Guards {
@@ -425,7 +428,11 @@ impl Guards {
         let demand = &snapshot.demand;
         let partial = |why| Reason::new(ReasonCode::PartialObservation, why);
         let hidden = demand.hides_jobs().map(partial);
-        let (every, connected) = if demand.kind != CountKind::Exact {
+        let clock_is_wrong = snapshot.clock_is_wrong();
+        let (every, connected) = if clock_is_wrong {
+            let said = format!("this host's clock is {} GitHub's", apart(snapshot.clock_ahead));
+            (Some(Reason::new(ReasonCode::ClockWrong, said)), None)
+        } else if demand.kind != CountKind::Exact {
             (hidden, None)
         } else if view.is_wrong_account() {
             let said = "no instance of the fleet was seen, though its runners are online";
@@ -433,7 +440,7 @@ impl Guards {
         } else {
             (None, hidden)
         };
-        Self { every, connected }
+        Self { every, connected, clock_is_wrong }
     }
 
     /// Returns why a unit must not be ended, whatever else is known of it.

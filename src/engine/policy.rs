@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use super::fleet::Offering;
 use super::names::{FleetName, Label, PoolName};
 use super::prices::Price;
@@ -23,6 +25,12 @@ pub const BOOTS_IN_DOUBT: u32 = 3;
 /// How old a look at the supply may be for a launch: an instance that was launched since then can't have failed to boot
 /// yet, and so still has the record that keeps its slot.
 pub const SUPPLY_LASTS: Duration = Duration::from_mins(4);
+/// How far this host's clock may be from GitHub's before it ends nothing: the shortest grace is a minute, of which two
+/// hosts that are wrong in opposite ways take twice as much.
+pub const CLOCK_ENDS_WITHIN: SignedDuration = SignedDuration::from_secs(5);
+/// How far it may be before it launches nothing either: others tell by a registration's age whether its instance is still
+/// to come, and EC2 refuses who is off by more than five minutes.
+pub const CLOCK_LAUNCHES_WITHIN: SignedDuration = SignedDuration::from_mins(2);
 /// How old a look at the jobs may be for the end of an idle runner.
 pub const JOBS_LAST: Duration = Duration::from_mins(2);
 

@@ -143,6 +143,10 @@ impl Rerun {
 /// Returns what is to be remembered after an observation: the jobs on spot instances, and what became of those.
 #[must_use]
 pub fn remember_spot_jobs(mut known: SpotJobs, snapshot: &Snapshot, policy: &Policy) -> SpotJobs {
+    if snapshot.clock_is_wrong() {
+        // When an instance was last alive is held against the time at which GitHub says that its job ended.
+        return known;
+    }
     let now = snapshot.now;
     for (pool, instance) in spot_instances(snapshot, policy) {
         let Some((job, runner)) = job_on(snapshot, policy, pool, instance) else { continue };
@@ -177,6 +181,9 @@ pub fn remember_spot_jobs(mut known: SpotJobs, snapshot: &Snapshot, policy: &Pol
 /// Returns the interrupted jobs whose runs may be over, by run: those of which this observation shows nothing any more.
 #[must_use]
 pub fn interrupted_runs(known: &SpotJobs, snapshot: &Snapshot) -> BTreeMap<(RepositoryName, RunId), Vec<SpotJob>> {
+    if snapshot.clock_is_wrong() {
+        return BTreeMap::new();
+    }
     let demand = &snapshot.demand;
     let shown = demand.jobs.iter().chain(&demand.ghost_jobs).map(|job| job.run_id);
     let hidden = demand.unresolved.iter().chain(&demand.ghosts).map(|run| run.run_id);

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::fleet::{Instance, Offering, Runner};
 use super::job::{Demand, Source, Statistics};
 use super::names::PoolName;
+use super::policy::{CLOCK_ENDS_WITHIN, CLOCK_LAUNCHES_WITHIN};
 use super::prices::Prices;
 
 /// A list, and whether it is the whole list.
@@ -40,6 +41,8 @@ impl<T> Listing<T> {
 pub struct Snapshot {
     /// When the observation began: the engine's only clock.
     pub now: Timestamp,
+    /// How far that clock is ahead of GitHub's, negative where it is behind; zero where it isn't known.
+    pub clock_ahead: SignedDuration,
     /// Instances with our fleet tag, terminated ones that EC2 still shows included.
     pub instances: Listing<Instance>,
     /// All runner records of the scope, others' included.
@@ -67,6 +70,18 @@ pub enum ScaleSetDemand {
 }
 
 impl Snapshot {
+    /// Returns whether the clock is too wrong to end anything by it.
+    #[must_use]
+    pub fn clock_is_wrong(&self) -> bool {
+        self.clock_ahead.abs() > CLOCK_ENDS_WITHIN
+    }
+
+    /// Returns whether it is too wrong to launch by it.
+    #[must_use]
+    pub fn clock_is_useless(&self) -> bool {
+        self.clock_ahead.abs() > CLOCK_LAUNCHES_WITHIN
+    }
+
     /// Returns where a pool's demand was read.
     #[must_use]
     pub fn source(&self, pool: &PoolName) -> Source {

@@ -15,7 +15,7 @@ use http::header::{
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use octocrab::service::middleware::base_uri::BaseUriLayer;
 use octocrab::service::middleware::reqwest_connector::ReqwestConnector;
 use octocrab::{AuthState, Octocrab, OctocrabBuilder};
@@ -29,6 +29,7 @@ use super::error::{Error, ErrorKind};
 use super::etag::{self, Foresight};
 use super::gate::{Budget, Gate, Limits, Purpose, Refusal, Told};
 use super::graphql;
+use super::skew;
 use super::transport::{self, LARGEST_ANSWER, chain, one_line};
 use crate::clock::Clock;
 use crate::config;
@@ -150,6 +151,8 @@ pub struct Client {
     clock: Clock,
     limits: Limits,
     gate: Arc<Gate>,
+    /// How far this host's clock is ahead of GitHub's, by the last answer that told.
+    clock_ahead: Mutex<SignedDuration>,
     /// Of an App: the clients of its installations, by their ids.
     installations: Mutex<BTreeMap<u64, Arc<Self>>>,
 }
@@ -214,6 +217,7 @@ impl Client {
             limits: Limits::default(),
             clock,
             gate: Arc::new(Gate::new(Limits::default(), patience.rate_limit, clock)),
+            clock_ahead: Mutex::default(),
             installations: Mutex::default(),
         })
     }
@@ -264,6 +268,12 @@ impl Client {
     /// Returns what time it is.
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Returns how far this host's clock is ahead of GitHub's, negative where it is behind; zero while no answer has told.
+    #[must_use]
+    pub fn clock_ahead(&self) -> SignedDuration {
+        *lock(&self.clock_ahead)
     }
 
     /// Waits.
@@ -326,6 +336,7 @@ impl Client {
                 clock: self.clock,
                 limits,
                 gate: Arc::new(Gate::below(self.gate.clone(), limits, self.patience.rate_limit)),
+                clock_ahead: Mutex::default(),
                 installations: Mutex::default(),
             })
         });
@@ -504,13 +515,16 @@ impl Client {
             .body(body.unwrap_or_default())
             .map_err(|error| failed(ErrorKind::Protocol, format!("not a request: {error}")))?;
 
-        let started = std::time::Instant::now();
+        let (started, asked_at) = (std::time::Instant::now(), Timestamp::now());
         lock(&self.usage).requests += 1;
         let answer = self.crab.execute(request).await;
         self.tally.count(answer.as_ref().ok().map(|answer| answer.status().as_u16()));
         let answer = answer.map_err(|error| failed(ErrorKind::Transport, chain(&error)))?;
         let (parts, body) = answer.into_parts();
         self.observe(&parts.headers, parts.status);
+        if let Some(ahead) = skew::ahead(&parts.headers, asked_at, Timestamp::now()) {
+            *lock(&self.clock_ahead) = ahead;
+        }
         let body = Limited::new(body, LARGEST_ANSWER).collect().await;
         let body =
             body.map_err(|error| failed(ErrorKind::Transport, format!("the answer broke off: {}", chain(&*error))))?;

@@ -24,6 +24,7 @@ mod runners;
 mod runs;
 mod scan;
 mod shares;
+mod skew;
 pub(crate) mod transport;
 mod turns;
 

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::ages::{SET_BACK, age};
 use crate::apply::{Outcome, Result};
@@ -168,13 +168,15 @@ impl KnownSupply {
 
     /// Returns a snapshot to decide launches by; `None` before the first look.
     ///
-    /// No job is in it, and it says so: nothing can be ended by it, and no scale set's count is doubted by it.
+    /// No job is in it, and it says so: nothing can be ended by it, and no scale set's count is doubted by it. Nor does it
+    /// know whether the clock is right.
     #[must_use]
     pub fn snapshot(&self, now: Timestamp, scale_sets: BTreeMap<PoolName, ScaleSetDemand>) -> Option<Snapshot> {
         let look = self.look.as_ref()?;
         let (instances, runners) = self.merged(look.instances.clone(), look.runners.clone());
         Some(Snapshot {
             now,
+            clock_ahead: SignedDuration::ZERO,
             instances: Listing::whole(instances),
             runners: Listing::whole(runners),
             demand: Demand { kind: CountKind::AtLeast, ..Demand::none() },

@@ -146,6 +146,26 @@ async fn an_instance_that_may_not_be_ended_keeps_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_whose_clock_is_wrong_ends_nothing_and_one_that_is_minutes_wrong_launches_nothing() {
+    for (ahead, launched, said) in [
+        (600, 0, "behind GitHub's, and nothing is launched or ended by it"),
+        (-60, 1, "ahead of GitHub's, and nothing is ended by it"),
+    ] {
+        let desk = with_orphans().await;
+        desk.jobs(1, X64);
+        let date = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(ahead);
+        let date = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        desk.sandbox.fault(Fault::github("").header("date", &date).times(1000));
+        let ran = desk.run("apply --yes -o json").await;
+        assert_eq!((ran.code, ran.json()["actions"].as_array().map(Vec::len)), (3, Some(launched)), "{ran:#?}");
+        let warning = ran.json()["warnings"][0].clone();
+        assert_eq!(warning["code"], "clock_wrong", "{ran:#?}");
+        assert!(warning["message"].as_str().unwrap().contains(said), "{warning}");
+        assert!(desk.calls(Service::Ec2, "TerminateInstances").is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_action_leaves_a_line_in_the_audit_log() {
     let desk = Desk::open().await;
     desk.jobs(2, X64);

@@ -24,6 +24,8 @@ pub(crate) enum Guard {
     Token,
     /// Another request carries another token.
     TokenOfRequest,
+    /// A clock that is wrong ends nothing, and one that is minutes wrong launches nothing.
+    Clock,
     /// What was not read whole ends nothing.
     PartialObservation,
     /// Only instances with our tag are ours.
@@ -66,12 +68,13 @@ impl Guard {
     /// GitHub's own.
     pub(crate) const GITHUBS: Self = Self::GitHubsRefusal;
     /// Ours.
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::IdleWindow,
         Self::JobCheck,
         Self::SlotName,
         Self::Token,
         Self::TokenOfRequest,
+        Self::Clock,
         Self::PartialObservation,
         Self::FleetTag,
         Self::RecordGone,
@@ -106,6 +109,7 @@ impl Guard {
                 }
             }
             Self::JobCheck => seen.demand.jobs.retain(|job| job.runner_id.is_none()),
+            Self::Clock => seen.clock_ahead = jiff::SignedDuration::ZERO,
             Self::PartialObservation => {
                 (seen.instances.whole, seen.runners.whole) = (true, true);
                 seen.demand.kind = CountKind::Exact;

@@ -87,6 +87,8 @@ pub(crate) enum What {
     Crash { operator: usize, steps: u32 },
     /// An operator's next step takes this long: a suspended machine, a call that hangs.
     Pause { operator: usize, steps: u32, lasts: Ms },
+    /// The clock of an operator's host is so many seconds ahead, or behind, for this long.
+    WrongClock { operator: usize, ahead: i64, lasts: Ms },
     /// The next instance has this fate.
     Boot(Fate),
     /// The next instance isn't shown for this long.
@@ -208,6 +210,14 @@ impl History {
         if chance.one_in(4) {
             let what = What::Protect { lasts: chance.within(120, 900) * SECOND };
             events.push(Event { at: chance.below(calm_from), what });
+        }
+        let mut clock_chance = Chance::new(seed ^ 0xc10c);
+        for operator in 0..operators.len() {
+            if clock_chance.one_in(4) {
+                let ahead = clock_chance.pick(&[-900, -290, -110, -40, 40, 110, 290, 900]);
+                let what = What::WrongClock { operator, ahead, lasts: clock_chance.within(60, 600) * SECOND };
+                events.push(Event { at: clock_chance.below(calm_from), what });
+            }
         }
         let mut limit_chance = Chance::new(seed ^ 0x9c1e);
         let ceiling = limit_chance.one_in(3);
@@ -521,6 +531,9 @@ impl fmt::Display for What {
             Self::Crash { operator, steps } => write!(f, "operator {operator} dies, {steps} steps on"),
             Self::Pause { operator, steps, lasts } => {
                 write!(f, "operator {operator} stands still for {}, {steps} steps on", clock(*lasts))
+            }
+            Self::WrongClock { operator, ahead, lasts } => {
+                write!(f, "the clock of operator {operator} is {ahead:+}s ahead for {}", clock(*lasts))
             }
             Self::Boot(Fate::After(time)) => write!(f, "the next instance boots in {}", clock(*time)),
             Self::Boot(Fate::Never) => f.pad("the next instance never boots"),

@@ -61,7 +61,9 @@ impl Hand {
 
     /// Returns how far its clock is ahead.
     fn ahead(&self) -> SignedDuration {
-        SignedDuration::from_secs(self.setup.skew)
+        let world = self.world.borrow();
+        let wrong = world.processes[self.nth].wrong_clock.filter(|(_, until)| world.now < *until);
+        SignedDuration::from_secs(self.setup.skew + wrong.map_or(0, |(ahead, _)| ahead))
     }
 
     /// Runs as a process does: at its times, until it dies.
@@ -85,6 +87,7 @@ impl Hand {
                 drop(known.hear(&message(told), now));
             }
             heard = self.world.borrow().told.len();
+            known.notice(self.now());
             let has_sets = self.world.borrow().pools.iter().any(|pool| pool.has_set);
             if has_sets && self.world.borrow().now < next {
                 self.launch_at_once(&policy, &mut known).await;
@@ -130,7 +133,8 @@ impl Hand {
             };
             world.pools.iter().enumerate().map(|(nth, pool)| (PoolName::new(pool.name), demand(nth, pool))).collect()
         };
-        let (Some(snapshot), Some(seen_at)) = (known.snapshot(self.now(), sets), known.seen_at()) else { return };
+        let (Some(mut snapshot), Some(seen_at)) = (known.snapshot(self.now(), sets), known.seen_at()) else { return };
+        snapshot.clock_ahead = self.ahead();
         self.launch(snapshot, seen_at, policy, known).await;
     }
 
@@ -211,7 +215,9 @@ impl Hand {
             return Due::default();
         }
         let at = World::ms(seen.now - self.ahead());
-        self.world.borrow_mut().taken_in(self.nth, at, seen);
+        if !seen.clock_is_wrong() {
+            self.world.borrow_mut().taken_in(self.nth, at, seen);
+        }
         let mut seen = seen.clone();
         if let Some(guard) = self.broken {
             guard.distort_interrupted(&mut seen);
@@ -319,7 +325,7 @@ impl Hand {
 
     /// Reads what is shown, in the order in which ghascale reads it; `None` where nothing usable came.
     async fn observe(&self) -> Option<Snapshot> {
-        let now = self.now();
+        let (now, was_ahead) = (self.now(), self.ahead());
         let instances = self.call(Call::ListInstances, String::new, |world| shown_instances(world)).await;
         let mut instances = self.listing(Call::ListInstances, instances, shown_instances);
         let runners = self.call(Call::ListRunners, String::new, |world| shown_runners(world)).await;
@@ -343,6 +349,7 @@ impl Hand {
         let without_capacity = self.without_capacity();
         Some(Snapshot {
             now,
+            clock_ahead: [was_ahead, self.ahead()].into_iter().max_by_key(|ahead| ahead.abs()).unwrap(),
             instances,
             runners,
             demand,

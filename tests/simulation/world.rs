@@ -145,6 +145,8 @@ pub(crate) enum By {
 pub(crate) struct Process {
     pub(crate) dies_in: Option<u32>,
     pub(crate) stands_still: Option<(u32, Ms)>,
+    /// Its host's clock is so many seconds ahead beyond its skew, until then.
+    pub(crate) wrong_clock: Option<(i64, Ms)>,
     /// The same, counted from its next look at a run.
     pub(crate) dies_over_run: Option<u32>,
     pub(crate) halts_over_run: Option<(u32, Ms)>,
@@ -351,6 +353,7 @@ impl World {
         for process in &mut self.processes {
             (process.dies_in, process.stands_still) = (None, None);
             (process.dies_over_run, process.halts_over_run) = (None, None);
+            process.wrong_clock = None;
         }
     }
 
@@ -400,6 +403,12 @@ impl World {
             What::Pause { operator, steps, lasts } => {
                 if let Some(process) = self.processes.get_mut(operator) {
                     process.stands_still = Some((steps, lasts));
+                }
+            }
+            What::WrongClock { operator, ahead, lasts } => {
+                let until = self.now + lasts;
+                if let Some(process) = self.processes.get_mut(operator) {
+                    process.wrong_clock = Some((ahead, until));
                 }
             }
             What::Boot(fate) => self.boots.push_back(fate),

@@ -52,6 +52,7 @@ impl<'a> Desk<'a> {
         let supply = self.shared.supply.borrow();
         let (Some(mut snapshot), Some(seen_at)) = (supply.snapshot(now, scale_sets), supply.seen_at()) else { return };
         drop(supply);
+        snapshot.clock_ahead = self.shared.parts.client.clock_ahead();
         snapshot.without_capacity = self.shared.parts.state.without_capacity(self.policy.fleet.as_str(), now);
         self.launch(&snapshot, seen_at, &BTreeMap::new(), &pools, carrying);
     }
