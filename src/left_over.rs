@@ -137,5 +137,7 @@ fn nothing_seen() -> Snapshot {
         unheard: std::collections::BTreeSet::new(),
         prices: Prices::default(),
         without_capacity: std::collections::BTreeSet::new(),
+        refused: std::collections::BTreeSet::new(),
+        never_came: std::collections::BTreeSet::new(),
     }
 }

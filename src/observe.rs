@@ -22,9 +22,9 @@ use crate::comparison::{Books, IN_FLIGHT, Side, Verdict, compare, signed, verdic
 use crate::config::{self, Config, Pool};
 use crate::ec2::Fleet;
 use crate::engine::{
-    CLOCK_ENDS_WITHIN, CLOCK_LAUNCHES_WITHIN, Connection, CountKind, Demand, FleetName, Instance, Job, JobId, JobState,
-    LAUNCH_WINDOW, Listing, Offering, PoolName, Runner, RunnerId, RunnerName, SUPPLY_LASTS, ScaleSetDemand, Snapshot,
-    Statistics, View,
+    CLOCK_ENDS_WITHIN, CLOCK_LAUNCHES_WITHIN, Connection, CountKind, Demand, FleetName, Instance, InstanceId, Job,
+    JobId, JobState, LAUNCH_WINDOW, Listing, Offering, PoolName, Runner, RunnerId, RunnerName, SUPPLY_LASTS,
+    ScaleSetDemand, Snapshot, Statistics, View, failed_boots,
 };
 use crate::github::{self, Client, Coverage, ErrorKind, Progress, Scanned};
 use crate::report::Known;
@@ -156,8 +156,11 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
         scale_sets: BTreeMap::new(),
         unheard: BTreeSet::new(),
         prices,
-        without_capacity: sources.state.without_capacity(config.policy().fleet.as_str(), now),
+        without_capacity: BTreeSet::new(),
+        refused: BTreeSet::new(),
+        never_came: BTreeSet::new(),
     };
+    warnings.extend(recall(sources, &mut snapshot));
     let offerings = config.pools.iter().flat_map(|pool| &pool.policy.offerings);
     let lacked = |offering: &&Offering| snapshot.instances.items.iter().any(|one| one.lacked(offering, now));
     let lacked: Vec<Offering> = offerings.filter(lacked).cloned().collect();
@@ -196,6 +199,18 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
     }
     (snapshot.scale_sets, snapshot.unheard) = (demands, unheard);
     Ok(Observation { snapshot, known, read_at, scale_sets, warnings, coverage: scanned.coverage })
+}
+
+/// Adds what this host remembers of launches that failed, and notes which have failed now.
+fn recall(sources: Sources<'_>, snapshot: &mut Snapshot) -> Option<Warning> {
+    let policy = sources.config.policy();
+    let failed: BTreeSet<InstanceId> = failed_boots(&View::of(snapshot, &policy)).into_iter().cloned().collect();
+    let kept = sources.state.remember_boots(policy.fleet.as_str(), &failed, snapshot.now);
+    sources.state.remind(policy.fleet.as_str(), snapshot);
+    kept.err().map(|error| {
+        let said = format!("that instances never came could not be kept, so more are launched: {error}");
+        Warning { code: WarningCode::StateUnwritable, message: said, subject: None }
+    })
 }
 
 /// Returns a warning where this host's clock is not GitHub's.

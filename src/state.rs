@@ -11,18 +11,27 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use self::unordered::{LeftOver, UnorderedNotes};
 use crate::ages::age;
+use crate::apply::Result::Done;
 use crate::apply::{Listener, Outcome};
-use crate::engine::{CAPACITY_RETURNS, Offering, PoolPlan, Scope, SpotJob, SpotJobs};
+use crate::engine::{
+    CAPACITY_RETURNS, ENDED_SHOW_FOR, InstanceId, Offering, PoolName, PoolPlan, REFUSED_FOR, Scope, Snapshot, SpotJob,
+    SpotJobs,
+};
 use crate::files::{self, LARGEST_MEMORY};
 use crate::report::{ActionResult, PlanReport, RerunResult};
 use crate::rerun::RerunOutcome;
 use crate::services::SpotMemory;
 use crate::warning::{Warning, WarningCode};
 
+/// The file of pools in which nothing could be launched.
+const REFUSALS: &str = "refusals";
+/// The file of instances that never came.
+const BOOTS: &str = "boots";
 /// How long a record's first sighting is kept after the record is gone.
 const SIGHTINGS_FORGOTTEN: Duration = Duration::from_hours(24);
 
@@ -129,18 +138,78 @@ impl StateDirectory {
     }
 
     /// Returns the offerings that had no capacity within the last three minutes.
-    #[must_use]
-    pub fn without_capacity(&self, fleet: &str, now: Timestamp) -> BTreeSet<Offering> {
+    fn without_capacity(&self, fleet: &str, now: Timestamp) -> BTreeSet<Offering> {
         let known = self.shortages(fleet).into_iter();
         let is_fresh = |at: &Timestamp| *at <= now && age(now, *at) < CAPACITY_RETURNS;
         known.filter(|(_, at)| is_fresh(at)).map(|(offering, _)| offering).collect()
     }
 
-    /// Remembers the offerings that had no capacity in a run, and forgets those that have had time to recover.
+    /// Tells a snapshot what earlier runs met: offerings without capacity, pools that were refused, instances that never came.
+    pub fn remind(&self, fleet: &str, snapshot: &mut Snapshot) {
+        let now = snapshot.now;
+        snapshot.without_capacity.extend(self.without_capacity(fleet, now));
+        snapshot.refused.extend(self.fresh(fleet, REFUSALS, REFUSED_FOR, now).into_keys());
+        snapshot.never_came.extend(self.fresh(fleet, BOOTS, ENDED_SHOW_FOR, now).into_keys());
+    }
+
+    /// Remembers what launches met: what had no capacity, and the pools in which nothing could be launched.
     ///
     /// # Errors
-    /// The directory or the file can't be written. Nothing is lost with it but a few calls.
-    pub fn remember_shortages(&self, fleet: &str, outcomes: &[Outcome], now: Timestamp) -> io::Result<()> {
+    /// The directory or a file can't be written. Nothing is lost with it but some calls.
+    pub fn remember_launches(&self, fleet: &str, outcomes: &[Outcome], now: Timestamp) -> io::Result<()> {
+        self.remember_shortages(fleet, outcomes, now)?;
+        let refused = outcomes.iter().filter(|outcome| outcome.is_refused).map(|outcome| outcome.action.pool.clone());
+        let refused: BTreeSet<PoolName> = refused.collect();
+        let is_launched = |pool: &PoolName| {
+            outcomes.iter().any(|one| one.offering.is_some() && one.result == Done && one.action.pool == *pool)
+        };
+        self.renew(fleet, REFUSALS, REFUSED_FOR, now, &refused, is_launched)
+    }
+
+    /// Remembers which instances had ended before their runners ever were online.
+    ///
+    /// # Errors
+    /// The directory or the file can't be written. Then it is forgotten how often boots fail.
+    pub fn remember_boots(&self, fleet: &str, failed: &BTreeSet<InstanceId>, now: Timestamp) -> io::Result<()> {
+        self.renew(fleet, BOOTS, ENDED_SHOW_FOR, now, failed, |_| false)
+    }
+
+    /// Returns the names in one of the fleet's files that are younger than `lasts`; a file that can't be read holds none.
+    fn fresh<T: DeserializeOwned + Ord>(
+        &self,
+        fleet: &str,
+        file: &str,
+        lasts: Duration,
+        now: Timestamp,
+    ) -> BTreeMap<T, Timestamp> {
+        let text = files::read(&self.path.join(format!("{fleet}.{file}.json")), LARGEST_MEMORY).ok();
+        let mut kept: BTreeMap<T, Timestamp> =
+            text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        kept.retain(|_, at| *at <= now && age(now, *at) < lasts);
+        kept
+    }
+
+    /// Adds names to one of the fleet's files, and leaves out those that are old or over.
+    fn renew<T: Serialize + DeserializeOwned + Ord + Clone>(
+        &self,
+        fleet: &str,
+        file: &str,
+        lasts: Duration,
+        now: Timestamp,
+        new: &BTreeSet<T>,
+        is_over: impl Fn(&T) -> bool,
+    ) -> io::Result<()> {
+        let known: BTreeMap<T, Timestamp> = self.fresh(fleet, file, lasts, now);
+        let mut kept = known.clone();
+        kept.retain(|name, _| !is_over(name));
+        for name in new {
+            kept.entry(name.clone()).or_insert(now);
+        }
+        if kept == known { Ok(()) } else { self.replace(&format!("{fleet}.{file}"), &kept) }
+    }
+
+    /// Remembers the offerings that had no capacity in a run, and forgets those that have had time to recover.
+    fn remember_shortages(&self, fleet: &str, outcomes: &[Outcome], now: Timestamp) -> io::Result<()> {
         let seen: BTreeSet<Offering> =
             outcomes.iter().flat_map(|outcome| outcome.no_capacity.iter().cloned()).collect();
         let known = self.shortages(fleet);

@@ -53,8 +53,9 @@ fn no_history_goes_wrong() {
         assert!(verdict.violation.is_none(), "{}", show(seed, None));
         return;
     }
-    let count = number("GHASCALE_HISTORIES").unwrap_or(HISTORIES);
     let first = number("GHASCALE_FROM").unwrap_or(0);
+    let count = number("GHASCALE_HISTORIES").unwrap_or(first + HISTORIES);
+    assert!(first < count, "no history from {first} to {count}");
     let (next, failed, passes) = (AtomicU64::new(first), AtomicU64::new(u64::MAX), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for _ in 0..2 {

@@ -25,6 +25,8 @@ const LOOKS_AT_ONCE: usize = 6;
 /// After so many calls in a row that EC2 did not take, throttled or unanswered, what is left waits for the next run.
 const NOT_TAKEN: u32 = 3;
 
+/// Times that a mark is sent while another of the same instance is in its way.
+const MARK_SENDS: u32 = 3;
 /// A look at the jobs is not repeated for so long.
 const LOOKED_JUST_NOW: Duration = Duration::from_secs(5);
 
@@ -76,10 +78,18 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         if let Some(outcome) = self.stands_against(action, instance_id, *record, gone, lessons).await {
             return outcome;
         }
-        // The time is taken after the look: the record is gone by then.
-        match self.instances.mark(instance_id, *mark, set.then(|| self.clock.now())).await {
-            Ok(request_id) => Outcome { request_id, ..self.outcome(action, Result::Done) },
-            Err(error) => self.refused_by_ec2(action, &error, lessons),
+        let mut sends = 0;
+        loop {
+            sends += 1;
+            // The time is taken after the look: the record is gone by then.
+            match self.instances.mark(instance_id, *mark, set.then(|| self.clock.now())).await {
+                Ok(request_id) => return Outcome { request_id, ..self.outcome(action, Result::Done) },
+                // Two marks of one instance can meet; a mark that is set again is the same mark.
+                Err(error) if error.code == "ConcurrentTagAccess" && sends < MARK_SENDS => {
+                    self.clock.sleep(self.pause(sends)).await;
+                }
+                Err(error) => return self.refused_by_ec2(action, &error, lessons),
+            }
         }
     }
 
@@ -300,7 +310,8 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
     }
 
     fn refused_by_ec2(&self, action: &Action, error: &ec2::Error, lessons: &RefCell<Lessons>) -> Outcome {
-        if error.class == ErrorClass::Credentials {
+        // What EC2 doesn't permit for one instance it may permit for another.
+        if error.class == ErrorClass::Credentials && !error.is_denied() {
             lessons.borrow_mut().halted = Some(format!("not tried, because EC2 refused the credentials: {error}"));
         }
         Outcome { request_id: error.request_id.clone(), ..self.failed(action, error.to_string()) }
@@ -333,7 +344,9 @@ fn still_holds(reason: ReasonCode, runner: &Runner) -> std::result::Result<(), &
         ReasonCode::Lost => Err("it is no longer offline"),
         ReasonCode::Expired | ReasonCode::Surplus if runner.connection == Connection::Online && !runner.busy => Ok(()),
         ReasonCode::Expired | ReasonCode::Surplus => Err("it is no longer idle"),
-        // Its instance has ended or is stopped: no job can be running, whatever the record says.
+        // No job can be running on an instance that has ended or is stopped; but tags can be copied, and the record of one
+        // that runs is connected.
+        ReasonCode::Ended | ReasonCode::Stopped if runner.connection != Connection::Offline => Err("it is not offline"),
         _ => Ok(()),
     }
 }

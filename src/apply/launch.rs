@@ -11,6 +11,7 @@
 //! with the same token.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -20,7 +21,8 @@ use super::{ENDING, Executor, Lessons, Outcome, PoolSettings, Result};
 use crate::ages::{age, short};
 use crate::ec2::{self, ErrorClass};
 use crate::engine::{
-    Action, LAUNCH_WINDOW, Label, Offering, PoolName, RunnerId, RunnerName, SUPPLY_LASTS, Slot, Step, birth_label,
+    Action, LAUNCH_WINDOW, Label, Market, Offering, PoolName, RunnerId, RunnerName, SUPPLY_LASTS, Slot, Step,
+    birth_label,
 };
 use crate::github::{self, ErrorKind};
 use crate::services::{
@@ -29,7 +31,9 @@ use crate::services::{
 
 /// After so many registrations in a row that GitHub did not answer, a pool's others wait for the next run.
 const UNANSWERED: u32 = 3;
-/// Offerings tried for one runner in one run.
+/// Sends of a request that EC2 refused for what may pass, its pace aside.
+const REFUSALS: u32 = 2;
+/// Offerings of each market that are tried for one runner in one run.
 const OFFERINGS_TRIED: usize = 6;
 /// Times that one request is sent, the first included.
 const SENDS: u32 = 5;
@@ -81,11 +85,16 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         }
         let mut held = match self.register(action, name, settings, lessons).await {
             Ok(held) => held,
-            Err(outcome) => return *outcome,
+            Err(outcome) => {
+                let is_refused = outcome.result == Result::Failed && lessons.borrow().closed.contains_key(&action.pool);
+                return Outcome { is_refused, ..*outcome };
+            }
         };
         let outcome = match self.buy(action, name, slot, &mut held, offerings, lessons).await {
             Ok(outcome) => outcome,
             Err(GaveUp::Perhaps(why)) => {
+                let others = not_tried("EC2 has not answered the pool's launches");
+                lessons.borrow_mut().closed.entry(action.pool.clone()).or_insert(others);
                 self.failed(action, format!("{why}; its registration is left for the next run to judge")).remaining()
             }
             Err(GaveUp::Surely(why)) => match self.runners.undo(held.id, *source).await {
@@ -102,7 +111,8 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         let better = offerings.iter().take_while(|offering| Some(*offering) != outcome.offering.as_ref());
         let exhausted = &lessons.borrow().exhausted;
         let no_capacity = better.filter(|offering| exhausted.contains(*offering)).cloned().collect();
-        Outcome { runner_id: Some(held.id), no_capacity, ..outcome }
+        let is_refused = outcome.result == Result::Failed && lessons.borrow().closed.contains_key(&action.pool);
+        Outcome { runner_id: Some(held.id), no_capacity, is_refused, ..outcome }
     }
 
     // --- GitHub ----------------------------------------------------------------------------------------------------
@@ -218,15 +228,14 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         lessons: &RefCell<Lessons>,
     ) -> std::result::Result<Outcome, GaveUp> {
         let mut last = "no offering has capacity".to_owned();
-        let mut tried = 0;
+        // By market: where spot has more places than are tried, on-demand has its turn all the same.
+        let mut tried: BTreeMap<Market, usize> = BTreeMap::new();
         for offering in offerings {
-            if lessons.borrow().is_hopeless(offering) {
+            let tried = tried.entry(offering.market).or_default();
+            if lessons.borrow().is_hopeless(offering) || *tried == OFFERINGS_TRIED {
                 continue;
             }
-            if tried == OFFERINGS_TRIED {
-                break;
-            }
-            tried += 1;
+            *tried += 1;
             let request = RunInstance {
                 pool: action.pool.clone(),
                 slot,
@@ -257,11 +266,11 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                         ErrorClass::NextMarket => {
                             lessons.borrow_mut().full_markets.insert(offering.market);
                         }
-                        ErrorClass::Credentials => {
+                        ErrorClass::Credentials if !error.is_denied() => {
                             lessons.borrow_mut().halted = Some(not_tried("EC2 refused the credentials"));
                             return Err(GaveUp::Surely(last));
                         }
-                        ErrorClass::Quota | ErrorClass::Configuration | ErrorClass::Retry => {
+                        ErrorClass::Credentials | ErrorClass::Quota | ErrorClass::Configuration | ErrorClass::Retry => {
                             let why = not_tried(&format!("EC2 refused the pool's first launches with {}", error.code));
                             lessons.borrow_mut().closed.insert(action.pool.clone(), why);
                             return Err(GaveUp::Surely(last));
@@ -326,16 +335,16 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                     if nth < SENDS || unanswered.is_some() {
                         self.listener.refused(&error.code);
                     }
-                    // A throttled call did nothing; after any other of this class EC2 may have launched and not said so.
+                    // A call that was refused did nothing; after any other of this class EC2 may have launched and not said so.
                     if error.is_throttle() {
                         self.paces.borrow_mut().launching.throttled(self.clock.now());
-                    } else if is_sent {
+                    } else if is_sent && !error.is_refusal() {
                         unanswered = Some(error.to_string());
                     }
                     if unanswered.is_none() {
                         held.note.set();
                     }
-                    if nth == SENDS {
+                    if nth == SENDS || nth == REFUSALS && error.is_refusal() && !error.is_throttle() {
                         return match unanswered {
                             Some(why) => self.find(&token, why).await,
                             None => Ok(Err(error)),
@@ -345,7 +354,13 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                 }
                 // EC2 looks at who asks before it looks at the token: an unanswered send may have launched all the same.
                 Err(error) if error.class == ErrorClass::Credentials && unanswered.is_some() => {
-                    lessons.borrow_mut().halted = Some(not_tried("EC2 refused the credentials"));
+                    if !error.is_denied() {
+                        lessons.borrow_mut().halted = Some(not_tried("EC2 refused the credentials"));
+                    }
+                    return Err(GaveUp::Perhaps(error.to_string()));
+                }
+                // Nor does it mean anything that somebody else has answered in EC2's place.
+                Err(error) if !error.is_ec2s() && unanswered.is_some() => {
                     return Err(GaveUp::Perhaps(error.to_string()));
                 }
                 // EC2 answers a repetition of a token that launched with that launch: so any other refusal now means that
@@ -370,7 +385,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
     }
 
     /// Exponential, with full jitter.
-    fn pause(&self, nth: u32) -> Duration {
+    pub(super) fn pause(&self, nth: u32) -> Duration {
         let bound = Duration::from_secs(1).saturating_mul(1 << nth.min(5)).min(LONGEST_PAUSE);
         let bound = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis((self.nonce)() % bound.max(1))

@@ -49,6 +49,8 @@ pub struct Outcome {
     /// A failed launch of which something may be there all the same: its registration, and perhaps an instance that EC2
     /// doesn't show yet. The next look says.
     pub may_remain: bool,
+    /// A launch that was refused, whatever it asked for: the pool's next ones would be, too.
+    pub is_refused: bool,
     /// What would have been bought before it, and had no capacity.
     pub no_capacity: Vec<Offering>,
     /// The client token of the launch, for the audit log.
@@ -71,6 +73,7 @@ impl Outcome {
             runner_id: None,
             offering: None,
             may_remain: false,
+            is_refused: false,
             no_capacity: Vec::new(),
             client_token: None,
             request_id: None,

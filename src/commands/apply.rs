@@ -54,8 +54,9 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
     };
 
     let session = Session::open(config, Needs::Launch).await?;
-    // Where somebody is asked, nothing is done before the answer.
-    let mut undone = if args.yes { undo(&session, &pools, &state).await } else { Vec::new() };
+    // Where somebody is asked, nothing is done before the answer; and where a file says what is done, nothing else is.
+    let undoes = file.is_none();
+    let mut undone = if args.yes && undoes { undo(&session, &pools, &state).await } else { Vec::new() };
     let mut decision = decide(&session, args.view.source, &pools, file.as_ref(), ui).await?;
     if !args.yes && !decision.is_nothing() {
         ui.warn(&decision.warnings);
@@ -69,7 +70,7 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
             decision = decide(&session, args.view.source, &pools, Some(&decision.report), ui).await?;
         }
     }
-    if !args.yes {
+    if !args.yes && undoes && !decision.is_nothing() {
         undone = undo(&session, &pools, &state).await;
     }
     warnings.append(&mut decision.warnings);
@@ -78,7 +79,7 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
         state.audit(&decision.report, &session.config.github.scope).map_err(|warning| warnings.push(warning)).ok();
     let fleet = session.config.policy().fleet;
     let outcomes = carry_out(&session, &decision, &state, audit.as_ref(), ui).await;
-    if let Err(error) = state.remember_shortages(fleet.as_str(), &outcomes, Timestamp::now()) {
+    if let Err(error) = state.remember_launches(fleet.as_str(), &outcomes, Timestamp::now()) {
         tracing::warn!(%error, "what has no capacity could not be remembered");
     }
     let reruns = rerun(&session, &mut decision, &state, audit.as_ref(), &mut warnings).await;

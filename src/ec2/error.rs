@@ -212,6 +212,24 @@ impl Error {
         throttles.iter().any(|word| self.code.contains(word))
     }
 
+    /// Returns whether EC2 refused the call for what may pass, and so surely did nothing: once more is tried.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        self.is_throttle() || matches!(self.code.as_str(), "RequestExpired" | "InvalidParameterValue")
+    }
+
+    /// Returns whether EC2 knows who asks, and doesn't permit just this: what else is asked may be permitted.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        matches!(self.code.as_str(), "UnauthorizedOperation" | "AccessDenied" | "AccessDeniedException")
+    }
+
+    /// Returns whether it has EC2's form: else a proxy has answered in its place.
+    #[must_use]
+    pub fn is_ec2s(&self) -> bool {
+        !self.code.starts_with("Http")
+    }
+
     /// Returns an error that we found ourselves, without asking EC2.
     pub(super) fn ours(class: ErrorClass, action: &'static str, code: &str, message: impl Into<String>) -> Self {
         Self { class, action, code: code.to_owned(), message: message.into(), request_id: None }

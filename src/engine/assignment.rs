@@ -37,6 +37,8 @@ pub enum Shortage {
     Offerings,
     /// EC2 had no capacity for anything that it launches, a moment ago.
     Capacity,
+    /// Its last launches were refused, whatever they asked for, a moment ago.
+    Refused,
     /// There is a ceiling on dollars, and nothing that it launches has a known price.
     Unpriced,
     /// The cheapest that it launches costs more than the whole ceiling.
@@ -118,6 +120,10 @@ fn no_room(pool: &Pool, shortage: Shortage) -> Reason {
         Shortage::Capacity => Reason::new(
             ReasonCode::Unavailable,
             format!("EC2 had no capacity for anything that pool `{name}` launches: it is tried again"),
+        ),
+        Shortage::Refused => Reason::new(
+            ReasonCode::Unavailable,
+            format!("the last launches of pool `{name}` were refused: one is tried again"),
         ),
         Shortage::Unpriced => Reason::new(
             ReasonCode::PriceUnknown,

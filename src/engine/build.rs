@@ -237,6 +237,8 @@ pub fn snapshot() -> Snapshot {
         unheard: BTreeSet::new(),
         prices: Prices::default(),
         without_capacity: BTreeSet::new(),
+        refused: BTreeSet::new(),
+        never_came: BTreeSet::new(),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::fleet::{Connection, Instance, InstanceState, Runner};
+use super::fleet::{Connection, Instance, InstanceState, Mark, Runner};
 use super::job::{CountKind, Job, Source};
 use super::names::{InstanceId, PoolName, RunnerId, RunnerName, Slot};
 use super::plan::{Action, Plan, Step};
@@ -108,7 +108,15 @@ impl<'a> Checker<'a> {
         }
         match &action.step {
             Step::Launch { offerings, source } => self.launch(action, offerings.is_empty(), *source),
-            Step::Mark { instance_id, .. } => self.our_instance(instance_id, &action.pool).map(drop),
+            Step::Mark { instance_id, mark, set, record } => {
+                let instance = self.our_instance(instance_id, &action.pool)?;
+                if *set && *mark == Mark::Draining && record.is_none() && can_run(instance) {
+                    return Err(format!(
+                        "{instance_id} is taken for one without a record, and which it had is not known"
+                    ));
+                }
+                Ok(())
+            }
             Step::Deregister { runner_id, instance_id } => {
                 if !self.is_of_the_dead(action) {
                     self.jobs_are_known()?;
@@ -166,7 +174,14 @@ impl<'a> Checker<'a> {
         if let Some(instance) = instance {
             let instance = self.our_instance(instance, pool)?;
             if !can_run(instance) {
-                return Ok(());
+                let has_another = |other: &&Instance| other.runner_id == Some(id) && can_run(other);
+                return if runner.connection != Connection::Offline {
+                    Err(format!("deregister `{}`, which is not offline", runner.name))
+                } else if self.instances.values().any(|other| has_another(&other)) {
+                    Err(format!("deregister `{}`, which is another instance's", runner.name))
+                } else {
+                    Ok(())
+                };
             }
             if runner.connection == Connection::Offline && runner.busy && !self.was_offline_for_long(instance) {
                 return Err(format!("deregister `{}`, which is busy", runner.name));
@@ -191,6 +206,9 @@ impl<'a> Checker<'a> {
             InstanceState::Pending | InstanceState::Running => {
                 if instance.launched_at.is_none_or(|at| self.snapshot.now.duration_since(at).as_secs() < 60) {
                     return Err(format!("terminate {id}, which is younger than a minute"));
+                }
+                if instance.runner_id.is_none() {
+                    return Err(format!("terminate {id}, of which nothing tells whether it has a job"));
                 }
                 self.no_job(instance.runner_id, None)?;
                 self.no_job_of_name(instance)?;

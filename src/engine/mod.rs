@@ -36,10 +36,10 @@ pub use names::{
     FleetName, InstanceId, JobId, Label, PoolName, RepositoryName, RunId, RunnerId, RunnerName, Scope, Slot,
 };
 pub use plan::{Action, Held, Plan, PoolPlan, Reason, ReasonCode, Step, Unschedulable};
-pub use planner::plan;
+pub use planner::{failed_boots, plan};
 pub use policy::{
-    BOOTS_IN_DOUBT, CAPACITY_RETURNS, CLOCK_ENDS_WITHIN, CLOCK_LAUNCHES_WITHIN, DRAIN_GRACE, JOBS_LAST, LAUNCH_WINDOW,
-    LOST_GRACE, Policy, Pool, RECORD_GRACE, SUPPLY_LASTS,
+    BOOTS_IN_DOUBT, CAPACITY_RETURNS, CLOCK_ENDS_WITHIN, CLOCK_LAUNCHES_WITHIN, DRAIN_GRACE, ENDED_SHOW_FOR, JOBS_LAST,
+    LAUNCH_WINDOW, LOST_GRACE, Policy, Pool, RECORD_GRACE, REFUSED_FOR, SUPPLY_LASTS,
 };
 pub use prices::{Cost, Price, Prices};
 pub use rerun::{

@@ -180,6 +180,8 @@ pub enum ReasonCode {
     Confirming,
     /// Held: launches, all but one, since the pool's latest instances never came online.
     BootsFail,
+    /// Held: launches, all but one, since the pool's last ones were refused.
+    LaunchesFail,
     /// Held: launches, since all pools together hold as many runners as they may.
     MaxTotal,
     /// Held, unschedulable now: launches, since all pools together cost as much an hour as they may.
@@ -200,7 +202,7 @@ impl ReasonCode {
     /// Returns whether it holds back launches that jobs ask for.
     #[must_use]
     pub fn holds_launches(self) -> bool {
-        matches!(self, Self::BootsFail | Self::MaxTotal | Self::MaxUsdPerHour | Self::PriceUnknown)
+        matches!(self, Self::BootsFail | Self::LaunchesFail | Self::MaxTotal | Self::MaxUsdPerHour | Self::PriceUnknown)
     }
 }
 

@@ -43,7 +43,8 @@ pub fn plan(snapshot: &Snapshot, policy: &Policy) -> Plan {
             }
             let demand = demand.filter(|_| !snapshot.clock_is_useless());
             to_launch = demand.into_iter().flat_map(|demand| launches(pool, demand, policy, snapshot)).collect();
-            if let Some(doubt) = boots_in_doubt(pool).filter(|_| to_launch.len() > 1) {
+            let doubt = || boots_in_doubt(pool, snapshot).or_else(|| launches_in_doubt(pool, snapshot));
+            if let Some(doubt) = doubt().filter(|_| to_launch.len() > 1) {
                 to_launch.truncate(1);
                 plan.held.push(Held { pool: pool.pool.name.clone(), runner: None, instance_id: None, reason: doubt });
             }
@@ -181,19 +182,36 @@ fn without_runner(
 
 /// Returns why a pool must not launch many at once: its latest instances never came online.
 ///
-/// EC2 shows what has ended for an hour, with its tags: so every host knows, and forgets when they do.
-fn boots_in_doubt(view: &PoolView<'_>) -> Option<Reason> {
+/// EC2 shows what has ended for an hour, with its tags, and until its record is deleted every host can tell that it failed;
+/// from then on this host remembers.
+fn boots_in_doubt(view: &PoolView<'_>, snapshot: &Snapshot) -> Option<Reason> {
     let launched = |unit: &Unit<'_>| unit.instance().and_then(|instance| instance.launched_at);
     let came_online = |unit: &&Unit<'_>| {
         unit.is_online() || unit.instance().is_some_and(|instance| instance.mark(Mark::SeenOnline).is_some())
     };
     let last_good = view.units.iter().filter(came_online).filter_map(launched).max();
-    let failed = view.units.iter().filter(|unit| launched(unit) > last_good && never_came(unit)).count();
+    let is_known = |unit: &Unit<'_>| unit.instance().is_some_and(|instance| snapshot.never_came.contains(&instance.id));
+    let has_failed = |unit: &&Unit<'_>| launched(unit) > last_good && (never_came(unit) || is_known(unit));
+    let failed = view.units.iter().filter(has_failed).count();
     let failed = u32::try_from(failed).unwrap_or(u32::MAX);
     (failed >= BOOTS_IN_DOUBT).then(|| {
         let message = format!("{failed} instances in a row never came online: one launch a pass until one does");
         Reason::new(ReasonCode::BootsFail, message)
     })
+}
+
+/// Returns why a pool must not launch many at once: its last launches were refused, whatever they asked for.
+fn launches_in_doubt(view: &PoolView<'_>, snapshot: &Snapshot) -> Option<Reason> {
+    let said = "its last launches were refused: one launch a pass until one succeeds";
+    snapshot.refused.contains(&view.pool.name).then(|| Reason::new(ReasonCode::LaunchesFail, said))
+}
+
+/// Returns the instances that have ended without their runners ever having been online, as long as that can be told.
+#[must_use]
+pub fn failed_boots<'a>(view: &'a View<'_>) -> BTreeSet<&'a InstanceId> {
+    let units = view.pools.iter().flat_map(|pool| &pool.units);
+    let failed = units.filter(|unit| unit.state == State::Ending && never_came(unit));
+    failed.filter_map(|unit| unit.instance().map(|instance| &instance.id)).collect()
 }
 
 /// Returns whether an instance is known to have failed before its runner was online. One that did a short job between two
@@ -359,6 +377,11 @@ fn end(unit: &Unit<'_>, trimmed: &BTreeSet<&InstanceId>, guards: &Guards, now: T
             format!("launched {} ago and idle (max_lifetime {})", launched(unit, now), short(unit.pool.max_lifetime)),
         ),
     };
+    let is_over = matches!(unit.state, State::Ending | State::Stopped);
+    if is_over && unit.runner().is_some_and(|runner| runner.connection != Connection::Offline) {
+        let said = "its instance has ended, and GitHub doesn't say that its runner is offline";
+        return Ending::Held(Reason::new(ReasonCode::Confirming, said));
+    }
     // Of a terminated instance nothing can be ended any more: its record only keeps its slot from the next.
     let is_gone = unit.state == State::Ending && unit.instance().is_some_and(|instance| !instance.is_live());
     if is_gone {

@@ -20,6 +20,10 @@ pub const DRAIN_GRACE: Duration = Duration::from_mins(1);
 
 /// How long a lack of capacity is remembered: as long as Karpenter does.
 pub const CAPACITY_RETURNS: Duration = Duration::from_mins(3);
+/// How long it is remembered that nothing could be launched in a pool.
+pub const REFUSED_FOR: Duration = Duration::from_mins(5);
+/// How long it is remembered that an instance never came: as long as EC2 shows what has ended.
+pub const ENDED_SHOW_FOR: Duration = Duration::from_hours(1);
 /// So many instances in a row that never came online, and a pool launches one a pass until one does.
 pub const BOOTS_IN_DOUBT: u32 = 3;
 /// How old a look at the supply may be for a launch: an instance that was launched since then can't have failed to boot

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::fleet::{Instance, Offering, Runner};
 use super::job::{Demand, Source, Statistics};
-use super::names::PoolName;
+use super::names::{InstanceId, PoolName};
 use super::policy::{CLOCK_ENDS_WITHIN, CLOCK_LAUNCHES_WITHIN};
 use super::prices::Prices;
 
@@ -58,6 +58,11 @@ pub struct Snapshot {
     pub prices: Prices,
     /// What EC2 had no capacity for, minutes ago.
     pub without_capacity: BTreeSet<Offering>,
+    /// Pools in which GitHub or EC2 refused to launch anything, minutes ago.
+    pub refused: BTreeSet<PoolName>,
+    /// Instances that had ended when they were seen, and whose runner had never been online: their records are deleted by
+    /// then, and nothing else tells them from those that did a short job.
+    pub never_came: BTreeSet<InstanceId>,
 }
 
 /// The demand of a pool that is read from its scale set.

@@ -193,6 +193,8 @@ fn classify(pool: &Pool, joined: Joined<'_>, job: Option<&Job>, now: Timestamp) 
         }
         Contradiction(..) => State::Foreign,
         Machine(instance) => match instance.state {
+            // Nothing tells whose job it may run.
+            Pending | Running if instance.runner_id.is_none() => State::Foreign,
             Pending | Running => {
                 // A record that is gone never comes back: from then on GitHub gives its runner no job, and one that it gave
                 // before shows in the jobs list by the end of the grace.

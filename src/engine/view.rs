@@ -129,7 +129,9 @@ impl<'a> PoolView<'a> {
         let shortage = if can_launch { Shortage::Max } else { Shortage::Offerings };
         match self.scale_set {
             None if can_launch && self.is_short(snapshot) => {
-                Capacity { ready, shortage: Shortage::Capacity, ..Capacity::default() }
+                let is_refused = snapshot.refused.contains(&self.pool.name);
+                let shortage = if is_refused { Shortage::Refused } else { Shortage::Capacity };
+                Capacity { ready, shortage, ..Capacity::default() }
             }
             None => match ceiling::permits(policy, self.pool, &snapshot.prices) {
                 Err(never) if can_launch => Capacity { ready, shortage: never, ..Capacity::default() },
@@ -147,11 +149,12 @@ impl<'a> PoolView<'a> {
         }
     }
 
-    /// Returns whether EC2 had no capacity for anything that it buys, a moment ago.
+    /// Returns whether EC2 had no capacity for anything that it buys, a moment ago, or GitHub or EC2 refused to launch in it.
     #[must_use]
     pub fn is_short(&self, snapshot: &Snapshot) -> bool {
         let offerings = &self.pool.offerings;
-        !offerings.is_empty() && offerings.iter().all(|offering| snapshot.without_capacity.contains(offering))
+        snapshot.refused.contains(&self.pool.name)
+            || !offerings.is_empty() && offerings.iter().all(|offering| snapshot.without_capacity.contains(offering))
     }
 
     /// Returns whether a runner of the set is idle that has been there for long: then jobs that wait for the set by its own
@@ -218,6 +221,9 @@ impl<'a> View<'a> {
             snapshot.instances.items.iter().filter(|instance| instance.fleet == policy.fleet).collect();
         instances.sort_by(|a, b| a.id.cmp(&b.id));
         let tagged: BTreeSet<RunnerId> = instances.iter().filter_map(|instance| instance.runner_id).collect();
+        // Tags can be copied ("launch more like this"): a record is that of the instance that can run.
+        let alive: BTreeSet<RunnerId> =
+            instances.iter().filter(|one| can_run(one)).filter_map(|one| one.runner_id).collect();
         let jobs = snapshot.demand.by_runner();
         let nth_pool: BTreeMap<&str, usize> =
             pools.iter().enumerate().map(|(nth, view)| (view.pool.name.as_str(), nth)).collect();
@@ -233,6 +239,7 @@ impl<'a> View<'a> {
             let view = &mut pools[nth];
             let name = instance.slot.map(|slot| RunnerName::of(&policy.fleet, &view.pool.name, slot));
             let record = match instance.runner_id {
+                Some(id) if !can_run(instance) && alive.contains(&id) => None,
                 Some(id) => records.get(&id),
                 // Its tag is lost: the record by name is its own, unless another instance's tag claims that record.
                 None => name.as_ref().and_then(|name| names.get(name)).filter(|record| !tagged.contains(&record.id)),
@@ -337,6 +344,12 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn warnings(&self) -> Vec<Warning> {
         let mut warnings = self.unpriced.clone();
+        for unit in self.pools.iter().flat_map(|view| &view.units).filter(|unit| unit.runner().is_none()) {
+            if let Some(instance) = unit.instance().filter(|_| unit.state == State::Foreign) {
+                let said = "carries the tags of our fleet and of a pool, but no runner's id; left alone";
+                warnings.push(Warning::new(WarningCode::Degraded, instance.id.as_str(), said));
+            }
+        }
         for stranger in &self.strangers {
             let pool = stranger.pool.as_ref().map_or("no pool".into(), |pool| format!("pool `{pool}`"));
             let said = format!("carries our fleet tag and {pool}, which the configuration does not have; left alone");

@@ -184,6 +184,8 @@ impl KnownSupply {
             unheard: BTreeSet::new(),
             prices: self.prices.clone(),
             without_capacity: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            never_came: BTreeSet::new(),
         })
     }
 

@@ -1,8 +1,9 @@
 //! This host's memory, damaged: it is believed where it reads, forgotten where it doesn't, and written anew either way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use ghascale::engine::build::noon;
+use ghascale::engine::Snapshot;
+use ghascale::engine::build::{noon, snapshot};
 use ghascale::services::SpotMemory as _;
 use ghascale::state::StateDirectory;
 use serde_json::json;
@@ -13,6 +14,15 @@ use super::mutation::json_documents;
 const SIGHTINGS: &str = "acme.sightings.json";
 const SPOT_JOBS: &str = "acme.spot-jobs.json";
 const SHORTAGES: &str = "acme.shortages.json";
+const REFUSALS: &str = "acme.refusals.json";
+const BOOTS: &str = "acme.boots.json";
+
+/// What earlier runs met, told to a snapshot of nothing.
+fn reminded(state: &StateDirectory) -> Snapshot {
+    let mut snapshot = snapshot();
+    state.remind("acme", &mut snapshot);
+    snapshot
+}
 
 #[test]
 fn a_damaged_memory_is_forgotten_and_written_anew() {
@@ -30,10 +40,21 @@ fn a_damaged_memory_is_forgotten_and_written_anew() {
     let offering = json!({ "market": "spot", "instance_type": "m7a.large", "subnet": "subnet-a" });
     each(&json_documents(&json!([[offering, noon().to_string()]])), |document| {
         std::fs::write(home.path().join(SHORTAGES), document).unwrap();
-        let known = state.without_capacity("acme", noon());
-        state.remember_shortages("acme", &[], noon()).unwrap();
-        assert_eq!(state.without_capacity("acme", noon()), known);
+        let known = reminded(&state);
+        state.remember_launches("acme", &[], noon()).unwrap();
+        assert_eq!(reminded(&state), known);
     });
+    for (file, of) in [(REFUSALS, "linux"), (BOOTS, "i-1")] {
+        each(&json_documents(&json!({ of: noon().to_string() })), |document| {
+            std::fs::write(home.path().join(file), document).unwrap();
+            let known = reminded(&state);
+            state.remember_launches("acme", &[], noon()).unwrap();
+            state.remember_boots("acme", &BTreeSet::from(["i-new".into()]), noon()).unwrap();
+            let now = reminded(&state);
+            assert!(now.never_came.contains(&"i-new".into()) && now.never_came.is_superset(&known.never_came));
+            assert_eq!(now.refused, known.refused);
+        });
+    }
 }
 
 #[test]
@@ -66,5 +87,8 @@ fn a_memory_larger_than_any_is_not_read() {
     std::os::unix::fs::symlink("/dev/zero", home.path().join(SPOT_JOBS)).unwrap();
     assert_eq!(state.sightings("acme"), None);
     assert!(state.spot_jobs("acme", "https://github.com/acme").is_empty());
-    assert!(state.without_capacity("acme", noon()).is_empty());
+    for file in [REFUSALS, BOOTS] {
+        std::os::unix::fs::symlink("/dev/zero", home.path().join(file)).unwrap();
+    }
+    assert_eq!(reminded(&state), snapshot());
 }

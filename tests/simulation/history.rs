@@ -87,6 +87,13 @@ pub(crate) enum What {
     Crash { operator: usize, steps: u32 },
     /// An operator's next step takes this long: a suspended machine, a call that hangs.
     Pause { operator: usize, steps: u32, lasts: Ms },
+    /// An operator stands still for this long before it looks once more at a runner that it removes, and the runner is given a
+    /// job meanwhile.
+    HaltsOverRemoval { operator: usize, lasts: Ms },
+    /// Somebody launches more like an instance of ours, with its tags, and ends the copy after this long.
+    Copied { lasts: Ms },
+    /// Somebody takes the tags of an instance of ours away that say which runner it is.
+    LosesTags,
     /// The clock of an operator's host is so many seconds ahead, or behind, for this long.
     WrongClock { operator: usize, ahead: i64, lasts: Ms },
     /// The next instance has this fate.
@@ -217,6 +224,17 @@ impl History {
                 let ahead = clock_chance.pick(&[-900, -290, -110, -40, 40, 110, 290, 900]);
                 let what = What::WrongClock { operator, ahead, lasts: clock_chance.within(60, 600) * SECOND };
                 events.push(Event { at: clock_chance.below(calm_from), what });
+            }
+        }
+        let mut hand_chance = Chance::new(seed ^ 0x4a2d);
+        let operator = usize::try_from(hand_chance.below(operators.len() as u64)).unwrap();
+        for (what, one_in) in [
+            (What::HaltsOverRemoval { operator, lasts: hand_chance.within(15, 50) * SECOND }, 2),
+            (What::Copied { lasts: hand_chance.within(5, 300) * SECOND }, 4),
+            (What::LosesTags, 8),
+        ] {
+            if hand_chance.one_in(one_in) {
+                events.push(Event { at: hand_chance.below(calm_from), what });
             }
         }
         let mut limit_chance = Chance::new(seed ^ 0x9c1e);
@@ -532,6 +550,14 @@ impl fmt::Display for What {
             Self::Pause { operator, steps, lasts } => {
                 write!(f, "operator {operator} stands still for {}, {steps} steps on", clock(*lasts))
             }
+            Self::HaltsOverRemoval { operator, lasts } => {
+                let lasts = clock(*lasts);
+                write!(f, "operator {operator} stands still for {lasts} over the next connected runner that it removes")
+            }
+            Self::Copied { lasts } => {
+                write!(f, "somebody copies an instance, and ends the copy after {}", clock(*lasts))
+            }
+            Self::LosesTags => f.pad("somebody takes the tags of an instance away"),
             Self::WrongClock { operator, ahead, lasts } => {
                 write!(f, "the clock of operator {operator} is {ahead:+}s ahead for {}", clock(*lasts))
             }

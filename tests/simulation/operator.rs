@@ -15,8 +15,8 @@ use ghascale::apply::{Executor, Listener, Outcome, PoolSettings, Undone, undo};
 use ghascale::engine::build::{fleet, labels, pool};
 use ghascale::engine::{
     CAPACITY_RETURNS, Connection, CountKind, Demand, Instance, InstanceState, Job, JobId, JobState, LatestAttempt,
-    Listing, Offering, Plan, Policy, Pool, PoolName, Price, Prices, RunId, Runner, RunnerId, SUPPLY_LASTS,
-    ScaleSetDemand, Snapshot, Source, Step, check, plan,
+    Listing, Plan, Policy, Pool, PoolName, Price, Prices, REFUSED_FOR, RunId, Runner, RunnerId, SUPPLY_LASTS,
+    ScaleSetDemand, Snapshot, Source, Step, View, check, failed_boots, plan,
 };
 use ghascale::listen::KnownSupply;
 use ghascale::rerun::{Due, Reruns};
@@ -170,6 +170,7 @@ impl Hand {
 
     fn decide(&self, mut seen: Snapshot, policy: &Policy) -> Option<(Plan, Snapshot)> {
         let mut policy = policy.clone();
+        self.remember(&mut seen, &policy);
         if let Some(guard) = self.broken {
             guard.distort(&mut seen, &mut policy);
         }
@@ -204,7 +205,15 @@ impl Hand {
         let mut world = self.world.borrow_mut();
         let now = world.now;
         let short = outcomes.iter().flat_map(|outcome| outcome.no_capacity.iter().cloned());
-        world.processes[self.nth].shortages.extend(short.map(|offering| (offering, now)));
+        let process = &mut world.processes[self.nth];
+        process.shortages.extend(short.map(|offering| (offering, now)));
+        for outcome in &outcomes {
+            if outcome.is_refused {
+                process.refused.entry(outcome.action.pool.clone()).or_insert(now);
+            } else if outcome.offering.is_some() {
+                process.refused.remove(&outcome.action.pool);
+            }
+        }
         drop(world);
         outcomes
     }
@@ -346,7 +355,6 @@ impl Hand {
             scale_sets.extend(counts.ok().map(|counts| (name, ScaleSetDemand::Counted(counts))));
         }
         let demand = self.demand().await?;
-        let without_capacity = self.without_capacity();
         Some(Snapshot {
             now,
             clock_ahead: [was_ahead, self.ahead()].into_iter().max_by_key(|ahead| ahead.abs()).unwrap(),
@@ -356,7 +364,9 @@ impl Hand {
             scale_sets,
             unheard: BTreeSet::new(),
             prices: self.prices().await,
-            without_capacity,
+            without_capacity: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            never_came: BTreeSet::new(),
         })
     }
 
@@ -377,11 +387,19 @@ impl Hand {
     }
 
     /// Returns what had no capacity by this host's memory.
-    fn without_capacity(&self) -> BTreeSet<Offering> {
-        let world = self.world.borrow();
-        let is_fresh = |at: &Ms| world.now - at < Ms::try_from(CAPACITY_RETURNS.as_millis()).unwrap();
-        let known = world.processes[self.nth].shortages.iter().filter(|(_, at)| is_fresh(at));
-        known.map(|(offering, _)| offering.clone()).collect()
+    /// Adds what this host remembers of launches that failed, and notes which have failed now.
+    fn remember(&self, seen: &mut Snapshot, policy: &Policy) {
+        let failed: BTreeSet<_> = failed_boots(&View::of(seen, policy)).into_iter().cloned().collect();
+        let mut world = self.world.borrow_mut();
+        let now = world.now;
+        let process = &mut world.processes[self.nth];
+        process.never_came.extend(failed);
+        let is_fresh = |at: &Ms, lasts: Duration| now - at < Ms::try_from(lasts.as_millis()).unwrap();
+        let short = process.shortages.iter().filter(|(_, at)| is_fresh(at, CAPACITY_RETURNS));
+        seen.without_capacity.extend(short.map(|(offering, _)| offering.clone()));
+        let refused = process.refused.iter().filter(|(_, at)| is_fresh(at, REFUSED_FOR));
+        seen.refused.extend(refused.map(|(pool, _)| pool.clone()));
+        seen.never_came.extend(process.never_came.iter().cloned());
     }
 
     /// Reads what things cost, where there is a ceiling: the table, and spot prices if EC2 tells them.
@@ -436,8 +454,8 @@ fn shown_instances(world: &World) -> Vec<Instance> {
             id: machine.id.clone(),
             fleet: if machine.pool.is_some() { fleet() } else { "another".into() },
             pool: Some(PoolName::new(machine.pool.map_or("linux", |pool| world.pools[pool].name))),
-            slot: Some(machine.slot),
-            runner_id: Some(machine.runner_id),
+            slot: Some(machine.slot).filter(|_| !machine.is_nameless),
+            runner_id: Some(machine.runner_id).filter(|_| !machine.is_nameless),
             state: if machine.state == InstanceState::Running && machine.launched + 10 * SECOND > world.now {
                 InstanceState::Pending
             } else {

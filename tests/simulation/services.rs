@@ -29,11 +29,12 @@ const BEFORE_THE_TOKEN: [&str; 4] =
     ["RequestLimitExceeded", "InternalError", "RequestTimeout", "UnauthorizedOperation"];
 
 fn github_error(failure: Failure) -> github::Error {
-    use github::ErrorKind::{Forbidden, NotFound, RateLimited, Server, Transport, Unauthorized};
+    use github::ErrorKind::{Forbidden, NotFound, RateLimited, Server, Transport, Unauthorized, Unprocessable};
     let kind = match failure {
         Failure::Refused("401") => Unauthorized,
         Failure::Refused("403") => Forbidden,
         Failure::Refused("404") => NotFound,
+        Failure::Refused("422") => Unprocessable,
         Failure::Refused("429") => RateLimited { until: None },
         Failure::Refused("502") => Server,
         _ => Transport,
@@ -84,6 +85,7 @@ impl RunnerRecords for Hand {
     }
 
     async fn runner(&self, id: RunnerId) -> Result<Option<Runner>, github::Error> {
+        self.world.borrow_mut().halt_over_removal(self.nth, id);
         let effect = |world: &mut World| {
             world.looked.insert((self.nth, id), world.now);
             let record = world.records.iter().find(|record| record.id == id)?;

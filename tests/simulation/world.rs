@@ -53,6 +53,8 @@ pub(crate) struct Machine {
     pub(crate) excused: bool,
     /// Something runs on it that powers it off in time.
     pub(crate) has_host: bool,
+    /// Somebody has taken the tags away that say which runner it is.
+    pub(crate) is_nameless: bool,
 }
 
 impl Machine {
@@ -154,10 +156,16 @@ pub(crate) struct Process {
     /// A job has arrived that its listener wants to hear of.
     pub(crate) called: Option<Waker>,
     pub(crate) passes: u64,
+    /// It stands still for so long before it looks once more at a connected runner, which is given a job meanwhile.
+    pub(crate) halts_over_removal: Option<Ms>,
     /// What its host remembers: when it first saw a record that has no age.
     pub(crate) sightings: BTreeMap<RunnerId, Ms>,
     /// And what had no capacity, when.
     pub(crate) shortages: BTreeMap<Offering, Ms>,
+    /// The pools in which nothing could be launched, when.
+    pub(crate) refused: BTreeMap<PoolName, Ms>,
+    /// And the instances that never came.
+    pub(crate) never_came: BTreeSet<InstanceId>,
     /// When the jobs were read last.
     pub(crate) jobs_read: Ms,
 }
@@ -292,6 +300,7 @@ impl World {
             had_job: false,
             seen_alive: BTreeMap::new(),
             excused: true,
+            is_nameless: false,
             has_host: false,
         };
         self.machines.push(stranger);
@@ -353,7 +362,7 @@ impl World {
         for process in &mut self.processes {
             (process.dies_in, process.stands_still) = (None, None);
             (process.dies_over_run, process.halts_over_run) = (None, None);
-            process.wrong_clock = None;
+            (process.wrong_clock, process.halts_over_removal) = (None, None);
         }
     }
 
@@ -409,6 +418,18 @@ impl World {
                 let until = self.now + lasts;
                 if let Some(process) = self.processes.get_mut(operator) {
                     process.wrong_clock = Some((ahead, until));
+                }
+            }
+            What::HaltsOverRemoval { operator, lasts } => {
+                if let Some(process) = self.processes.get_mut(operator) {
+                    process.halts_over_removal = Some(lasts);
+                }
+            }
+            What::Copied { lasts } => self.copy_one(lasts),
+            What::LosesTags => {
+                let one = |machine: &&mut Machine| machine.pool.is_some() && machine.is_live() && machine.has_host;
+                if let Some(machine) = self.machines.iter_mut().find(one) {
+                    (machine.is_nameless, machine.excused) = (true, true);
                 }
             }
             What::Boot(fate) => self.boots.push_back(fate),
@@ -482,6 +503,53 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Somebody launches more like an instance of ours, with its tags, and ends the copy.
+    fn copy_one(&mut self, lasts: Ms) {
+        let Some(nth) = self.machines.iter().position(|one| one.pool.is_some() && one.is_live() && !one.excused) else {
+            return;
+        };
+        let one = &self.machines[nth];
+        let copy = Machine {
+            id: InstanceId::new(format!("i-{}", self.machines.len())),
+            offering: one.offering.clone(),
+            token: format!("by hand {}", self.machines.len()),
+            state: InstanceState::Running,
+            launched: self.now,
+            listed_from: self.now,
+            ended: None,
+            reason: None,
+            marks: Marks::default(),
+            job: None,
+            had_job: false,
+            seen_alive: BTreeMap::new(),
+            excused: true,
+            has_host: true,
+            is_nameless: false,
+            ..*one
+        };
+        let nth = self.machines.len();
+        self.machines.push(copy);
+        self.later(lasts, Happening::PoweredOff(nth));
+    }
+
+    /// A runner that is looked at once more before it is removed is given a job just now.
+    pub(crate) fn halt_over_removal(&mut self, operator: usize, id: RunnerId) {
+        let Some(record) = self.records.iter().find(|record| record.id == id && record.online && record.job.is_none())
+        else {
+            return;
+        };
+        let labels = record.labels.clone();
+        let Some(lasts) = self.processes[operator].halts_over_removal.take() else { return };
+        self.busy_late.push_front(MINUTE);
+        self.jobs_late.push_front(SECOND);
+        let run = self.begin_run();
+        let of_pool =
+            |label: &Label| self.pools.iter().any(|pool| pool.labels.split(' ').any(|word| label == &Label::new(word)));
+        let labels = labels.into_iter().filter(of_pool).collect();
+        self.queue_job(run, labels, 180 * SECOND);
+        self.processes[operator].stands_still = Some((1, lasts));
     }
 
     fn has_reruns(&self) -> bool {
@@ -814,6 +882,7 @@ impl World {
             seen_alive: BTreeMap::new(),
             excused: !is_registered,
             has_host: fate != Fate::Never,
+            is_nameless: false,
         });
         match fate {
             Fate::After(time) => self.later(time, Happening::Booted(nth)),
@@ -885,6 +954,14 @@ impl World {
         if let Some(job) = working.filter(|job| self.jobs[*job].start_listed <= self.processes[operator].jobs_read) {
             let id = self.jobs[job].id;
             self.violated(format!("the record `{name}` was deleted after a look that showed its job {id}"));
+        }
+        // A job that was listed before the record was looked at shows in the jobs that are read after it.
+        let looked = self.looked.get(&(operator, id)).copied().unwrap_or(0);
+        if let Some(job) = working.filter(|job| self.jobs[*job].start_listed + 5 * SECOND <= looked) {
+            let id = self.jobs[job].id;
+            self.violated(format!(
+                "the record `{name}` was deleted, and its job {id} was listed when it was looked at"
+            ));
         }
         if let Some(why) = self.is_healthy(id, operator) {
             self.violated(format!("the record `{name}` was deleted, and its runner is {why}"));

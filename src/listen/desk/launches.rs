@@ -53,7 +53,7 @@ impl<'a> Desk<'a> {
         let (Some(mut snapshot), Some(seen_at)) = (supply.snapshot(now, scale_sets), supply.seen_at()) else { return };
         drop(supply);
         snapshot.clock_ahead = self.shared.parts.client.clock_ahead();
-        snapshot.without_capacity = self.shared.parts.state.without_capacity(self.policy.fleet.as_str(), now);
+        self.shared.parts.state.remind(self.policy.fleet.as_str(), &mut snapshot);
         self.launch(&snapshot, seen_at, &BTreeMap::new(), &pools, carrying);
     }
 
@@ -217,7 +217,7 @@ impl<'a> Desk<'a> {
             let failures = self.cooling.get(pool).map_or(1, |cooling| cooling.failures.saturating_add(1));
             self.cooling.insert(pool.clone(), Cooling::after(failures));
         }
-        let kept = state.remember_shortages(self.policy.fleet.as_str(), &carried.outcomes, Timestamp::now());
+        let kept = state.remember_launches(self.policy.fleet.as_str(), &carried.outcomes, Timestamp::now());
         if let Err(error) = kept {
             tracing::warn!(%error, "what has no capacity could not be remembered");
         }
