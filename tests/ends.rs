@@ -57,12 +57,25 @@ fn a_batch_that_is_refused_does_not_stop_the_next() {
 #[test]
 fn refused_credentials_end_the_fall_back_at_its_first_call() {
     let world = with_orphans(150);
-    let refused = Fault { word: "UnauthorizedOperation".to_owned(), after: false };
+    let refused = Fault { word: "AuthFailure".to_owned(), after: false };
     world.faults.borrow_mut().entry("terminate".to_owned()).or_default().extend(vec![refused; 9]);
     let outcomes = apply(&world);
     let failed = outcomes.iter().filter(|outcome| outcome.result == apply::Result::Failed).count();
     assert_eq!((batches(&world), failed, running(&world)), (vec![100, 1], 1, 150));
     assert!(outcomes[149].error.as_ref().unwrap().starts_with("not tried, because EC2 refused the credentials"));
+}
+
+#[test]
+fn what_may_not_be_done_to_one_instance_keeps_no_other_and_no_launch() {
+    let world = with_orphans(3);
+    let denied = Fault { word: "UnauthorizedOperation".to_owned(), after: false };
+    world.faults.borrow_mut().entry("terminate".to_owned()).or_default().extend(vec![denied; 2]);
+    world.policy.borrow_mut().pools.push(pool("gpu").labels("gpu"));
+    world.jobs.borrow_mut().push(job(1).labels("gpu"));
+    let outcomes = apply(&world);
+    let failed = outcomes.iter().filter(|outcome| outcome.result == apply::Result::Failed).count();
+    let launched = outcomes.iter().filter(|outcome| outcome.offering.is_some()).count();
+    assert_eq!((batches(&world), failed, launched), (vec![3, 1, 1, 1], 1, 1), "{outcomes:?}");
 }
 
 /// A world with so many idle runners that nobody needs, seen so long enough ago.

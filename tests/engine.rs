@@ -9,7 +9,7 @@ use std::time::Duration;
 use ghascale::engine::build::{instance, job, noon, policy, pool, runner, snapshot};
 use ghascale::engine::{
     CountKind, HiddenRun, Instance, InstanceState, Mark, Market, Offering, Plan, Policy, ReasonCode, SkippedRepository,
-    Slot, Snapshot, Step, check, plan,
+    Slot, Snapshot, Step, View, check, plan,
 };
 use jiff::SignedDuration;
 
@@ -274,11 +274,75 @@ fn two_instances_with_one_runners_tag_are_deregistered_once() {
 
 #[test]
 fn the_record_of_an_ended_instance_is_deleted_even_if_github_calls_it_busy() {
-    let world = snapshot()
-        .runner(runner("linux", 0).online().busy())
-        .instance(instance("linux", 0).in_state(InstanceState::Terminated))
-        .job(job(1).on(100));
-    assert_eq!(said(&planned(&world, &linux())), ["deregister 100"]);
+    let with = |runner| {
+        let ended = instance("linux", 0).in_state(InstanceState::Terminated);
+        snapshot().runner(runner).instance(ended).job(job(1).on(100))
+    };
+    assert_eq!(said(&planned(&with(runner("linux", 0).busy()), &linux())), ["deregister 100"]);
+    let plan = planned(&with(runner("linux", 0).online().busy()), &linux());
+    assert_eq!((said(&plan), held(&plan)), (vec![], vec![ReasonCode::Confirming]), "GitHub has not noticed yet");
+}
+
+#[test]
+fn a_copy_of_an_instance_that_has_ended_or_stopped_is_nobodys() {
+    for state in
+        [InstanceState::ShuttingDown, InstanceState::Terminated, InstanceState::Stopping, InstanceState::Stopped]
+    {
+        let mut copied = instance("linux", 0).in_state(state);
+        copied.id = "i-copy".into();
+        let original = instance("linux", 0).marked(Mark::SeenOnline, 60);
+        // `busy` comes late; and a runner that boots is offline.
+        for record in [runner("linux", 0).online(), runner("linux", 0)] {
+            let world = snapshot().runner(record.clone()).instance(original.clone()).instance(copied.clone());
+            let plan = planned(&world.job(job(1).on(100)), &linux());
+            assert!(plan.actions.iter().all(|action| matches!(action.step, Step::Mark { .. })), "{:?}", said(&plan));
+        }
+        let alone = snapshot().runner(runner("linux", 0)).instance(copied);
+        assert!(said(&planned(&alone, &linux())).contains(&"deregister 100".to_owned()), "it was the original");
+    }
+}
+
+#[test]
+fn an_instance_that_says_neither_slot_nor_runner_is_left_alone() {
+    let mut nameless = gone(instance("linux", 0));
+    (nameless.slot, nameless.runner_id) = (None, None);
+    let world = snapshot().runner(runner("linux", 0).online().busy()).instance(nameless.clone()).job(job(1).on(100));
+    assert_eq!(said(&planned(&world, &linux())), [""; 0]);
+    let policy = linux();
+    let warnings = View::of(&world, &policy).warnings();
+    assert!(warnings.iter().any(|one| one.subject.as_deref() == Some("i-linux-0")), "{warnings:?}");
+    let mut terminate = planned(&snapshot().instance(gone(instance("linux", 0))), &linux());
+    let Step::Terminate { record, .. } = &mut terminate.actions[0].step else { panic!("{terminate:?}") };
+    *record = None;
+    let violations = check(&snapshot().instance(nameless), &linux(), &terminate).unwrap_err();
+    assert_eq!(violations, ["terminate i-linux-0, of which nothing tells whether it has a job"]);
+}
+
+#[test]
+fn where_the_last_launches_were_refused_one_is_tried_and_jobs_go_elsewhere() {
+    let mut world = snapshot().job(job(1).labels("linux")).job(job(2).labels("linux"));
+    world.refused.insert("linux".into());
+    let plan = planned(&world, &linux());
+    assert_eq!(said(&plan), ["launch acme-linux-000"]);
+    assert_eq!(held(&plan), [ReasonCode::LaunchesFail]);
+    let both = policy([pool("linux").priority(1), pool("other").labels("linux")]);
+    assert_eq!(said(&planned(&world, &both)), ["launch acme-other-000", "launch acme-other-001"]);
+    // What all pools together may have goes to the other, too.
+    let one = Policy { max_total: Some(1), ..policy([pool("linux"), pool("gpu").labels("gpu")]) };
+    let world = world.job(job(3).labels("gpu"));
+    assert_eq!(said(&planned(&world, &one)), ["launch acme-gpu-000"]);
+}
+
+#[test]
+fn boots_that_have_failed_are_counted_when_their_records_are_gone() {
+    let mut world = snapshot().job(job(1)).job(job(2)).job(job(3)).job(job(4));
+    for slot in 0..3 {
+        world = world.instance(instance("linux", slot).in_state(InstanceState::Terminated));
+    }
+    assert_eq!(said(&planned(&world, &linux())).len(), 4, "they may have done short jobs");
+    world.never_came = (0..3).map(|slot| instance("linux", slot).id).collect();
+    let plan = planned(&world, &linux());
+    assert_eq!((said(&plan).len(), held(&plan)), (1, vec![ReasonCode::BootsFail]));
 }
 
 #[test]

@@ -214,7 +214,7 @@ fn ec2_error(action: &'static str, fault: &Fault) -> ec2::Error {
         "MaxSpotInstanceCountExceeded" => NextMarket,
         "VcpuLimitExceeded" => Quota,
         "InvalidAMIID.NotFound" => Configuration,
-        "UnauthorizedOperation" => Credentials,
+        "UnauthorizedOperation" | "AuthFailure" => Credentials,
         "IdempotentParameterMismatch" => TokenMismatch,
         "IdempotentInstanceTerminated" => TokenSpent,
         "InvalidInstanceID.NotFound" => InstanceMissing,

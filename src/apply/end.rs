@@ -22,7 +22,8 @@ use crate::services::{Clock, Instances, Removed, RunnerRecords};
 const BATCH: usize = 100;
 /// How many records are looked at at once before a batch goes.
 const LOOKS_AT_ONCE: usize = 6;
-/// After so many calls in a row that EC2 did not take, throttled or unanswered, what is left waits for the next run.
+/// After so many calls in a row that EC2 did not take, throttled, unanswered or not permitted, what is left waits for the next
+/// run.
 const NOT_TAKEN: u32 = 3;
 
 /// Times that a mark is sent while another of the same instance is in its way.
@@ -366,7 +367,7 @@ impl Paces {
 
 impl Lessons {
     fn learn_of_ends(&mut self, error: Option<&ec2::Error>) {
-        let is_taken = error.is_none_or(|error| error.class != ErrorClass::Retry);
+        let is_taken = error.is_none_or(|error| error.class != ErrorClass::Retry && !error.is_denied());
         self.ends_not_taken = if is_taken { 0 } else { self.ends_not_taken + 1 };
     }
 }

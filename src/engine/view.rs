@@ -221,7 +221,8 @@ impl<'a> View<'a> {
             snapshot.instances.items.iter().filter(|instance| instance.fleet == policy.fleet).collect();
         instances.sort_by(|a, b| a.id.cmp(&b.id));
         let tagged: BTreeSet<RunnerId> = instances.iter().filter_map(|instance| instance.runner_id).collect();
-        // Tags can be copied ("launch more like this"): a record is that of the instance that can run.
+        // Tags can be copied ("launch more like this"): a record is that of the instance that can run, and a copy that can't is
+        // nobody's.
         let alive: BTreeSet<RunnerId> =
             instances.iter().filter(|one| can_run(one)).filter_map(|one| one.runner_id).collect();
         let jobs = snapshot.demand.by_runner();
@@ -238,8 +239,13 @@ impl<'a> View<'a> {
             };
             let view = &mut pools[nth];
             let name = instance.slot.map(|slot| RunnerName::of(&policy.fleet, &view.pool.name, slot));
+            if !can_run(instance) && instance.runner_id.is_some_and(|id| alive.contains(&id)) {
+                let joined = Joined::Machine(instance);
+                let unit = Unit::new(view.pool, instance.slot, joined, &jobs, name.as_ref(), snapshot.now);
+                view.units.push(Unit { state: State::Foreign, ..unit });
+                continue;
+            }
             let record = match instance.runner_id {
-                Some(id) if !can_run(instance) && alive.contains(&id) => None,
                 Some(id) => records.get(&id),
                 // Its tag is lost: the record by name is its own, unless another instance's tag claims that record.
                 None => name.as_ref().and_then(|name| names.get(name)).filter(|record| !tagged.contains(&record.id)),
@@ -346,7 +352,10 @@ impl<'a> View<'a> {
         let mut warnings = self.unpriced.clone();
         for unit in self.pools.iter().flat_map(|view| &view.units).filter(|unit| unit.runner().is_none()) {
             if let Some(instance) = unit.instance().filter(|_| unit.state == State::Foreign) {
-                let said = "carries the tags of our fleet and of a pool, but no runner's id; left alone";
+                let said = match instance.runner_id {
+                    None => "carries the tags of our fleet and of a pool, but no runner's id; left alone",
+                    Some(_) => "carries the tags of another instance, which can run; left alone",
+                };
                 warnings.push(Warning::new(WarningCode::Degraded, instance.id.as_str(), said));
             }
         }
