@@ -273,6 +273,22 @@ fn two_instances_with_one_runners_tag_are_deregistered_once() {
 }
 
 #[test]
+fn two_instances_with_one_runners_tag_are_one_runner() {
+    let mut copied = instance("linux", 0);
+    copied.id = "i-copy".into();
+    let of_record = |record| snapshot().runner(record).instance(instance("linux", 0)).instance(copied.clone());
+    let idle = of_record(runner("linux", 0).online()).job(job(1)).job(job(2));
+    let launches = said(&planned(&idle, &linux())).iter().filter(|one| one.starts_with("launch")).count();
+    assert_eq!(launches, 1, "two jobs, and one is idle");
+    let kept = policy([pool("linux").sized(1, 5).trimmed()]);
+    let mut world = of_record(runner("linux", 0).online());
+    for one in &mut world.instances.items {
+        *one = one.clone().aged(3600).marked(Mark::SeenOnline, 3500).marked(Mark::IdleSince, 3400);
+    }
+    assert!(planned(&world, &kept).actions.iter().all(|one| !matches!(one.step, Step::Deregister { .. })));
+}
+
+#[test]
 fn the_record_of_an_ended_instance_is_deleted_even_if_github_calls_it_busy() {
     let with = |runner| {
         let ended = instance("linux", 0).in_state(InstanceState::Terminated);

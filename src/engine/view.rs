@@ -73,8 +73,13 @@ impl<'a> PoolView<'a> {
     pub fn supply(&self) -> Supply {
         let lent = u32::try_from(self.lent.len()).unwrap_or(u32::MAX);
         let mut supply = Supply { held: lent, ..Supply::default() };
+        let mut counted: BTreeSet<RunnerId> = BTreeSet::new();
         for unit in &self.units {
             supply.held += u32::from(unit.holds_slot());
+            // Two instances with one runner's tag are one runner.
+            if unit.runner().is_some_and(|runner| !counted.insert(runner.id)) {
+                continue;
+            }
             let serves = self.serves(unit);
             match unit.state {
                 State::Busy => supply.busy += 1,

@@ -226,17 +226,6 @@ impl History {
                 events.push(Event { at: clock_chance.below(calm_from), what });
             }
         }
-        let mut hand_chance = Chance::new(seed ^ 0x4a2d);
-        let operator = usize::try_from(hand_chance.below(operators.len() as u64)).unwrap();
-        for (what, one_in) in [
-            (What::HaltsOverRemoval { operator, lasts: hand_chance.within(15, 50) * SECOND }, 2),
-            (What::Copied { lasts: hand_chance.within(5, 300) * SECOND }, 4),
-            (What::LosesTags, 8),
-        ] {
-            if hand_chance.one_in(one_in) {
-                events.push(Event { at: hand_chance.below(calm_from), what });
-            }
-        }
         let mut limit_chance = Chance::new(seed ^ 0x9c1e);
         let ceiling = limit_chance.one_in(3);
         let ceiling = ceiling.then(|| limit_chance.pick(&[ON_DEMAND, 150_000, 240_000, 300_000]));
@@ -276,6 +265,21 @@ impl History {
             for _ in 0..rerun_chance.within(1, 5) {
                 let at = rerun_chance.within(began, calm_from);
                 events.push(Event { at, what: rerun_trouble(&mut rerun_chance, operators.len()) });
+            }
+        }
+        let mut hand_chance = Chance::new(seed ^ 0x4a2d);
+        let operator = usize::try_from(hand_chance.below(operators.len() as u64)).unwrap();
+        for (what, one_in) in [
+            (What::HaltsOverRemoval { operator, lasts: hand_chance.within(15, 50) * SECOND }, 2),
+            (What::Copied { lasts: hand_chance.within(5, 300) * SECOND }, 4),
+            (What::LosesTags, 8),
+        ] {
+            // By a copy's tags it can't be told on which instance a job was: then none is re-run.
+            let is_told = !matches!(what, What::Copied { .. }) || pools.iter().all(|pool| !pool.reruns);
+            // One that is left alone, and has no timers, keeps its slot.
+            let goes = !matches!(what, What::LosesTags) || pools.iter().all(|pool| pool.idle_timeout > 0);
+            if hand_chance.one_in(one_in) && is_told && goes {
+                events.push(Event { at: hand_chance.below(calm_from), what });
             }
         }
         events.sort_by_key(|event| event.at);
