@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use guards::Guard;
-use history::{Call, Event, Failure, History, What};
+use history::{Call, Event, Failure, Fate, History, What};
 use play::{play, shrink};
 
 /// Histories in the ordinary run.
@@ -189,6 +189,24 @@ fn calls_are_bounded_where_one_is_refused_for_ever() {
             met += made;
         }
         assert!(met > 0, "{call:?} is never made");
+    }
+}
+
+#[test]
+fn launches_are_bounded_where_nothing_ever_boots() {
+    for (seed, dies) in (0..20).flat_map(|seed| [(seed, None), (seed, Some(40_000))]) {
+        let mut history = History::of(seed);
+        history.events.retain(|event| matches!(event.what, What::Jobs { .. }));
+        let fate = dies.map_or(Fate::Never, Fate::Dies);
+        history.events.extend((0..500).map(|_| Event { at: 0, what: What::Boot(fate) }));
+        history.abandoned_from = Some(history.calm_from);
+        let verdict = play(&history, None, false);
+        assert_eq!(verdict.violation, None, "{seed}");
+        let launched = verdict.calls.get(&Call::Run).copied().unwrap_or(0);
+        // Each host learns for itself: what it launches at once, until three have failed; then one a pass.
+        let operators = history.operators.len() as u64;
+        let most = 2 * operators * in_each_slot(&history) + verdict.passes * in_each_pool(&history);
+        assert!(launched <= most, "{seed}: {launched} launches, and at most {most} may be");
     }
 }
 

@@ -37,7 +37,7 @@ impl Fleet {
     /// [`ErrorClass::Configuration`] for a pool that can't launch, or user data that can't be made.
     pub fn client_token(&self, request: &RunInstance) -> Result<String, Error> {
         let launch = self.launch_settings(&request.pool)?;
-        Ok(token(&self.name, request, launch, &rendered(request, launch)?))
+        Ok(client_token(&self.name, request, launch, &rendered(request, launch)?))
     }
 
     /// Rehearses a launch of the pool's first offering, with `DryRun`: image, subnet, groups and permissions are
@@ -105,7 +105,7 @@ impl Fleet {
             .run_instances()
             .min_count(1)
             .max_count(1)
-            .client_token(token(&self.name, request, launch, &user_data))
+            .client_token(client_token(&self.name, request, launch, &user_data))
             .instance_type(InstanceType::from(offering.instance_type.as_str()))
             .subnet_id(&offering.subnet)
             .set_security_group_ids((!launch.security_groups.is_empty()).then(|| launch.security_groups.clone()))
@@ -228,7 +228,8 @@ fn specification(resource: ResourceType, tags: &BTreeMap<String, String>) -> Tag
 ///
 /// Everything, because EC2 answers `IdempotentParameterMismatch` to a known token with any other parameter, a failed
 /// call's token included (ubicloud#5898). The runner id, because GitHub never uses one twice, though names are.
-fn token(fleet: &FleetName, request: &RunInstance, launch: &Launch, user_data: &SecretString) -> String {
+#[must_use]
+pub fn client_token(fleet: &FleetName, request: &RunInstance, launch: &Launch, user_data: &SecretString) -> String {
     let mut content = Sha256::new();
     let mut add = |text: &str| {
         // With its length, so that no two lists of texts run together into the same bytes.
@@ -311,7 +312,7 @@ mod tests {
                 idle_timeout: Duration::from_mins(10),
                 max_lifetime: Duration::from_hours(12),
             };
-            token(&FleetName::new(&self.fleet), &request, &launch, &SecretString::from(self.user_data.clone()))
+            client_token(&FleetName::new(&self.fleet), &request, &launch, &SecretString::from(self.user_data.clone()))
         }
     }
 

@@ -17,6 +17,7 @@ mod bootstrap_test;
 
 pub use client::Fleet;
 pub use error::{Error, ErrorClass};
+pub use launch::client_token;
 pub use user_data::check_user_data;
 
 /// The tag that makes an instance ours; its value is the fleet's name.

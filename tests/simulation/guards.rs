@@ -28,6 +28,8 @@ pub(crate) enum Guard {
     Clock,
     /// What was not read whole ends nothing.
     PartialObservation,
+    /// What was seen too long ago launches nothing.
+    SupplyLasts,
     /// Only instances with our tag are ours.
     FleetTag,
     /// An instance goes only after its record is gone.
@@ -68,7 +70,7 @@ impl Guard {
     /// GitHub's own.
     pub(crate) const GITHUBS: Self = Self::GitHubsRefusal;
     /// Ours.
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::IdleWindow,
         Self::JobCheck,
         Self::SlotName,
@@ -76,6 +78,7 @@ impl Guard {
         Self::TokenOfRequest,
         Self::Clock,
         Self::PartialObservation,
+        Self::SupplyLasts,
         Self::FleetTag,
         Self::RecordGone,
         Self::LookAgain,
@@ -141,7 +144,8 @@ impl Guard {
             }
             Self::MaxTotal => policy.max_total = None,
             Self::Ceiling => policy.max_usd_per_hour = None,
-            Self::SlotName
+            Self::SupplyLasts
+            | Self::SlotName
             | Self::Token
             | Self::TokenOfRequest
             | Self::RecordGone

@@ -4,9 +4,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
+use ghascale::config::{Image, Launch, UserData};
+use ghascale::engine::build::fleet;
 use ghascale::engine::{
     Demand, InstanceId, JobId, LatestAttempt, Listing, Mark, Price, RepositoryName, RunId, Runner, RunnerId,
     RunnerName, Source, SpotJobs,
@@ -46,6 +49,18 @@ fn ec2_error(action: &'static str, failure: Failure) -> ec2::Error {
     let code = if let Failure::Refused(code) = failure { code } else { "Timeout" };
     let class = ec2::ErrorClass::of(code, "", None);
     ec2::Error { class, action, code: code.to_owned(), message: "injected".into(), request_id: None }
+}
+
+/// Returns what all pools launch with, their offerings aside.
+fn launch_settings() -> Launch {
+    Launch {
+        image: Image::Ami("ami-1".to_owned()),
+        security_groups: Vec::new(),
+        tags: BTreeMap::new(),
+        user_data: UserData::BuiltIn,
+        idle_timeout: Duration::ZERO,
+        max_lifetime: Duration::ZERO,
+    }
 }
 
 impl Jobs for Hand {
@@ -181,7 +196,7 @@ impl Instances for Hand {
         Ok(if self.lacks(Guard::TokenOfRequest) {
             format!("{} {}", request.name, request.runner_id)
         } else {
-            format!("{} {}", request.runner_id, request.offering)
+            ec2::client_token(&fleet(), request, &launch_settings(), &request.jit_config)
         })
     }
 
