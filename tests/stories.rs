@@ -62,6 +62,8 @@ stories! {
     a_lost_answer_from_ec2
     a_lost_answer_from_github
     a_peer_takes_the_slot
+    a_proxy_answers_for_ec2
+    a_request_has_expired
     a_runner_disconnects_for_a_moment
     a_runner_expires
     a_runner_connects_as_it_is_given_up
@@ -73,6 +75,7 @@ stories! {
     an_orphaned_instance_is_ended
     an_unanswered_end_is_asked_for_again
     an_unknown_instance_keeps_no_other
+    ec2_is_down
     ec2_takes_no_ends
     ends_are_throttled
     ends_go_in_one_call
@@ -86,6 +89,7 @@ stories! {
     min_idle_keeps_a_spare
     nothing_is_ended_on_half_a_look
     one_protected_instance_keeps_no_other
+    spot_has_more_places_than_are_tried
     spot_takes_an_instance_back
     stopped_by_hand
 }

@@ -204,23 +204,8 @@ fn github_error(fault: &Fault) -> github::Error {
 }
 
 fn ec2_error(action: &'static str, fault: &Fault) -> ec2::Error {
-    use ec2::ErrorClass::{
-        Configuration, Credentials, InstanceMissing, InstanceRefuses, NextMarket, NextOffering, NextSubnet, Quota,
-        Retry, TokenMismatch, TokenSpent,
-    };
-    let class = match fault.word.as_str() {
-        "InsufficientInstanceCapacity" => NextOffering,
-        "InsufficientFreeAddressesInSubnet" => NextSubnet,
-        "MaxSpotInstanceCountExceeded" => NextMarket,
-        "VcpuLimitExceeded" => Quota,
-        "InvalidAMIID.NotFound" => Configuration,
-        "UnauthorizedOperation" | "AuthFailure" => Credentials,
-        "IdempotentParameterMismatch" => TokenMismatch,
-        "IdempotentInstanceTerminated" => TokenSpent,
-        "InvalidInstanceID.NotFound" => InstanceMissing,
-        "OperationNotPermitted" => InstanceRefuses,
-        _ => Retry,
-    };
+    let status = fault.word.strip_prefix("Http").and_then(|status| status.parse().ok());
+    let class = ec2::ErrorClass::of(&fault.word, "", status);
     ec2::Error { class, action, code: fault.word.clone(), message: "injected".into(), request_id: None }
 }
 

@@ -130,6 +130,18 @@ async fn instances_are_ended_with_one_call_and_each_is_told_with_its_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_mark_that_meets_another_is_made_all_the_same() {
+    let desk = Desk::open().await;
+    desk.jobs(1, X64);
+    assert_eq!(desk.run("apply --yes").await.code, 0);
+    desk.sandbox.advance(Duration::from_secs(2));
+    desk.sandbox.fault(Fault::ec2("CreateTags").code("ConcurrentTagAccess").status(400));
+    let ran = desk.run("apply --yes").await;
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    assert_eq!(desk.calls(Service::Ec2, "CreateTags").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_may_not_be_ended_keeps_no_other() {
     let desk = with_orphans().await;
     let protected = desk.sandbox.world().instance_states()[0].0.clone();
