@@ -132,13 +132,14 @@ async fn instances_are_ended_with_one_call_and_each_is_told_with_its_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mark_that_meets_another_is_made_all_the_same() {
     let desk = Desk::open().await;
+    desk.sandbox.world().fail_next_boots(1);
     desk.jobs(1, X64);
     assert_eq!(desk.run("apply --yes").await.code, 0);
-    desk.sandbox.advance(Duration::from_secs(2));
+    desk.sandbox.advance(Duration::from_mins(6));
     desk.sandbox.fault(Fault::ec2("CreateTags").code("ConcurrentTagAccess").status(400));
     let ran = desk.run("apply --yes").await;
     assert_eq!(ran.code, 0, "{ran:#?}");
-    assert_eq!(desk.calls(Service::Ec2, "CreateTags").len(), 2);
+    assert_eq!(desk.calls(Service::Ec2, "CreateTags").len(), 2, "{ran:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
