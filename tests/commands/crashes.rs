@@ -260,3 +260,15 @@ async fn a_slot_whose_order_may_have_been_sent_is_left_for_the_launch_window() {
         assert_eq!(desk.sandbox.world().instance_states().len(), 0);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_file_undoes_nothing_that_it_does_not_name() {
+    let desk = one_slot(false).await;
+    kills_at(&desk, "DescribeImages", Moment::Before).await;
+    assert_eq!(desk.run(&format!("plan --out {}", desk.file("today.plan").display())).await.code, 0);
+    desk.sandbox.forget_calls();
+    let ran = desk.run("apply today.plan --yes -o json").await;
+    assert_eq!((ran.code, ran.json()["actions"].clone()), (0, serde_json::json!([])), "{ran:#?}");
+    assert!(desk.calls(Service::Github, "DELETE").is_empty());
+    assert_eq!(desk.sandbox.world().runner_names().len(), 1);
+}
