@@ -137,9 +137,12 @@ fn calls_are_bounded_where_ec2_has_no_capacity_at_all() {
     }
 }
 
+/// How many calls one pass may make.
+type Bound = fn(&History) -> u64;
+
 /// Refusals that never end: the call, what it is answered, and how many such calls one pass may make.
 #[rustfmt::skip]
-const FOR_EVER: [(Call, &str, fn(&History) -> u64); 16] = [
+const FOR_EVER: [(Call, &str, Bound); 16] = [
     // The first launch of a pool tells the others; what may pass is asked five times.
     (Call::Run, "UnauthorizedOperation", in_each_pool),
     (Call::Run, "AuthFailure", in_each_pool),

@@ -174,12 +174,12 @@ impl<'a> Checker<'a> {
         if let Some(instance) = instance {
             let instance = self.our_instance(instance, pool)?;
             if !can_run(instance) {
-                let has_another = |other: &&Instance| {
+                let has_another = |other: &Instance| {
                     other.fleet == self.policy.fleet && other.runner_id == Some(id) && can_run(other)
                 };
                 return if runner.connection != Connection::Offline {
                     Err(format!("deregister `{}`, which is not offline", runner.name))
-                } else if self.instances.values().any(|other| has_another(&other)) {
+                } else if self.instances.values().copied().any(has_another) {
                     Err(format!("deregister `{}`, which is another instance's", runner.name))
                 } else {
                     Ok(())

@@ -459,8 +459,8 @@ fn shown_instances(world: &World) -> Vec<Instance> {
             id: machine.id.clone(),
             fleet: if machine.pool.is_some() { fleet() } else { "another".into() },
             pool: Some(PoolName::new(machine.pool.map_or("linux", |pool| world.pools[pool].name))),
-            slot: Some(machine.slot).filter(|_| !machine.is_nameless),
-            runner_id: Some(machine.runner_id).filter(|_| !machine.is_nameless),
+            slot: Some(machine.slot).filter(|_| !world.nameless.contains(&machine.id)),
+            runner_id: Some(machine.runner_id).filter(|_| !world.nameless.contains(&machine.id)),
             state: if machine.state == InstanceState::Running && machine.launched + 10 * SECOND > world.now {
                 InstanceState::Pending
             } else {

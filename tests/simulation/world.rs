@@ -53,8 +53,6 @@ pub(crate) struct Machine {
     pub(crate) excused: bool,
     /// Something runs on it that powers it off in time.
     pub(crate) has_host: bool,
-    /// Somebody has taken the tags away that say which runner it is.
-    pub(crate) is_nameless: bool,
 }
 
 impl Machine {
@@ -189,6 +187,8 @@ pub(crate) struct World {
     pub(crate) max_total: Option<u32>,
     pub(crate) ceiling: Option<u64>,
     pub(crate) machines: Vec<Machine>,
+    /// Of these somebody has taken the tags away that say which runner it is.
+    pub(crate) nameless: BTreeSet<InstanceId>,
     pub(crate) records: Vec<Record>,
     pub(crate) jobs: Vec<Job>,
     pub(crate) runs: Vec<Run>,
@@ -238,6 +238,7 @@ impl World {
             max_total: history.max_total,
             ceiling: history.ceiling,
             machines: Vec::new(),
+            nameless: BTreeSet::new(),
             records: Vec::new(),
             jobs: Vec::new(),
             runs: Vec::new(),
@@ -300,7 +301,6 @@ impl World {
             had_job: false,
             seen_alive: BTreeMap::new(),
             excused: true,
-            is_nameless: false,
             has_host: false,
         };
         self.machines.push(stranger);
@@ -404,32 +404,18 @@ impl World {
             What::Fail { call, how, times } => {
                 self.faults.entry(call).or_default().extend(vec![how; times as usize]);
             }
-            What::Crash { operator, steps } => {
-                if let Some(process) = self.processes.get_mut(operator) {
-                    process.dies_in = Some(steps);
-                }
-            }
-            What::Pause { operator, steps, lasts } => {
-                if let Some(process) = self.processes.get_mut(operator) {
-                    process.stands_still = Some((steps, lasts));
-                }
-            }
-            What::WrongClock { operator, ahead, lasts } => {
-                let until = self.now + lasts;
-                if let Some(process) = self.processes.get_mut(operator) {
-                    process.wrong_clock = Some((ahead, until));
-                }
-            }
-            What::HaltsOverRemoval { operator, lasts } => {
-                if let Some(process) = self.processes.get_mut(operator) {
-                    process.halts_over_removal = Some(lasts);
-                }
-            }
+            What::Crash { operator, .. }
+            | What::Pause { operator, .. }
+            | What::WrongClock { operator, .. }
+            | What::HaltsOverRemoval { operator, .. }
+            | What::DiesOverRun { operator, .. }
+            | What::HaltsOverRun { operator, .. } => self.befalls(operator, what),
             What::Copied { lasts } => self.copy_one(lasts),
             What::LosesTags => {
                 let one = |machine: &&mut Machine| machine.pool.is_some() && machine.is_live() && machine.has_host;
                 if let Some(machine) = self.machines.iter_mut().find(one) {
-                    (machine.is_nameless, machine.excused) = (true, true);
+                    machine.excused = true;
+                    self.nameless.insert(machine.id.clone());
                 }
             }
             What::Boot(fate) => self.boots.push_back(fate),
@@ -492,16 +478,21 @@ impl World {
             What::Lingers { lasts } => self.lingers.push_back(lasts),
             What::Forgets { after } => self.remembers = after,
             What::NumberLate { lasts } => self.numbers_late.push_back(lasts),
-            What::DiesOverRun { operator, steps } => {
-                if let Some(process) = self.processes.get_mut(operator) {
-                    process.dies_over_run = Some(steps);
-                }
-            }
-            What::HaltsOverRun { operator, steps, lasts } => {
-                if let Some(process) = self.processes.get_mut(operator) {
-                    process.halts_over_run = Some((steps, lasts));
-                }
-            }
+        }
+    }
+
+    /// Something happens to an operator, if there is one of that number.
+    fn befalls(&mut self, operator: usize, what: What) {
+        let now = self.now;
+        let Some(process) = self.processes.get_mut(operator) else { return };
+        match what {
+            What::Crash { steps, .. } => process.dies_in = Some(steps),
+            What::Pause { steps, lasts, .. } => process.stands_still = Some((steps, lasts)),
+            What::WrongClock { ahead, lasts, .. } => process.wrong_clock = Some((ahead, now + lasts)),
+            What::HaltsOverRemoval { lasts, .. } => process.halts_over_removal = Some(lasts),
+            What::DiesOverRun { steps, .. } => process.dies_over_run = Some(steps),
+            What::HaltsOverRun { steps, lasts, .. } => process.halts_over_run = Some((steps, lasts)),
+            _ => {}
         }
     }
 
@@ -526,7 +517,6 @@ impl World {
             seen_alive: BTreeMap::new(),
             excused: true,
             has_host: true,
-            is_nameless: false,
             ..*one
         };
         let nth = self.machines.len();
@@ -882,7 +872,6 @@ impl World {
             seen_alive: BTreeMap::new(),
             excused: !is_registered,
             has_host: fate != Fate::Never,
-            is_nameless: false,
         });
         match fate {
             Fate::After(time) => self.later(time, Happening::Booted(nth)),
