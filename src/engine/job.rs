@@ -168,6 +168,8 @@ pub struct Demand {
     pub source: Source,
     /// Jobs that are not completed, each once: pending, in progress and waiting.
     pub jobs: Vec<Job>,
+    /// When those of them were seen that were not read now: a runner may have taken one since.
+    pub earlier: BTreeMap<JobId, Timestamp>,
     /// `AtLeast` where anything that could hold a job was not read whole and is not known from before either; `Stale`
     /// where all of that is known from before.
     pub kind: CountKind,
@@ -202,6 +204,7 @@ impl Demand {
         Self {
             source: Source::Rest,
             jobs: Vec::new(),
+            earlier: BTreeMap::new(),
             kind: CountKind::Exact,
             age: Duration::ZERO,
             unresolved: Vec::new(),

@@ -8,6 +8,7 @@ use super::assignment::{Assignment, Capacity, Shortage, assign};
 use super::ceiling;
 use super::fleet::{Connection, Instance, InstanceState, Runner, born};
 use super::job::{Demand, Job, JobState};
+use super::labels::Signature;
 use super::names::{JobId, PoolName, RunnerId, RunnerName, Slot};
 use super::policy::{Policy, Pool};
 use super::snapshot::{ScaleSetDemand, Snapshot};
@@ -22,6 +23,8 @@ pub struct View<'a> {
     pub pools: Vec<PoolView<'a>>,
     /// Where the pending jobs go.
     pub assignment: Assignment<'a>,
+    /// Jobs that waited at an earlier look, and that runners of the pool may have taken since: demand no more.
+    pub taken_since: BTreeMap<&'a PoolName, Vec<&'a Job>>,
     /// Instances with our fleet tag, but with the name of no pool: never touched.
     pub strangers: Vec<&'a Instance>,
     /// What lacks a price, where there is a ceiling.
@@ -286,9 +289,20 @@ impl<'a> View<'a> {
         let capacities: BTreeMap<&PoolName, Capacity> =
             pools.iter().map(|view| (&view.pool.name, view.capacity(policy, snapshot))).collect();
         let takers: Vec<&Pool> = pools.iter().map(|view| view.pool).collect();
-        let assignment = assign(snapshot.demand.pending(), &takers, |pool| capacities[&pool.name]);
+        let taken_since = taken_since(&pools, &snapshot.demand);
+        let taken: BTreeSet<JobId> = taken_since.values().flatten().map(|job| job.id).collect();
+        let waiting = snapshot.demand.pending().filter(|job| !taken.contains(&job.id));
+        let assignment = assign(waiting, &takers, |pool| capacities[&pool.name]);
         let unpriced = ceiling::warnings(&pools, snapshot, policy);
-        Self { pools, assignment, strangers, unpriced }
+        Self { pools, assignment, taken_since, strangers, unpriced }
+    }
+
+    /// Returns the jobs of a pool that were pending when they were last looked at: what its demand is counted from, and what
+    /// runners of it may have taken since.
+    #[must_use]
+    pub fn queued_on(&self, pool: &PoolName) -> Vec<&'a Job> {
+        let taken = self.taken_since.get(pool).into_iter().flatten();
+        self.pending_on(pool).iter().chain(taken).copied().collect()
     }
 
     /// Returns the pending jobs that a pool takes, those without room included.
@@ -323,7 +337,7 @@ impl<'a> View<'a> {
         }
         let pools: Vec<&Pool> = self.pools.iter().map(|pool| pool.pool).collect();
         let by_labels = assign(others, &pools, |_| Capacity::default()).taken;
-        for (pool, jobs) in by_labels.iter().chain(&self.assignment.taken) {
+        for (pool, jobs) in by_labels.iter().chain(&self.assignment.taken).chain(&self.taken_since) {
             pool_of.extend(jobs.iter().map(|job| (job.id, *pool)));
         }
         pool_of
@@ -387,6 +401,31 @@ impl<'a> View<'a> {
         }
         warnings
     }
+}
+
+/// Returns the pending jobs that were seen before the supply was, and that may have a runner by now, by its pool.
+///
+/// Each runner that works or has worked, and that no listed job names, may have one of those that its pool can take: the
+/// job that has waited longest. It may as well have another that nobody has looked at; then this one waits until it is
+/// looked at again, since what was read after the supply is demand whatever the runners do.
+fn taken_since<'a>(pools: &[PoolView<'a>], demand: &'a Demand) -> BTreeMap<&'a PoolName, Vec<&'a Job>> {
+    let seen_at = |job: &'a Job| Some((job, *demand.earlier.get(&job.id)?));
+    let mut waiting: Vec<(&Job, Timestamp)> = demand.pending().filter_map(seen_at).collect();
+    waiting.sort_by_key(|(job, _)| (job.queued_at.is_none(), job.queued_at, job.id));
+    let mut taken: BTreeMap<&PoolName, Vec<&Job>> = BTreeMap::new();
+    for view in pools.iter().filter(|view| view.scale_set.is_none()) {
+        let fits = |(job, _): &(&Job, Timestamp)| Signature::of(&job.labels).unneeded_on(view.pool).is_some();
+        let (mut fitting, others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(fits);
+        for unit in &view.units {
+            if let Some(nth) = fitting.iter().position(|(_, seen)| unit.may_have_taken_one_since(*seen)) {
+                taken.entry(&view.pool.name).or_default().push(fitting.remove(nth).0);
+            }
+        }
+        waiting = fitting;
+        waiting.extend(others);
+        waiting.sort_by_key(|(job, _)| (job.queued_at.is_none(), job.queued_at, job.id));
+    }
+    taken
 }
 
 fn can_run(instance: &Instance) -> bool {

@@ -3,6 +3,7 @@
 //! One repository, run or page that fails doesn't stop the others: it becomes a warning. What was seen of it lately is
 //! shown in its place, and the count is stale then; where nothing is known of it, the count is a lower bound.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -216,6 +217,8 @@ enum Look {
 #[derive(Debug, Default)]
 struct Part {
     jobs: Vec<Job>,
+    /// When those of them that wait were seen, where that was not now.
+    earlier: BTreeMap<JobId, Timestamp>,
     unresolved: Vec<HiddenRun>,
     ghosts: Vec<HiddenRun>,
     ghost_jobs: Vec<Job>,
@@ -394,6 +397,7 @@ impl Part {
         let jobs = seen.into_iter().flat_map(|seen| &seen.jobs).filter(|job| job.run_id == run.id);
         let before = self.jobs.len();
         self.jobs.extend(jobs.cloned());
+        self.earlier.extend(seen.iter().flat_map(|seen| self.jobs[before..].iter().map(|job| (job.id, seen.at))));
         match seen.filter(|_| self.jobs.len() > before) {
             Some(seen) => self.remembered = Some(self.remembered.map_or(seen.at, |known| known.min(seen.at))),
             None => self.is_missing = true,
@@ -415,6 +419,7 @@ impl Part {
 #[derive(Debug, Default)]
 struct Sum {
     jobs: BTreeMap<JobId, Job>,
+    earlier: BTreeMap<JobId, Timestamp>,
     unresolved: Vec<HiddenRun>,
     ghosts: Vec<HiddenRun>,
     ghost_jobs: BTreeMap<JobId, Job>,
@@ -452,7 +457,11 @@ impl Sum {
                 self.remember(part.rested);
                 self.unasked.runs += part.unasked.len();
                 self.unasked.why = self.unasked.why.take().or(part.unasked.into_iter().next());
-                self.jobs.extend(part.jobs.into_iter().map(|job| (job.id, job)));
+                for job in part.jobs {
+                    self.earlier.remove(&job.id);
+                    self.jobs.insert(job.id, job);
+                }
+                self.earlier.extend(part.earlier);
                 self.unresolved.extend(part.unresolved);
                 self.ghosts.extend(part.ghosts);
                 self.ghost_jobs.extend(part.ghost_jobs.into_iter().map(|job| (job.id, job)));
@@ -499,7 +508,10 @@ impl Sum {
     /// name since.
     fn put(&mut self, seen: Seen) {
         for job in seen.jobs {
-            self.jobs.entry(job.id).or_insert(job);
+            if let Entry::Vacant(place) = self.jobs.entry(job.id) {
+                self.earlier.insert(job.id, seen.at);
+                place.insert(job);
+            }
         }
         for job in seen.ghost_jobs {
             self.ghost_jobs.entry(job.id).or_insert(job);
@@ -534,6 +546,7 @@ impl Sum {
         let demand = Demand {
             source: Source::Rest,
             jobs: self.jobs.into_values().collect(),
+            earlier: self.earlier,
             kind,
             age: self.remembered.map_or(Duration::ZERO, |at| age(now, at)),
             unresolved: self.unresolved,
