@@ -304,7 +304,8 @@ impl<'a> Checker<'a> {
         let mut violations = Vec::new();
         let pools = self.policy.pools.iter().filter(|pool| !self.snapshot.scale_sets.contains_key(&pool.name));
         for pool in pools {
-            let fits = |job: &&Job| !job.labels.is_empty() && job.labels.iter().all(|label| pool.labels.contains(label));
+            let fits =
+                |job: &&Job| !job.labels.is_empty() && job.labels.iter().all(|label| pool.labels.contains(label));
             let jobs: Vec<&Job> = self.snapshot.demand.pending().filter(fits).collect();
             let earlier = jobs.iter().filter(|job| self.snapshot.demand.earlier.contains_key(&job.id)).count();
             let works = |instance: &&&Instance| {

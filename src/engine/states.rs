@@ -131,7 +131,9 @@ impl<'a> Unit<'a> {
             && match (self.runner(), self.state) {
                 (Some(runner), _) => runner.busy,
                 (None, State::Settling | State::OrphanInstance) => true,
-                (None, State::Ending) => launched >= Some(then) && self.instance().is_some_and(|one| one.mark(Mark::Draining).is_none()),
+                (None, State::Ending) => {
+                    launched >= Some(then) && self.instance().is_some_and(|one| one.mark(Mark::Draining).is_none())
+                }
                 (None, _) => false,
             }
     }

@@ -522,7 +522,8 @@ impl Client {
         let answer = answer.map_err(|error| failed(ErrorKind::Transport, chain(&error)))?;
         let (parts, body) = answer.into_parts();
         self.observe(&parts.headers, parts.status);
-        if let Some(ahead) = skew::ahead(&parts.headers, asked_at, Timestamp::now()) {
+        let ahead = skew::ahead(&parts.headers, asked_at, Timestamp::now());
+        if let Some(ahead) = ahead {
             *lock(&self.clock_ahead) = ahead;
         }
         let body = Limited::new(body, LARGEST_ANSWER).collect().await;
@@ -535,10 +536,13 @@ impl Client {
         if parts.status.is_success() || parts.status == StatusCode::NOT_MODIFIED && etag.is_some() {
             return Ok(Reply { status: parts.status, headers: parts.headers, body, request: address });
         }
-        let mut error = refusal(parts.status, &parts.headers, &body, address, self.clock.now());
+        // When a limit ends is said by GitHub's clock.
+        let by_its_clock = self.clock.now() - ahead.unwrap_or_default();
+        let mut error = refusal(parts.status, &parts.headers, &body, address, by_its_clock);
         if let ErrorKind::RateLimited { until } = &mut error.kind {
             // That GraphQL's own limit is used up says nothing of the others.
             let is_of_query = is_query && until.is_some() && !parts.headers.contains_key(RETRY_AFTER);
+            *until = until.map(|until| until + ahead.unwrap_or_default());
             if !is_of_query {
                 *until = Some(self.gate.refused(*until));
             }

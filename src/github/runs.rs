@@ -36,7 +36,7 @@ pub(super) struct Run {
     #[serde(rename = "run_started_at")]
     started_at: Option<Timestamp>,
     created_at: Option<Timestamp>,
-    updated_at: Option<Timestamp>,
+    pub(super) updated_at: Option<Timestamp>,
     /// When its jobs were listed last: ours, not GitHub's.
     pub(super) listed: Option<Timestamp>,
 }

@@ -95,7 +95,8 @@ pub async fn scan(
     let (found, (hints, complaint)) =
         futures::join!(shares(client, scope, settings, now), hints(client, scope, settings, now));
     let (shares, found) = found?;
-    let Discovered { skipped, mut warnings, public, is_missing, listed, ids, .. } = found;
+    let Discovered { skipped, closed, mut warnings, public, is_missing, listed, ids, .. } = found;
+    let closed: BTreeMap<RepositoryName, String> = closed.into_iter().map(|one| (one.repository, one.reason)).collect();
     warnings.extend(complaint);
     let hinted = hints.into_iter().filter_map(|(id, at)| Some((ids.get(&id)?, at)));
     let hinted: BTreeMap<&RepositoryName, Timestamp> = hinted.collect();
@@ -121,7 +122,7 @@ pub async fn scan(
     let queues = queues.into_iter().map(|(scan, tasks)| {
         let looks = stream::iter(tasks).map(async |task| {
             let (repository, is_looked_at) = (task.repository.clone(), task.turn != Turn::Later);
-            let look = scan.look(task).await;
+            let look = scan.look(task).await.of_closed(closed.get(&repository));
             if is_looked_at {
                 progress.done(&repository, client.usage());
             }
@@ -209,8 +210,27 @@ enum Look {
     Later(Seen),
     /// It could not be read, and this was seen of it lately.
     Remembered(Seen, Error),
-    /// It could not be read.
-    Lost(Error),
+    /// It could not be read. This was seen of it, a while ago.
+    Lost(Error, Option<Box<Seen>>),
+    /// Nobody can read it, and why; this was seen of it, if ever it was looked at.
+    Closed(String, Option<Box<Seen>>),
+}
+
+impl Look {
+    /// Returns what came of it, where GitHub lists the repository as one without jobs, or says so when it is asked.
+    fn of_closed(self, listed: Option<&String>) -> Self {
+        match self {
+            Self::Lost(error, seen) => {
+                let is_refused = matches!(error.kind, ErrorKind::NotFound | ErrorKind::Forbidden);
+                let reason = listed.filter(|_| is_refused).cloned();
+                match reason.or_else(|| is_disabled(&error).then(|| "actions_disabled".to_owned())) {
+                    Some(reason) => Self::Closed(reason, seen),
+                    None => Self::Lost(error, seen),
+                }
+            }
+            other => other,
+        }
+    }
 }
 
 /// One repository's share.
@@ -287,7 +307,7 @@ impl Scan<'_> {
         match is_read {
             (Ok(part), _) => Look::Read(part),
             (Err(error), Some(seen)) if passes(&error) && seen.is_recent(self.now) => Look::Remembered(seen, error),
-            (Err(error), _) => Look::Lost(error),
+            (Err(error), seen) => Look::Lost(error, seen.map(Box::new)),
         }
     }
 
@@ -347,12 +367,7 @@ impl Scan<'_> {
     fn add(&self, part: &mut Part, repository: &RepositoryName, run: &Run, jobs: Jobs) {
         let subject = format!("{repository} run {}", run.id);
         let mut warn = |code, why: String| part.warnings.push(Warning::new(code, subject.as_str(), why));
-        let hidden = HiddenRun {
-            repository: repository.clone(),
-            run_id: run.id,
-            status: run.status().to_owned(),
-            since: run.since(),
-        };
+        let hidden = hidden(repository, run);
         let is_old = |since: Option<Timestamp>| since.is_some_and(|since| age(self.now, since) > self.max_job_age);
         let too_long = format!("queued for longer than {}: not counted", short(self.max_job_age));
         match jobs {
@@ -378,7 +393,9 @@ impl Scan<'_> {
                         );
                     }
                 }
-                let is_ghost = |job: &Job| job.state == JobState::Pending && is_old(job.queued_at);
+                // A job that was approved, or let go by its concurrency group, is as old as it was before; its run has changed.
+                let is_still = is_old(run.updated_at.or(run.since()));
+                let is_ghost = |job: &Job| job.state == JobState::Pending && is_old(job.queued_at) && is_still;
                 let (ghosts, jobs): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(is_ghost);
                 if let Some(oldest) = ghosts.iter().filter_map(|job| job.queued_at).min() {
                     warn(WarningCode::GhostRun, format!("{} of its jobs {too_long}", ghosts.len()));
@@ -487,10 +504,13 @@ impl Sum {
                 self.put(seen);
                 self.first_error.get_or_insert(error);
             }
-            Look::Lost(error) if is_disabled(&error) => {
-                self.skipped.push(SkippedRepository { repository, reason: "actions_disabled".to_owned() });
+            Look::Closed(reason, seen) => {
+                // A job that had its runner by then goes on: what is skipped hides it.
+                let runs = seen.iter().flat_map(|seen| seen.may_run(now)).map(|run| hidden(&repository, run));
+                self.unresolved.extend(runs);
+                self.skipped.push(SkippedRepository { repository, reason });
             }
-            Look::Lost(error) => {
+            Look::Lost(error, _) => {
                 self.is_missing = true;
                 if error.kind.ends_asking() {
                     self.unasked.repositories += 1;
@@ -584,6 +604,11 @@ pub(super) fn unasked_code(error: &Error) -> WarningCode {
 /// Returns whether an error says nothing of what was asked for, so that it is most likely still as it was.
 pub(super) fn passes(error: &Error) -> bool {
     error.kind.ends_asking() || matches!(error.kind, ErrorKind::Server | ErrorKind::Transport)
+}
+
+/// Returns a run whose jobs are not visible.
+fn hidden(repository: &RepositoryName, run: &Run) -> HiddenRun {
+    HiddenRun { repository: repository.clone(), run_id: run.id, status: run.status().to_owned(), since: run.since() }
 }
 
 /// Returns whether GitHub says that a repository has no Actions. Most servers answer with an empty list instead.

@@ -20,8 +20,8 @@ use crate::ages::age;
 const HOT_FOR: Duration = Duration::from_mins(10);
 /// And warm with one so lately.
 const WARM_FOR: Duration = Duration::from_hours(24);
-/// A warm one is looked at so often.
-const WARM_EVERY: Duration = Duration::from_mins(1);
+/// A warm one is looked at each minute; cron's minutes are not all as long.
+const WARM_EVERY: Duration = Duration::from_secs(50);
 /// So often old runs that are active again are searched for: in hot and warm repositories, and in cold ones.
 const SEARCH_EVERY: Duration = Duration::from_mins(5);
 const SEARCH_COLD_EVERY: Duration = Duration::from_hours(1);
