@@ -41,6 +41,8 @@ const WRITES_AFTER_REFUSAL: u32 = 60;
 const WRITES_STAY_SLOW: Duration = Duration::from_mins(10);
 /// A request that comes so long after the last change of the pace brings a tenth of the full one back.
 const RECOVERS_EVERY: Duration = Duration::from_mins(1);
+/// GitHub's limits end within an hour.
+const KEPT_AT_MOST: Duration = Duration::from_mins(61);
 /// A refusal that names a time that has passed closes the gate for so long, and for longer each time.
 const CLOSED_AT_LEAST: Duration = Duration::from_secs(5);
 /// However often GitHub refuses, a tenth of the full pace is left: what waits for it comes to an end.
@@ -173,7 +175,15 @@ impl Gate {
 
     /// Hears of an answer that was no refusal: whether it had a rate limit, and how that stands by all answers so far.
     pub(super) fn answered(&self, has_limit: bool, told: Told) {
-        lock(&self.state).answered(has_limit, told);
+        let mut state = lock(&self.state);
+        state.answered(has_limit, told);
+        state.told_at = Some(self.clock.now());
+    }
+
+    /// Hears until when an earlier process was refused; what no limit of GitHub's takes is by a clock that was set since.
+    pub(super) fn close(&self, until: Option<Timestamp>) {
+        let latest = self.clock.now() + KEPT_AT_MOST;
+        lock(&self.state).closed_until = until.filter(|until| *until < latest);
     }
 
     /// Hears that GitHub refused for a rate limit; returns until when the gate is closed.
@@ -235,6 +245,7 @@ struct State {
     /// Whether answers carry a rate limit; unknown before the first.
     has_limits: Option<bool>,
     told: Told,
+    told_at: Option<Timestamp>,
     reads: Pace,
     writes: Pace,
     closed_until: Option<Timestamp>,
@@ -253,6 +264,7 @@ impl State {
             limits,
             has_limits: None,
             told: Told::default(),
+            told_at: None,
             reads: Pace::new(reads, reads_at_once(reads)),
             writes: Pace::new(WRITES_A_MINUTE, WRITES_AT_ONCE),
             closed_until: None,
@@ -318,7 +330,8 @@ impl State {
         }
         let (Some(limit), Some(remaining)) = (self.told.limit, self.told.remaining) else { return Ok(()) };
         let reset = self.told.reset.and_then(|at| Timestamp::from_second(at.cast_signed()).ok());
-        let is_of_this_hour = reset.is_none_or(|reset| reset > now);
+        let until = reset.or_else(|| self.told_at.map(|at| at + Duration::from_hours(1)));
+        let is_of_this_hour = until.is_none_or(|until| until > now);
         let left_to_others = limit * u64::from(100 - self.limits.share.min(100)) / 100;
         if left_to_others > 0 && remaining <= left_to_others && is_of_this_hour {
             return Err(Refusal::Share(reset));

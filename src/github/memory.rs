@@ -22,7 +22,7 @@ const LIST_KNOWN_FOR: Duration = Duration::from_hours(24);
 /// And for so long it is good enough for looks that repeat: to read it may take as many requests as such a look has.
 const LIST_HOLDS_FOR: Duration = Duration::from_mins(5);
 /// A run in progress is left alone for so long where looks repeat.
-const RUNS_REST_FOR: Duration = Duration::from_mins(1);
+pub(super) const RUNS_REST_FOR: Duration = Duration::from_mins(1);
 
 /// The memory of one identity; empty where there is no cache.
 #[derive(Clone, Copy, Debug)]

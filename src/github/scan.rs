@@ -65,7 +65,12 @@ pub struct AllJobs<'a> {
 impl services::Jobs for AllJobs<'_> {
     fn read(&self) -> LocalBoxFuture<'_, Result<Demand, Error>> {
         let Self { client, scope, settings } = *self;
-        async move { Ok(scan(client, scope, settings, Timestamp::now(), &NoProgress).await?.demand) }.boxed_local()
+        let budget = client.budget();
+        async move {
+            let _budget = budget;
+            Ok(scan(client, scope, settings, Timestamp::now(), &NoProgress).await?.demand)
+        }
+        .boxed_local()
     }
 }
 
