@@ -435,8 +435,10 @@ fn can_run(instance: &Instance) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
     use crate::engine::Mark;
-    use crate::engine::build::{instance, policy, pool, runner, snapshot};
+    use crate::engine::build::{instance, job, noon, policy, pool, runner, snapshot};
 
     #[test]
     fn an_instance_joins_the_record_of_its_tag_and_no_other_of_its_name() {
@@ -475,6 +477,41 @@ mod tests {
         let view = View::of(&snapshot, &policy);
         assert!(!view.pools[1].free_slots().any(|slot| slot == Slot(3)));
         assert_eq!(view.pools.iter().map(|pool| pool.supply().held).collect::<Vec<_>>(), [1, 1]);
+    }
+
+    /// How many of these jobs are demand, and how many may have a runner by now.
+    fn demand(snapshot: &Snapshot) -> (usize, usize) {
+        let policy = policy([pool("linux")]);
+        let view = View::of(snapshot, &policy);
+        let name = PoolName::new("linux");
+        (view.pending_on(&name).len(), view.taken_since.get(&name).map_or(0, Vec::len))
+    }
+
+    #[test]
+    fn a_job_that_was_seen_earlier_may_be_with_a_runner_that_works_and_that_no_job_names() {
+        let seen = |job: Job, mut snapshot: Snapshot| {
+            snapshot.demand.earlier.insert(job.id, noon() - Duration::from_mins(1));
+            snapshot.job(job)
+        };
+        let busy = snapshot().instance(instance("linux", 0)).runner(runner("linux", 0).online().busy());
+        assert_eq!(demand(&busy.clone().job(job(1))), (1, 0), "it was read after the runner");
+        assert_eq!(demand(&seen(job(1), busy.clone())), (0, 1));
+        assert_eq!(demand(&seen(job(2), seen(job(1), busy.clone()))), (1, 1), "one runner, one job");
+        assert_eq!(demand(&seen(job(1), busy.clone().job(job(9).on(100)))), (1, 0), "the runner's job is known");
+        assert_eq!(demand(&seen(job(1).labels("gpu"), busy)), (0, 0), "no job of its pool");
+        let idle = snapshot().instance(instance("linux", 0)).runner(runner("linux", 0).online());
+        assert_eq!(demand(&seen(job(1), idle)), (1, 0), "an idle runner is supply as it is");
+    }
+
+    #[test]
+    fn a_job_that_was_seen_earlier_may_be_done_by_a_runner_that_was_launched_since() {
+        let ended = |ago| {
+            let instance = instance("linux", 0).aged(ago).in_state(InstanceState::Terminated);
+            let mut snapshot = snapshot().job(job(1)).instance(instance);
+            snapshot.demand.earlier.insert(JobId(1), noon() - Duration::from_mins(5));
+            demand(&snapshot)
+        };
+        assert_eq!((ended(240), ended(600)), ((0, 1), (1, 0)));
     }
 
     #[test]

@@ -359,6 +359,25 @@ mod tests {
         assert_eq!((turns[0], turns[1]), (Turn::Later, Turn::Newest));
     }
 
+    #[test]
+    fn warm_ones_that_are_not_due_yet_show_a_new_job_within_the_next_minute_or_two() {
+        let all: Vec<_> = (0..500).map(|_| Some(seen(MINUTE * 60, Duration::from_secs(31), MINUTE))).collect();
+        let last = Some(now() - Duration::from_secs(31));
+        let (turns, coverage) = turns(&all, Pace { last, ..pace(400) });
+        assert!(turns.iter().all(|turn| *turn == Turn::Later));
+        assert_eq!(coverage.detection, Duration::from_secs(62));
+        // Two looks by hand say nothing of the next one.
+        let (_, coverage) = super::tests::turns(&all, Pace { last: Some(now() - Duration::from_secs(1)), ..pace(400) });
+        assert_eq!(coverage.detection, MINUTE);
+    }
+
+    #[test]
+    fn a_warm_one_has_its_turn_in_each_of_crons_minutes() {
+        let mut all = many_cold(1000, 1);
+        all[0] = Some(seen(MINUTE * 60, Duration::from_millis(59_900), MINUTE));
+        assert_ne!(turns(&all, pace(400)).0[0], Turn::Later);
+    }
+
     /// The pace of a process that looks every ten seconds.
     fn repeated(requests: u64) -> Pace {
         let every = Duration::from_secs(10);
