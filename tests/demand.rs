@@ -618,10 +618,27 @@ async fn a_repository_that_is_closed_while_a_job_runs_is_followed_until_it_has_e
     let skipped: Vec<_> = scanned.demand.skipped.iter().map(|one| one.reason.as_str()).collect();
     assert_eq!((skipped, scanned.demand.kind), (vec!["archived"], CountKind::Exact));
     assert!(scanned.demand.hides_jobs().is_some_and(|why| why.contains("acme/api")), "{scanned:#?}");
-    world.sandbox.world().cancel(job);
+    world.sandbox.world().end(job, "success");
     assert_eq!(running(&world.scan().await), 0);
     world.sandbox.forget_calls();
     let scanned = world.scan().await;
     assert_eq!((scanned.demand.skipped.len(), scanned.demand.hides_jobs()), (1, None));
     assert!(!world.sandbox.calls().iter().any(|call| call.target.starts_with("/repos/acme/api/")));
+}
+
+#[tokio::test]
+async fn an_app_in_selected_repositories_counts_what_it_sees_and_proves_no_runner_idle() {
+    let mut world = Bench::open().await;
+    world.sandbox.world().repository("api").run().job(LINUX);
+    let (token, expires) = (world.sandbox.token().to_owned(), Timestamp::now() + Duration::from_hours(1));
+    for selection in ["all", "selected"] {
+        let issuer = AppIssuer::AppId(1);
+        world.client =
+            client(&world.sandbox, Credentials::App { issuer, installation_id: 1, private_key: private_key().into() });
+        let body = format!(r#"{{"token":"{token}","expires_at":"{expires}","repository_selection":"{selection}"}}"#);
+        world.sandbox.fault(Fault::github("access_tokens").status(201).body(&body));
+        let scanned = world.scan().await;
+        assert_eq!((pending(&scanned), scanned.demand.kind), (1, CountKind::Exact), "{:?}", scanned.warnings);
+        assert_eq!(scanned.demand.hides_jobs().is_some(), selection == "selected", "{:?}", scanned.demand.skipped);
+    }
 }

@@ -157,7 +157,7 @@ pub struct HiddenRun {
 pub struct SkippedRepository {
     /// The repository.
     pub repository: RepositoryName,
-    /// `archived`, `disabled`, `actions_disabled`, `excluded`, …
+    /// `archived`, `disabled`, `actions_disabled`, `excluded`, `not_selected`, …
     pub reason: String,
 }
 
@@ -229,6 +229,12 @@ impl Demand {
         }
         if let Some(run) = self.unresolved.iter().find(|run| run.could_run()) {
             return Some(format!("the jobs of run {} of {} are not visible", run.run_id, run.repository));
+        }
+        if let Some(skipped) = self.skipped.iter().find(|skipped| skipped.reason == "not_selected") {
+            return Some(format!(
+                "the App is installed in selected repositories of {}, and a job of another could have its runner",
+                skipped.repository
+            ));
         }
         let excluded = self.skipped.iter().filter(|skipped| skipped.reason == "excluded").count();
         (excluded > 0).then(|| {

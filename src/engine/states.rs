@@ -126,13 +126,16 @@ impl<'a> Unit<'a> {
     /// then did so since then.
     #[must_use]
     pub fn may_have_taken_one_since(&self, then: Timestamp) -> bool {
-        let launched = self.instance().and_then(|instance| instance.launched_at);
+        // EC2 tells whole seconds.
+        let was_launched_since =
+            |one: &Instance| one.launched_at.is_some_and(|launched| launched + Duration::from_secs(1) > then);
+        let was_given_up = |one: &Instance| one.mark(Mark::Draining).is_some();
         self.job.is_none()
             && match (self.runner(), self.state) {
                 (Some(runner), _) => runner.busy,
                 (None, State::Settling | State::OrphanInstance) => true,
                 (None, State::Ending) => {
-                    launched >= Some(then) && self.instance().is_some_and(|one| one.mark(Mark::Draining).is_none())
+                    self.instance().is_some_and(|one| was_launched_since(one) && !was_given_up(one))
                 }
                 (None, _) => false,
             }

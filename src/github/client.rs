@@ -355,6 +355,12 @@ impl Client {
         Some(installation.clone())
     }
 
+    /// Returns whether it is an App's installation in selected repositories: jobs of others, which it can't see, may be with
+    /// the same runners.
+    pub(super) fn is_selected(&self) -> bool {
+        self.auth.is_selected()
+    }
+
     /// Returns what its requests were answered with.
     #[must_use]
     pub fn tally(&self) -> &Tally {

@@ -168,6 +168,11 @@ pub(super) fn skipped(login: &str) -> SkippedRepository {
     SkippedRepository { repository: RepositoryName::new(format!("{login}/*")), reason: "excluded".to_owned() }
 }
 
+/// Says that an App sees only some of an organization's repositories.
+pub(super) fn not_selected(login: &str) -> SkippedRepository {
+    SkippedRepository { repository: RepositoryName::new(format!("{login}/*")), reason: "not_selected".to_owned() }
+}
+
 fn no_member(login: &str) -> Warning {
     let said = format!(
         "the credentials' owner is no member of it, so its private repositories are missing: join it, or leave it out \

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use super::client::{Client, Usage};
 use super::deliveries;
+use super::discovery::not_selected;
 use super::error::{Error, ErrorKind};
 use super::jobs::{self, Jobs};
 use super::memory::{Memory, Seen};
@@ -112,6 +113,11 @@ pub async fn scan(
         Scan { client, now, max_job_age: settings.max_job_age, memory, is_beside: settings.beside }
     });
     let scans: Vec<Scan<'_>> = scans.collect();
+    let selected = shares.iter().filter(|share| share.client(client).is_selected());
+    sum.skipped.extend(selected.filter_map(|share| match &share.scope {
+        Scope::Organization(login) => Some(not_selected(login)),
+        Scope::Repository(_) | Scope::Enterprise(_) => None,
+    }));
     let mut coverage: Option<Coverage> = None;
     let mut queues: Vec<(&Scan<'_>, Vec<Task>)> = Vec::new();
     for (share, scan) in shares.iter().zip(&scans) {

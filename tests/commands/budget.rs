@@ -250,7 +250,7 @@ async fn a_job_that_was_seen_before_its_runner_took_it_is_not_launched_for_again
         {
             let mut world = desk.sandbox.world();
             for _ in 0..3 {
-                world.repository("api").run().job(X64).lasting(Duration::from_mins(2));
+                world.repository("api").run().job(X64).lasting(Duration::from_hours(1));
             }
         }
         assert_eq!(launches(&desk.run("apply --yes -o json").await.json()), 3);
@@ -263,10 +263,22 @@ async fn a_job_that_was_seen_before_its_runner_took_it_is_not_launched_for_again
         assert_eq!((ran.code, launches(&ran.json())), (3, 0), "{flags}: its three runners are busy: {ran:#?}");
         let queued = desk.run(&format!("{flags}status -o json")).await.json()["pools"][2]["queued"].clone();
         assert_eq!(queued, 3, "what was seen is shown as it was");
-        // Done, and still nobody says so.
-        desk.sandbox.advance(Duration::from_mins(4));
-        assert_eq!(launches(&desk.run(&line).await.json()), 0, "{flags}: they were launched for these jobs");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_is_one_that_its_runner_has_done_since() {
+    let desk = Desk::open().await;
+    {
+        let mut world = desk.sandbox.world();
+        (world.settings.boot, world.settings.shutdown) = (Duration::from_millis(300), Duration::from_millis(50));
+        world.repository("api").run().job(X64).lasting(Duration::from_millis(300));
+    }
+    assert_eq!(launches(&desk.run("apply --yes -o json").await.json()), 1);
+    desk.sandbox.fault(Fault::github("/repos/acme/api/").status(502).times(999));
+    super::until(|| desk.sandbox.world().runner_names().is_empty()).await;
+    let ran = desk.run("apply --yes -o json").await;
+    assert_eq!((ran.code, launches(&ran.json())), (3, 0), "{ran:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
