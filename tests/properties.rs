@@ -436,6 +436,8 @@ proptest! {
         let mut read_now = world.clone();
         read_now.demand.earlier.clear();
         prop_assert!(count(&world) <= count(&read_now));
+        let told = check(&world, &policy, &plan(&world, &policy)).err().unwrap_or_default();
+        prop_assert!(!told.iter().any(|violation| violation.contains("without a runner")), "{told:?}");
         // And one that is read now is demand whatever the runners do.
         if world.demand.earlier.is_empty() {
             prop_assert!(ghascale::engine::View::of(&world, &policy).taken_since.is_empty());
