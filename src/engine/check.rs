@@ -22,9 +22,9 @@ pub fn check(snapshot: &Snapshot, policy: &Policy, plan: &Plan) -> Result<(), Ve
     let mut violations: Vec<String> = plan.actions.iter().filter_map(|action| checker.action(action).err()).collect();
     violations.extend(checker.room());
     violations.extend(checker.price());
-    violations.extend(checker.jobs_with_runners());
     violations.extend(checker.repetitions());
     violations.extend(checker.spares());
+    violations.extend(checker.jobs_with_runners());
     if violations.is_empty() { Ok(()) } else { Err(violations) }
 }
 
