@@ -146,13 +146,7 @@ impl<'a> Desk<'a> {
             let mut ends = ends.only(&pools);
             ends.actions.retain(|action| !matches!(action.step, Step::Launch { .. }));
             if !looks_are_whole {
-                let left: BTreeSet<RunnerId> = ends.actions.iter().filter_map(ends_an_idle_runner).collect();
-                ends.actions.retain(|action| match action.step {
-                    Step::Deregister { runner_id, .. } => !left.contains(&runner_id),
-                    Step::Mark { mark: Mark::Draining, record: Some(record), .. } => !left.contains(&record),
-                    _ => true,
-                });
-                let left = left.len();
+                let left = leave_idle_runners(&mut ends.actions);
                 if left > 0 {
                     let said = format!(
                         "{left} idle runners are left to their hosts' `idle_timeout`: before an end all jobs are looked at once \
@@ -227,6 +221,17 @@ impl<'a> Desk<'a> {
             self.launch(&filled, snapshot.now, &scale_sets, &to_launch, carrying);
         }
     }
+}
+
+/// Takes out what ends idle runners; returns how many they are.
+fn leave_idle_runners(actions: &mut Vec<Action>) -> usize {
+    let left: BTreeSet<RunnerId> = actions.iter().filter_map(ends_an_idle_runner).collect();
+    actions.retain(|action| match action.step {
+        Step::Deregister { runner_id, .. } => !left.contains(&runner_id),
+        Step::Mark { mark: Mark::Draining, record: Some(record), .. } => !left.contains(&record),
+        _ => true,
+    });
+    left.len()
 }
 
 /// Returns the runner that an action ends because it is idle.
@@ -310,5 +315,31 @@ impl<'a> Shared<'a> {
             cache.flush();
         }
         Seen::All(Box::new(seen))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::build::{instance, policy, pool, runner, snapshot};
+    use crate::engine::plan;
+
+    #[test]
+    fn what_ends_an_idle_runner_is_left_out_whole_and_nothing_else_is() {
+        let idle = instance("linux", 0).marked(Mark::SeenOnline, 3000).marked(Mark::IdleSince, 600);
+        let never_came = instance("linux", 1).aged(3000);
+        let seen = snapshot().instance(idle).runner(runner("linux", 0).online());
+        let seen = seen.instance(never_came).runner(runner("linux", 1));
+        let mut actions = plan(&seen, &policy([pool("linux").trimmed()])).actions;
+        let ends = |actions: &[Action]| -> Vec<u64> {
+            let ended = actions.iter().filter_map(|action| match action.step {
+                Step::Deregister { runner_id, .. } => Some(runner_id.0),
+                Step::Mark { mark: Mark::Draining, record, .. } => record.map(|record| record.0),
+                _ => None,
+            });
+            ended.collect()
+        };
+        assert_eq!(ends(&actions), [100, 100, 101, 101]);
+        assert_eq!((leave_idle_runners(&mut actions), ends(&actions)), (1, vec![101, 101]));
     }
 }
