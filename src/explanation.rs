@@ -261,7 +261,7 @@ pub fn explain(case: &Case<'_>) -> Explanation {
 /// Returns the view of the pool that takes a job, if one does.
 #[must_use]
 pub fn pool_of<'a, 'v>(job: JobId, view: &'v View<'a>) -> Option<&'v PoolView<'a>> {
-    let is_taken = |pool: &&PoolView<'_>| view.pending_on(&pool.pool.name).iter().any(|taken| taken.id == job);
+    let is_taken = |pool: &&PoolView<'_>| view.queued_on(&pool.pool.name).iter().any(|taken| taken.id == job);
     view.pools.iter().find(is_taken)
 }
 

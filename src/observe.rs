@@ -201,6 +201,30 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
     Ok(Observation { snapshot, known, read_at, scale_sets, warnings, coverage: scanned.coverage })
 }
 
+/// Looks at instances, runner records and scale sets' counts once more, after a look at the jobs that took long: any of its
+/// jobs may have a runner by now. Returns what is missing.
+///
+/// # Errors
+/// GitHub refused the credentials.
+pub async fn renew(sources: Sources<'_>, seen: &mut Observation) -> Result<Vec<Warning>, github::Error> {
+    let Supply { seen_at, clock_ahead, read_at, instances, runners, warnings } = supply(sources).await?;
+    let snapshot = &mut seen.snapshot;
+    for job in &snapshot.demand.jobs {
+        snapshot.demand.earlier.entry(job.id).or_insert(snapshot.now);
+    }
+    let pools = sources.config.pools.iter().filter(|pool| snapshot.scale_sets.contains_key(&pool.policy.name));
+    for (pool, found) in read_scale_sets(sources.service, pools).await {
+        let demand = found.map_or(ScaleSetDemand::Unknown, |found| ScaleSetDemand::Counted(found.statistics));
+        snapshot.scale_sets.insert(pool, demand);
+    }
+    seen.known.runners &= runners.as_ref().is_some_and(|listing| listing.whole);
+    seen.known.instances &= instances.as_ref().is_some_and(|listing| listing.whole);
+    (snapshot.now, snapshot.clock_ahead, seen.read_at) = (seen_at, clock_ahead, read_at);
+    snapshot.instances = instances.unwrap_or_else(|| Listing::partial(Vec::new()));
+    snapshot.runners = runners.unwrap_or_else(|| Listing::partial(Vec::new()));
+    Ok(warnings)
+}
+
 /// Adds what this host remembers of launches that failed, and notes which have failed now.
 fn recall(sources: Sources<'_>, snapshot: &mut Snapshot) -> Option<Warning> {
     let policy = sources.config.policy();

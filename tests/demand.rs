@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ghascale::config::{AppIssuer, Credentials, Github, Scan};
 use ghascale::engine::{Connection, CountKind, JobState, Listing, Runner, Scope, WaitReason};
-use ghascale::github::{Client, Error, ErrorKind, Limits, NoProgress, Patience, Scanned, runners, scan};
+use ghascale::github::{Cache, Client, Error, ErrorKind, Limits, NoProgress, Patience, Scanned, runners, scan};
 use ghascale::sandbox::{Fault, Moment, Sandbox, Scenario};
 use ghascale::warning::WarningCode;
 use globset::{Glob, GlobSet, GlobSetBuilder};
@@ -538,4 +538,107 @@ async fn jobs_of_the_first_repositories_are_asked_for_while_others_are_still_ask
     let first_jobs = calls.iter().position(|call| call.target.contains("/jobs?")).unwrap();
     let last_runs = calls.iter().rposition(|call| call.target.contains("/actions/runs?")).unwrap();
     assert!(first_jobs < last_runs, "{first_jobs} {last_runs}");
+}
+
+// --- lists that are short, and repositories that close ---------------------------------------------------------------
+
+#[tokio::test]
+async fn a_list_that_ends_before_its_length_is_a_lower_bound_and_asked_on_once() {
+    let runs = r#"{"total_count":40,"workflow_runs":[]}"#;
+    let jobs =
+        |id: u64| format!(r#"{{"total_count":150,"jobs":[{{"id":{id},"status":"queued","labels":["linux"]}}]}}"#);
+    for (matching, body, expected) in [("/actions/runs?", runs.to_owned(), 0), ("/jobs?", jobs(7), 1)] {
+        let world = Bench::open().await;
+        world.sandbox.world().repository("api").run().job(LINUX);
+        world.sandbox.fault(Fault::github(matching).status(200).body(&body));
+        let list = if matching == "/jobs?" { "jobs" } else { "workflow_runs" };
+        let empty = format!(r#"{{"total_count":150,"{list}":[]}}"#);
+        world.sandbox.fault(Fault::github(matching).status(200).body(&empty).times(9));
+        let scanned = world.scan().await;
+        assert_eq!((pending(&scanned), scanned.demand.kind), (expected, CountKind::AtLeast), "{scanned:#?}");
+        assert!(scanned.warnings.iter().any(|warning| warning.message.contains("entries")), "{:?}", scanned.warnings);
+    }
+}
+
+#[tokio::test]
+async fn a_length_that_was_counted_before_something_left_the_list_is_no_fault() {
+    let world = Bench::open().await;
+    world.sandbox.world().repository("api").run().job(LINUX);
+    // The next page says that the list is no longer as long.
+    let jobs = r#"{"total_count":2,"jobs":[{"id":7,"status":"queued","labels":["linux"]}]}"#;
+    world.sandbox.fault(Fault::github("/jobs?").status(200).body(jobs));
+    world.sandbox.fault(Fault::github("/jobs?").status(200).body(r#"{"total_count":1,"jobs":[]}"#));
+    let scanned = world.scan().await;
+    assert_eq!((pending(&scanned), scanned.demand.kind), (1, CountKind::Exact), "{:?}", scanned.warnings);
+}
+
+#[tokio::test]
+async fn a_job_that_was_let_go_after_days_is_counted_and_one_of_a_run_that_lies_still_is_not() {
+    let now = Timestamp::now();
+    let old = now - Duration::from_hours(72);
+    for (updated, expected) in [(now, (1, 0)), (old, (0, 1))] {
+        let world = Bench::open().await;
+        world.sandbox.world().repository("api").run().job(LINUX);
+        let run = format!(
+            r#"{{"id":7,"status":"queued","created_at":"{old}","run_started_at":"{old}","updated_at":"{updated}"}}"#
+        );
+        let runs = format!(r#"{{"total_count":1,"workflow_runs":[{run}]}}"#);
+        let job = format!(r#"{{"id":8,"status":"queued","labels":["linux"],"created_at":"{old}"}}"#);
+        world.sandbox.fault(Fault::github("/actions/runs?").status(200).body(&runs).times(99));
+        let jobs = format!(r#"{{"total_count":1,"jobs":[{job}]}}"#);
+        world.sandbox.fault(Fault::github("/jobs?").status(200).body(&jobs).times(99));
+        let scanned = world.scan().await;
+        assert_eq!((pending(&scanned), scanned.demand.ghosts.len()), expected, "{:?}", scanned.warnings);
+        assert_eq!(scanned.demand.kind, CountKind::Exact);
+    }
+}
+
+#[tokio::test]
+async fn a_repository_that_is_closed_while_a_job_runs_is_followed_until_it_has_ended() {
+    let mut world = Bench::open().await;
+    let cache = tempfile::tempdir().unwrap();
+    world.client = client(&world.sandbox, world.token()).with_cache(Cache::open(cache.path()).unwrap());
+    let job = {
+        let mut world = world.sandbox.world();
+        world.repository("web");
+        let job = world.repository("api").run().job(LINUX);
+        job.on_hosted_runner().lasting(Duration::from_hours(1)).id()
+    };
+    world.sandbox.advance(Duration::from_secs(1));
+    let running =
+        |scanned: &Scanned| scanned.demand.jobs.iter().filter(|job| job.state == JobState::InProgress).count();
+    assert_eq!(running(&world.scan().await), 1);
+    world.sandbox.world().repository("api").archived();
+    let scanned = world.scan().await;
+    assert_eq!((running(&scanned), scanned.demand.hides_jobs()), (1, None), "it is read all the same");
+    // GitHub shows nothing of it any more: then the job is not known to have ended.
+    let said = "Actions has been disabled for this repository.";
+    world.sandbox.fault(Fault::github("/repos/acme/api/").status(403).message(said));
+    let scanned = world.scan().await;
+    let skipped: Vec<_> = scanned.demand.skipped.iter().map(|one| one.reason.as_str()).collect();
+    assert_eq!((skipped, scanned.demand.kind), (vec!["archived"], CountKind::Exact));
+    assert!(scanned.demand.hides_jobs().is_some_and(|why| why.contains("acme/api")), "{scanned:#?}");
+    world.sandbox.world().end(job, "success");
+    assert_eq!(running(&world.scan().await), 0);
+    world.sandbox.forget_calls();
+    let scanned = world.scan().await;
+    assert_eq!((scanned.demand.skipped.len(), scanned.demand.hides_jobs()), (1, None));
+    assert!(!world.sandbox.calls().iter().any(|call| call.target.starts_with("/repos/acme/api/")));
+}
+
+#[tokio::test]
+async fn an_app_in_selected_repositories_counts_what_it_sees_and_proves_no_runner_idle() {
+    let mut world = Bench::open().await;
+    world.sandbox.world().repository("api").run().job(LINUX);
+    let (token, expires) = (world.sandbox.token().to_owned(), Timestamp::now() + Duration::from_hours(1));
+    for selection in ["all", "selected"] {
+        let issuer = AppIssuer::AppId(1);
+        world.client =
+            client(&world.sandbox, Credentials::App { issuer, installation_id: 1, private_key: private_key().into() });
+        let body = format!(r#"{{"token":"{token}","expires_at":"{expires}","repository_selection":"{selection}"}}"#);
+        world.sandbox.fault(Fault::github("access_tokens").status(201).body(&body));
+        let scanned = world.scan().await;
+        assert_eq!((pending(&scanned), scanned.demand.kind), (1, CountKind::Exact), "{:?}", scanned.warnings);
+        assert_eq!(scanned.demand.hides_jobs().is_some(), selection == "selected", "{:?}", scanned.demand.skipped);
+    }
 }

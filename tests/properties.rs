@@ -151,23 +151,33 @@ fn some_world() -> impl Strategy<Value = Snapshot> {
                     1 => Just((true, false, CountKind::Exact)), 2 => Just((true, true, CountKind::AtLeast))],
         prop_oneof![2 => Just(std::collections::BTreeMap::new()), 1 => scale_sets],
         prop_oneof![8 => -5..=5_i64, 1 => -600..600_i64],
+        prop_oneof![2 => Just(Vec::new()), 1 => proptest::collection::vec(proptest::option::of(0..900_u64), 12)],
     )
-        .prop_map(|(jobs, instances, runners, (instances_whole, runners_whole, kind), scale_sets, ahead)| {
-            let mut world = snapshot();
-            (world.scale_sets, world.clock_ahead) = (scale_sets, SignedDuration::from_secs(ahead));
-            // Ids are unique in the real world: GitHub's and EC2's keys.
-            let mut seen = BTreeSet::new();
-            world.demand.jobs = jobs.into_iter().filter(|job| seen.insert(job.id)).collect();
-            let (mut ids, mut names) = (BTreeSet::new(), BTreeSet::new());
-            world.runners.items =
-                runners.into_iter().filter(|one| ids.insert(one.id) && names.insert(one.name.clone())).collect();
-            world.instances.items = instances;
-            for (nth, instance) in world.instances.items.iter_mut().enumerate() {
-                instance.id = InstanceId::new(format!("i-{nth:03}"));
-            }
-            (world.instances.whole, world.runners.whole, world.demand.kind) = (instances_whole, runners_whole, kind);
-            world
-        })
+        .prop_map(
+            |(jobs, instances, runners, (instances_whole, runners_whole, kind), scale_sets, ahead, seen_ago)| {
+                let mut world = snapshot();
+                (world.scale_sets, world.clock_ahead) = (scale_sets, SignedDuration::from_secs(ahead));
+                // Ids are unique in the real world: GitHub's and EC2's keys.
+                let mut seen = BTreeSet::new();
+                world.demand.jobs = jobs.into_iter().filter(|job| seen.insert(job.id)).collect();
+                let (mut ids, mut names) = (BTreeSet::new(), BTreeSet::new());
+                world.runners.items =
+                    runners.into_iter().filter(|one| ids.insert(one.id) && names.insert(one.name.clone())).collect();
+                world.instances.items = instances;
+                for (nth, instance) in world.instances.items.iter_mut().enumerate() {
+                    instance.id = InstanceId::new(format!("i-{nth:03}"));
+                }
+                (world.instances.whole, world.runners.whole, world.demand.kind) =
+                    (instances_whole, runners_whole, kind);
+                let earlier = world.demand.jobs.iter().zip(seen_ago);
+                let earlier = earlier.filter_map(|(job, ago)| Some((job.id, noon() - Duration::from_secs(ago?))));
+                world.demand.earlier = earlier.collect();
+                if !world.demand.earlier.is_empty() && world.demand.kind == CountKind::Exact {
+                    world.demand.kind = CountKind::Stale;
+                }
+                world
+            },
+        )
 }
 
 fn shuffle<T>(items: &mut [T], order: &[Index]) {
@@ -415,6 +425,23 @@ proptest! {
             now = carried_out(now, &plan);
         }
         prop_assert_eq!(plan(&now, &policy).actions, vec![]);
+    }
+
+    #[test]
+    fn that_a_job_was_seen_earlier_never_adds_a_launch(world in some_world(), policy in some_policy()) {
+        let count = |world: &Snapshot| {
+            let plan = plan(world, &policy);
+            plan.actions.iter().filter(|action| matches!(action.step, Step::Launch { .. })).count()
+        };
+        let mut read_now = world.clone();
+        read_now.demand.earlier.clear();
+        prop_assert!(count(&world) <= count(&read_now));
+        let told = check(&world, &policy, &plan(&world, &policy)).err().unwrap_or_default();
+        prop_assert!(!told.iter().any(|violation| violation.contains("without a runner")), "{told:?}");
+        // And one that is read now is demand whatever the runners do.
+        if world.demand.earlier.is_empty() {
+            prop_assert!(ghascale::engine::View::of(&world, &policy).taken_since.is_empty());
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -14,13 +14,14 @@ use super::Failure;
 use super::session::{Session, about, configuration, pool_names, show, state_directory};
 use crate::ages::age;
 use crate::apply::{Executor, Listener, Outcome, PoolSettings};
-use crate::cli::{ApplyArgs, Cli, SourceChoice};
+use crate::cli::{ApplyArgs, Cli};
 use crate::config::{Config, Needs, Pool};
-use crate::engine::{Plan, PoolName, Prices, Step, View};
+use crate::engine::{Action, Plan, PoolName, Prices, Step, View};
 use crate::exit;
 use crate::files;
 use crate::github::AllJobs;
 use crate::left_over::{Owner, undo_left_over};
+use crate::observe::Observation;
 use crate::registrar::Registrar;
 use crate::report::{
     ActionKind, ActionResult, ActionRow, ApplyReport, PlanFileError, PlanReport, Report, RerunResult, RerunRow,
@@ -29,7 +30,7 @@ use crate::report::{
 use crate::rerun::{Due, RerunOutcome, Reruns};
 use crate::scale_set::ScaleSetId;
 use crate::services::SystemClock;
-use crate::state::{AuditLog, LockError, StateDirectory};
+use crate::state::{AuditLog, HostLock, LockError, StateDirectory};
 use crate::ui::{Bar, Ui};
 use crate::warning::{Warning, WarningCode};
 
@@ -42,7 +43,12 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
     }
     let mut warnings = Vec::new();
     let state = state_directory();
-    let _lock = match state.lock(config.policy().fleet.as_str()) {
+    let session = Session::open(config, Needs::Launch).await?;
+    // A look at everything takes as long as it takes: runs that launch go on meanwhile.
+    let swept = if session.config.scan.full { Some(session.observe(args.view.source, ui).await?) } else { None };
+    let patience = if swept.is_some() { LOCK_PATIENCE } else { Duration::ZERO };
+    let fleet = session.config.policy().fleet;
+    let _lock = match lock(&state, fleet.as_str(), patience).await {
         Ok(lock) => Some(lock),
         Err(error @ LockError::Held(_)) => {
             return Err(Failure::new(exit::TRY_AGAIN, error.to_string()).hint("try again when that run has ended"));
@@ -53,11 +59,14 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
         }
     };
 
-    let session = Session::open(config, Needs::Launch).await?;
     // Where somebody is asked, nothing is done before the answer; and where a file says what is done, nothing else is.
     let undoes = file.is_none();
     let mut undone = if args.yes && undoes { undo(&session, &pools, &state).await } else { Vec::new() };
-    let mut decision = decide(&session, args.view.source, &pools, file.as_ref(), ui).await?;
+    let seen = match swept {
+        Some(seen) => seen,
+        None => session.observe(args.view.source, ui).await?,
+    };
+    let mut decision = decide(&session, seen, &pools, file.as_ref()).await?;
     if !args.yes && !decision.is_nothing() {
         ui.warn(&decision.warnings);
         let shown = &decision.report;
@@ -67,7 +76,8 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
         }
         if age(Timestamp::now(), decision.seen_at) > FRESH {
             // What was confirmed is held against the world as it is now, like a plan file.
-            decision = decide(&session, args.view.source, &pools, Some(&decision.report), ui).await?;
+            let seen = session.observe(args.view.source, ui).await?;
+            decision = decide(&session, seen, &pools, Some(&decision.report)).await?;
         }
     }
     if !args.yes && undoes && !decision.is_nothing() {
@@ -77,7 +87,6 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
 
     let audit =
         state.audit(&decision.report, &session.config.github.scope).map_err(|warning| warnings.push(warning)).ok();
-    let fleet = session.config.policy().fleet;
     let outcomes = carry_out(&session, &decision, &state, audit.as_ref(), ui).await;
     if let Err(error) = state.remember_launches(fleet.as_str(), &outcomes, Timestamp::now()) {
         tracing::warn!(%error, "what has no capacity could not be remembered");
@@ -104,6 +113,20 @@ async fn undo(session: &Session, pools: &[PoolName], state: &StateDirectory) -> 
 /// A plan that somebody looked at for longer is looked at once more by us.
 const FRESH: Duration = Duration::from_secs(30);
 
+/// What has looked at everything waits so long for a run that launches.
+const LOCK_PATIENCE: Duration = Duration::from_mins(1);
+const LOCK_PAUSE: Duration = Duration::from_millis(200);
+
+async fn lock(state: &StateDirectory, fleet: &str, patience: Duration) -> Result<HostLock, LockError> {
+    let began = Instant::now();
+    loop {
+        match state.lock(fleet) {
+            Err(LockError::Held(_)) if began.elapsed() < patience => tokio::time::sleep(LOCK_PAUSE).await,
+            taken => return taken,
+        }
+    }
+}
+
 /// What is to be done, from one observation.
 struct Decision {
     seen_at: Timestamp,
@@ -127,21 +150,26 @@ impl Decision {
     }
 }
 
-/// Observes and plans; of the plan only what `asked_for` has too, if that is given.
+/// Plans by an observation; of the plan only what `asked_for` has too, if that is given.
+///
+/// After a look at everything, which can take minutes, launches are planned by the runners of now, who may have its jobs by
+/// now. Ends are planned by what it saw: that no job has a runner is known of jobs that were read after the runner.
 async fn decide(
     session: &Session,
-    choice: Option<SourceChoice>,
+    mut seen: Observation,
     pools: &[PoolName],
     asked_for: Option<&PlanReport>,
-    ui: &Ui,
 ) -> Result<Decision, Failure> {
-    let seen = session.observe(choice, ui).await?;
     let mut due = session.reruns(&seen, pools).await;
     let mut warnings = seen.warnings.clone();
     warnings.append(&mut due.warnings);
     warnings.extend(View::of(&seen.snapshot, &session.config.policy()).warnings());
     let mut warnings = about(pools, &session.config, warnings);
-    let mut plan = session.decide(&seen, pools)?;
+    let mut plan = session.decide(&seen.snapshot, pools)?;
+    if session.config.scan.full {
+        warnings.extend(session.renew(&mut seen).await?);
+        plan = joined(plan, session.decide(&seen.snapshot, pools)?);
+    }
     let dropped = asked_for.map(|asked_for| narrow(&mut plan, asked_for)).unwrap_or_default();
     let dropped_reruns = asked_for.map(|asked_for| narrow_reruns(&mut due, asked_for)).unwrap_or_default();
     let why_dropped = if seen.known.runners && seen.known.instances { NO_LONGER } else { UNKNOWN };
@@ -164,6 +192,19 @@ async fn decide(
         why_dropped,
         warnings,
     })
+}
+
+/// Returns the ends and marks of one plan with the launches of a later one.
+fn joined(mut ends: Plan, mut launches: Plan) -> Plan {
+    let is_launch = |action: &Action| matches!(action.step, Step::Launch { .. });
+    launches.actions.retain(is_launch);
+    ends.actions.retain(|action| !is_launch(action));
+    for sums in &mut launches.pools {
+        sums.end = ends.pools.iter().find(|one| one.name == sums.name).map_or(0, |one| one.end);
+    }
+    ends.actions.append(&mut launches.actions);
+    ends.actions.sort_by(|a, b| a.pool.cmp(&b.pool));
+    Plan { actions: ends.actions, held: ends.held, ..launches }
 }
 
 const NO_LONGER: &str = "it no longer holds: the world has changed since the plan was made";

@@ -150,7 +150,7 @@ async fn look_around(
         read_runners(session, &mut observed, warnings).await?;
     }
     let policy = session.config.policy();
-    let plan = session.decide(&observed, &[])?;
+    let plan = session.decide(&observed.snapshot, &[])?;
     let now = observed.snapshot.now;
     let explanation = with_what_was_seen(session, &found.subject, &observed, &policy, &plan, warnings).await;
     Ok((now, explanation))

@@ -19,7 +19,7 @@ pub(super) async fn run(cli: &Cli, args: &PlanArgs, ui: &Ui) -> Result<u8, Failu
     let pools = pool_names(&args.view.pool);
     let session = Session::open(configuration(cli, Needs::Launch, &pools, ui)?, Needs::Launch).await?;
     let seen = session.observe(args.view.source, ui).await?;
-    let plan = session.decide(&seen, &pools)?;
+    let plan = session.decide(&seen.snapshot, &pools)?;
     let due = session.reruns(&seen, &pools).await;
     let mut warnings = seen.warnings;
     warnings.extend(due.warnings);

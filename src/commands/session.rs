@@ -11,10 +11,10 @@ use super::Failure;
 use crate::cli::{Cli, SourceChoice};
 use crate::config::{self, Config, Environment, Needs, Request};
 use crate::ec2::{self, Fleet};
-use crate::engine::{Plan, PoolName, check, plan};
+use crate::engine::{Plan, PoolName, Snapshot, check, plan};
 use crate::exit;
 use crate::github::{Cache, Client, Limits};
-use crate::observe::{Listened, Observation, Sources, observe};
+use crate::observe::{Listened, Observation, Sources, observe, renew};
 use crate::report::{Api, Report};
 use crate::rerun::{Due, Reruns};
 use crate::scale_set;
@@ -127,6 +127,16 @@ impl Session {
         Ok(seen)
     }
 
+    /// Puts the supply and the scale sets' counts of now into an observation that took long: to launch by, and by nothing else.
+    pub(super) async fn renew(&self, seen: &mut Observation) -> Result<Vec<Warning>, Failure> {
+        let (config, client, service) = (&self.config, &*self.client, &self.service);
+        let (fleet, state) = (self.fleet.as_ref(), &state_directory());
+        let (scan, listened) = (&self.config.scan, &Listened::new());
+        renew(Sources { config, scan, client, service, fleet, state, choice: None, listened }, seen)
+            .await
+            .map_err(Failure::from)
+    }
+
     /// Finds the jobs that are to be re-run, after an observation.
     pub(super) async fn reruns(&self, seen: &Observation, pools: &[PoolName]) -> Due {
         let state = &state_directory();
@@ -138,10 +148,10 @@ impl Session {
     }
 
     /// Decides, and lets the second pair of eyes look.
-    pub(super) fn decide(&self, observation: &Observation, pools: &[PoolName]) -> Result<Plan, Failure> {
+    pub(super) fn decide(&self, snapshot: &Snapshot, pools: &[PoolName]) -> Result<Plan, Failure> {
         let policy = self.config.policy();
-        let plan = plan(&observation.snapshot, &policy);
-        check(&observation.snapshot, &policy, &plan).map_err(|violations| {
+        let plan = plan(snapshot, &policy);
+        check(snapshot, &policy, &plan).map_err(|violations| {
             let message = format!("this plan breaks a rule, and nothing was done: {}", violations.join("; "));
             Failure::new(exit::FAILED, message)
                 .hint("this is a defect of ghascale: please report it with `-vv`'s output")

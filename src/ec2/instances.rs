@@ -28,7 +28,6 @@ impl Fleet {
     /// # Errors
     /// When not even the first page could be read; then nothing can be ended.
     pub async fn observe(&self) -> Result<(Listing<Instance>, Vec<Warning>), Error> {
-        self.remember(BTreeSet::new());
         let mut instances = BTreeMap::new();
         let mut warnings = Vec::new();
         let mut whole = true;
@@ -43,7 +42,10 @@ impl Fleet {
                 .send();
             let page = match (call("DescribeInstances", page).await, &token) {
                 (Ok(page), _) => page,
-                (Err(error), None) => return Err(error),
+                (Err(error), None) => {
+                    self.remember(BTreeSet::new());
+                    return Err(error);
+                }
                 (Err(error), Some(_)) => {
                     whole = false;
                     warnings.push(Warning::new(WarningCode::InstancesFailed, "DescribeInstances", error.to_string()));

@@ -24,6 +24,7 @@ pub fn check(snapshot: &Snapshot, policy: &Policy, plan: &Plan) -> Result<(), Ve
     violations.extend(checker.price());
     violations.extend(checker.repetitions());
     violations.extend(checker.spares());
+    violations.extend(checker.jobs_with_runners());
     if violations.is_empty() { Ok(()) } else { Err(violations) }
 }
 
@@ -296,6 +297,37 @@ impl<'a> Checker<'a> {
         }
         if is_launching && total > ceiling {
             violations.push(format!("the fleet would cost ${total} an hour, and max_usd_per_hour is {ceiling}"));
+        }
+        violations
+    }
+
+    /// What was seen before the supply is no demand beside runners that work and that no job names: they may have it.
+    fn jobs_with_runners(&self) -> Vec<String> {
+        let mut violations = Vec::new();
+        let pools = self.policy.pools.iter().filter(|pool| !self.snapshot.scale_sets.contains_key(&pool.name));
+        for pool in pools {
+            let fits =
+                |job: &&Job| !job.labels.is_empty() && job.labels.iter().all(|label| pool.labels.contains(label));
+            let jobs: Vec<&Job> = self.snapshot.demand.pending().filter(fits).collect();
+            let earlier = jobs.iter().filter(|job| self.snapshot.demand.earlier.contains_key(&job.id)).count();
+            let works = |instance: &&&Instance| {
+                let record = instance.runner_id.and_then(|id| self.record(id)).filter(|record| record.busy);
+                record.is_some_and(|record| {
+                    record.name.slot_in(&self.policy.fleet, &pool.name) == instance.slot
+                        && self.no_job(Some(record.id), Some(&record.name)).is_ok()
+                        && !self.jobs.named.contains_key(&record.name)
+                })
+            };
+            let runners: BTreeSet<RunnerId> =
+                self.live_in(&pool.name).iter().filter(works).filter_map(|instance| instance.runner_id).collect();
+            let most = jobs.len() - earlier.min(runners.len()) + pool.min_idle as usize;
+            let launches = self.launches().filter(|(name, _)| **name == pool.name).count();
+            if launches > most {
+                violations.push(format!(
+                    "pool `{}` would launch {launches}, and no more than {most} can be without a runner",
+                    pool.name
+                ));
+            }
         }
         violations
     }

@@ -157,7 +157,7 @@ pub struct HiddenRun {
 pub struct SkippedRepository {
     /// The repository.
     pub repository: RepositoryName,
-    /// `archived`, `disabled`, `actions_disabled`, `excluded`, …
+    /// `archived`, `disabled`, `actions_disabled`, `excluded`, `not_selected`, …
     pub reason: String,
 }
 
@@ -168,6 +168,8 @@ pub struct Demand {
     pub source: Source,
     /// Jobs that are not completed, each once: pending, in progress and waiting.
     pub jobs: Vec<Job>,
+    /// When those of them were seen that were not read now: a runner may have taken one since.
+    pub earlier: BTreeMap<JobId, Timestamp>,
     /// `AtLeast` where anything that could hold a job was not read whole and is not known from before either; `Stale`
     /// where all of that is known from before.
     pub kind: CountKind,
@@ -202,6 +204,7 @@ impl Demand {
         Self {
             source: Source::Rest,
             jobs: Vec::new(),
+            earlier: BTreeMap::new(),
             kind: CountKind::Exact,
             age: Duration::ZERO,
             unresolved: Vec::new(),
@@ -226,6 +229,12 @@ impl Demand {
         }
         if let Some(run) = self.unresolved.iter().find(|run| run.could_run()) {
             return Some(format!("the jobs of run {} of {} are not visible", run.run_id, run.repository));
+        }
+        if let Some(skipped) = self.skipped.iter().find(|skipped| skipped.reason == "not_selected") {
+            return Some(format!(
+                "the App is installed in selected repositories of {}, and a job of another could have its runner",
+                skipped.repository
+            ));
         }
         let excluded = self.skipped.iter().filter(|skipped| skipped.reason == "excluded").count();
         (excluded > 0).then(|| {

@@ -8,6 +8,7 @@ use super::assignment::{Assignment, Capacity, Shortage, assign};
 use super::ceiling;
 use super::fleet::{Connection, Instance, InstanceState, Runner, born};
 use super::job::{Demand, Job, JobState};
+use super::labels::Signature;
 use super::names::{JobId, PoolName, RunnerId, RunnerName, Slot};
 use super::policy::{Policy, Pool};
 use super::snapshot::{ScaleSetDemand, Snapshot};
@@ -22,6 +23,8 @@ pub struct View<'a> {
     pub pools: Vec<PoolView<'a>>,
     /// Where the pending jobs go.
     pub assignment: Assignment<'a>,
+    /// Jobs that waited at an earlier look, and that runners of the pool may have taken since: demand no more.
+    pub taken_since: BTreeMap<&'a PoolName, Vec<&'a Job>>,
     /// Instances with our fleet tag, but with the name of no pool: never touched.
     pub strangers: Vec<&'a Instance>,
     /// What lacks a price, where there is a ceiling.
@@ -297,9 +300,20 @@ impl<'a> View<'a> {
         let capacities: BTreeMap<&PoolName, Capacity> =
             pools.iter().map(|view| (&view.pool.name, view.capacity(policy, snapshot))).collect();
         let takers: Vec<&Pool> = pools.iter().map(|view| view.pool).collect();
-        let assignment = assign(snapshot.demand.pending(), &takers, |pool| capacities[&pool.name]);
+        let taken_since = taken_since(&pools, &snapshot.demand);
+        let taken: BTreeSet<JobId> = taken_since.values().flatten().map(|job| job.id).collect();
+        let waiting = snapshot.demand.pending().filter(|job| !taken.contains(&job.id));
+        let assignment = assign(waiting, &takers, |pool| capacities[&pool.name]);
         let unpriced = ceiling::warnings(&pools, snapshot, policy);
-        Self { pools, assignment, strangers, unpriced }
+        Self { pools, assignment, taken_since, strangers, unpriced }
+    }
+
+    /// Returns the jobs of a pool that were pending when they were last looked at: what its demand is counted from, and what
+    /// runners of it may have taken since.
+    #[must_use]
+    pub fn queued_on(&self, pool: &PoolName) -> Vec<&'a Job> {
+        let taken = self.taken_since.get(pool).into_iter().flatten();
+        self.pending_on(pool).iter().chain(taken).copied().collect()
     }
 
     /// Returns the pending jobs that a pool takes, those without room included.
@@ -334,7 +348,7 @@ impl<'a> View<'a> {
         }
         let pools: Vec<&Pool> = self.pools.iter().map(|pool| pool.pool).collect();
         let by_labels = assign(others, &pools, |_| Capacity::default()).taken;
-        for (pool, jobs) in by_labels.iter().chain(&self.assignment.taken) {
+        for (pool, jobs) in by_labels.iter().chain(&self.assignment.taken).chain(&self.taken_since) {
             pool_of.extend(jobs.iter().map(|job| (job.id, *pool)));
         }
         pool_of
@@ -403,6 +417,31 @@ impl<'a> View<'a> {
     }
 }
 
+/// Returns the pending jobs that were seen before the supply was, and that may have a runner by now, by its pool.
+///
+/// Each runner that works or has worked, and that no listed job names, may have one of those that its pool can take: the
+/// job that has waited longest. It may as well have another that nobody has looked at; then this one waits until it is
+/// looked at again, since what was read after the supply is demand whatever the runners do.
+fn taken_since<'a>(pools: &[PoolView<'a>], demand: &'a Demand) -> BTreeMap<&'a PoolName, Vec<&'a Job>> {
+    let seen_at = |job: &'a Job| Some((job, *demand.earlier.get(&job.id)?));
+    let mut waiting: Vec<(&Job, Timestamp)> = demand.pending().filter_map(seen_at).collect();
+    waiting.sort_by_key(|(job, _)| (job.queued_at.is_none(), job.queued_at, job.id));
+    let mut taken: BTreeMap<&PoolName, Vec<&Job>> = BTreeMap::new();
+    for view in pools.iter().filter(|view| view.scale_set.is_none()) {
+        let fits = |(job, _): &(&Job, Timestamp)| Signature::of(&job.labels).unneeded_on(view.pool).is_some();
+        let (mut fitting, others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(fits);
+        for unit in &view.units {
+            if let Some(nth) = fitting.iter().position(|(_, seen)| unit.may_have_taken_one_since(*seen)) {
+                taken.entry(&view.pool.name).or_default().push(fitting.remove(nth).0);
+            }
+        }
+        waiting = fitting;
+        waiting.extend(others);
+        waiting.sort_by_key(|(job, _)| (job.queued_at.is_none(), job.queued_at, job.id));
+    }
+    taken
+}
+
 fn can_run(instance: &Instance) -> bool {
     matches!(instance.state, InstanceState::Pending | InstanceState::Running)
 }
@@ -410,8 +449,10 @@ fn can_run(instance: &Instance) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
     use crate::engine::Mark;
-    use crate::engine::build::{instance, policy, pool, runner, snapshot};
+    use crate::engine::build::{instance, job, noon, policy, pool, runner, snapshot};
 
     #[test]
     fn an_instance_joins_the_record_of_its_tag_and_no_other_of_its_name() {
@@ -450,6 +491,41 @@ mod tests {
         let view = View::of(&snapshot, &policy);
         assert!(!view.pools[1].free_slots().any(|slot| slot == Slot(3)));
         assert_eq!(view.pools.iter().map(|pool| pool.supply().held).collect::<Vec<_>>(), [1, 1]);
+    }
+
+    /// How many of these jobs are demand, and how many may have a runner by now.
+    fn demand(snapshot: &Snapshot) -> (usize, usize) {
+        let policy = policy([pool("linux")]);
+        let view = View::of(snapshot, &policy);
+        let name = PoolName::new("linux");
+        (view.pending_on(&name).len(), view.taken_since.get(&name).map_or(0, Vec::len))
+    }
+
+    #[test]
+    fn a_job_that_was_seen_earlier_may_be_with_a_runner_that_works_and_that_no_job_names() {
+        let seen = |job: Job, mut snapshot: Snapshot| {
+            snapshot.demand.earlier.insert(job.id, noon() - Duration::from_mins(1));
+            snapshot.job(job)
+        };
+        let busy = snapshot().instance(instance("linux", 0)).runner(runner("linux", 0).online().busy());
+        assert_eq!(demand(&busy.clone().job(job(1))), (1, 0), "it was read after the runner");
+        assert_eq!(demand(&seen(job(1), busy.clone())), (0, 1));
+        assert_eq!(demand(&seen(job(2), seen(job(1), busy.clone()))), (1, 1), "one runner, one job");
+        assert_eq!(demand(&seen(job(1), busy.clone().job(job(9).on(100)))), (1, 0), "the runner's job is known");
+        assert_eq!(demand(&seen(job(1).labels("gpu"), busy)), (0, 0), "no job of its pool");
+        let idle = snapshot().instance(instance("linux", 0)).runner(runner("linux", 0).online());
+        assert_eq!(demand(&seen(job(1), idle)), (1, 0), "an idle runner is supply as it is");
+    }
+
+    #[test]
+    fn a_job_that_was_seen_earlier_may_be_done_by_a_runner_that_was_launched_since() {
+        let ended = |ago| {
+            let instance = instance("linux", 0).aged(ago).in_state(InstanceState::Terminated);
+            let mut snapshot = snapshot().job(job(1)).instance(instance);
+            snapshot.demand.earlier.insert(JobId(1), noon() - Duration::from_mins(5));
+            demand(&snapshot)
+        };
+        assert_eq!((ended(240), ended(600)), ((0, 1), (1, 0)));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Who we are: a token, or a GitHub App that mints its own.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{HeaderValue, Method};
@@ -46,6 +47,8 @@ pub(super) struct App {
     minted: Mutex<Option<Minted>>,
     /// When a mint was last refused, and how: for a while everybody gets that answer, and GitHub is left alone.
     refused: Mutex<Option<(Timestamp, Error)>>,
+    /// It sees the repositories that somebody selected, and no others.
+    is_selected: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -65,7 +68,11 @@ struct Claims<'a> {
 struct AccessToken {
     token: Option<SecretString>,
     expires_at: Option<Timestamp>,
+    repository_selection: Option<String>,
 }
+
+/// The name under which the cache keeps whether an installation sees the repositories that somebody selected, and no others.
+const SELECTED: &str = "selected repositories";
 
 impl Auth {
     pub(super) fn of(credentials: &Credentials) -> Result<Self, String> {
@@ -82,8 +89,13 @@ impl Auth {
 
     /// Returns an App in one of its installations.
     pub(super) fn in_installation(issuer: Arc<Issuer>, installation_id: u64) -> Self {
-        let (minted, refused) = (Mutex::default(), Mutex::default());
-        Self::App(Box::new(App { issuer, installation_id, minted, refused }))
+        let (minted, refused, is_selected) = (Mutex::default(), Mutex::default(), AtomicBool::default());
+        Self::App(Box::new(App { issuer, installation_id, minted, refused, is_selected }))
+    }
+
+    /// Returns whether it is an App's installation in selected repositories, as far as its tokens have told.
+    pub(super) fn is_selected(&self) -> bool {
+        matches!(self, Self::App(app) if app.is_selected.load(Ordering::Relaxed))
     }
 
     /// Returns the `Authorization` of a request; an App mints a token first if it has none that lasts.
@@ -118,6 +130,10 @@ impl App {
         let kept = || client.cache()?.token(client.who()).map(|(token, expires_at)| Minted { token, expires_at });
         let lasts = |held: &Minted| held.expires_at > Timestamp::now() + RENEW_BEFORE;
         if let Some(held) = minted.clone().filter(lasts).or_else(|| kept().filter(lasts)) {
+            if minted.is_none() {
+                let is_selected = client.cache().and_then(|cache| cache.note(client.who(), SELECTED));
+                self.is_selected.store(is_selected.unwrap_or(false), Ordering::Relaxed);
+            }
             let header = bearer(held.token.expose_secret());
             *minted = Some(held);
             return header;
@@ -154,7 +170,12 @@ impl App {
         // What doesn't decode may hold the token: it is not quoted.
         let answer: Option<AccessToken> = serde_json::from_slice(&reply.body).ok();
         match answer {
-            Some(AccessToken { token: Some(token), expires_at }) => {
+            Some(AccessToken { token: Some(token), expires_at, repository_selection }) => {
+                let is_selected = repository_selection.as_deref() == Some("selected");
+                self.is_selected.store(is_selected, Ordering::Relaxed);
+                if let Some(cache) = client.cache() {
+                    cache.keep_note(client.who(), SELECTED, &is_selected);
+                }
                 // An hour is what GitHub documents.
                 let expires_at = expires_at.unwrap_or_else(|| Timestamp::now() + Duration::from_hours(1));
                 Ok(Minted { token, expires_at })

@@ -42,6 +42,11 @@ const API_VERSION: &str = "2022-11-28";
 const MEDIA_TYPE: &str = "application/vnd.github+json";
 /// The name under which the cache keeps how often tags could be foreseen.
 const FORESIGHT: &str = "foresight";
+/// After so many refusals of our credentials in a row nothing is sent for a while.
+const UNAUTHORIZED: u32 = 3;
+const UNAUTHORIZED_FOR: Duration = Duration::from_secs(30);
+/// The name under which the cache keeps until when GitHub has refused everything.
+const CLOSED: &str = "closed until";
 /// Times that a GET is sent, the first included.
 pub(crate) const SENDS: u32 = 3;
 
@@ -151,6 +156,8 @@ pub struct Client {
     clock: Clock,
     limits: Limits,
     gate: Arc<Gate>,
+    /// Refusals of our credentials in a row, and when the last was.
+    unauthorized: Mutex<Option<(u32, Duration, Error)>>,
     /// How far this host's clock is ahead of GitHub's, by the last answer that told.
     clock_ahead: Mutex<SignedDuration>,
     /// Of an App: the clients of its installations, by their ids.
@@ -217,6 +224,7 @@ impl Client {
             limits: Limits::default(),
             clock,
             gate: Arc::new(Gate::new(Limits::default(), patience.rate_limit, clock)),
+            unauthorized: Mutex::default(),
             clock_ahead: Mutex::default(),
             installations: Mutex::default(),
         })
@@ -226,6 +234,7 @@ impl Client {
     #[must_use]
     pub fn with_cache(mut self, cache: Cache) -> Self {
         self.foresight = Mutex::new(Foresight::after(cache.note(self.who, FORESIGHT).unwrap_or(0)));
+        self.gate.close(cache.note(self.who, CLOSED));
         self.cache = Some(Arc::new(cache));
         self
     }
@@ -322,6 +331,8 @@ impl Client {
             let who = self.who.in_installation(id);
             let limits = Limits { at_once: (self.limits.at_once / among.max(1)).max(1), ..self.limits };
             let foresight = self.cache.as_ref().and_then(|cache| cache.note(who, FORESIGHT)).unwrap_or(0);
+            let gate = Gate::below(self.gate.clone(), limits, self.patience.rate_limit);
+            gate.close(self.cache.as_ref().and_then(|cache| cache.note(who, CLOSED)));
             Arc::new(Self {
                 crab: self.crab.clone(),
                 api_url: self.api_url.clone(),
@@ -335,12 +346,19 @@ impl Client {
                 foresight: Mutex::new(Foresight::after(foresight)),
                 clock: self.clock,
                 limits,
-                gate: Arc::new(Gate::below(self.gate.clone(), limits, self.patience.rate_limit)),
+                gate: Arc::new(gate),
+                unauthorized: Mutex::default(),
                 clock_ahead: Mutex::default(),
                 installations: Mutex::default(),
             })
         });
         Some(installation.clone())
+    }
+
+    /// Returns whether it is an App's installation in selected repositories: jobs of others, which it can't see, may be with
+    /// the same runners.
+    pub(super) fn is_selected(&self) -> bool {
+        self.auth.is_selected()
     }
 
     /// Returns what its requests were answered with.
@@ -463,11 +481,20 @@ impl Client {
         known: Option<&Tag>,
     ) -> Result<Exchange, Error> {
         let mut is_second = false;
+        if let Some((refusals, at, error)) = &*lock(&self.unauthorized)
+            && *refusals >= UNAUTHORIZED
+            && self.clock.elapsed().saturating_sub(*at) < UNAUTHORIZED_FOR
+        {
+            return Err(error.clone());
+        }
         loop {
             let authorization = self.auth.header(self).await?;
             let etag = known.and_then(|known| self.tag(known, &authorization));
             match self.send(method, path, body.clone(), authorization.clone(), etag.as_deref()).await {
-                Ok(reply) => return Ok(Exchange { reply, authorization, etag }),
+                Ok(reply) => {
+                    *lock(&self.unauthorized) = None;
+                    return Ok(Exchange { reply, authorization, etag });
+                }
                 Err(refused)
                     if refused.kind == ErrorKind::Unauthorized
                         && !is_second
@@ -476,7 +503,14 @@ impl Client {
                     tracing::debug!(%refused, "minting a new installation token");
                     is_second = true;
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if error.kind == ErrorKind::Unauthorized {
+                        let mut unauthorized = lock(&self.unauthorized);
+                        let refusals = unauthorized.as_ref().map_or(0, |(refusals, ..)| *refusals) + 1;
+                        *unauthorized = Some((refusals, self.clock.elapsed(), error.clone()));
+                    }
+                    return Err(error);
+                }
             }
         }
     }
@@ -522,7 +556,8 @@ impl Client {
         let answer = answer.map_err(|error| failed(ErrorKind::Transport, chain(&error)))?;
         let (parts, body) = answer.into_parts();
         self.observe(&parts.headers, parts.status);
-        if let Some(ahead) = skew::ahead(&parts.headers, asked_at, Timestamp::now()) {
+        let ahead = skew::ahead(&parts.headers, asked_at, Timestamp::now());
+        if let Some(ahead) = ahead {
             *lock(&self.clock_ahead) = ahead;
         }
         let body = Limited::new(body, LARGEST_ANSWER).collect().await;
@@ -535,12 +570,20 @@ impl Client {
         if parts.status.is_success() || parts.status == StatusCode::NOT_MODIFIED && etag.is_some() {
             return Ok(Reply { status: parts.status, headers: parts.headers, body, request: address });
         }
-        let mut error = refusal(parts.status, &parts.headers, &body, address, self.clock.now());
+        // When a limit ends is said by GitHub's clock.
+        let by_its_clock = self.clock.now() - ahead.unwrap_or_default();
+        let mut error = refusal(parts.status, &parts.headers, &body, address, by_its_clock);
         if let ErrorKind::RateLimited { until } = &mut error.kind {
             // That GraphQL's own limit is used up says nothing of the others.
             let is_of_query = is_query && until.is_some() && !parts.headers.contains_key(RETRY_AFTER);
+            *until = until.map(|until| until + ahead.unwrap_or_default());
             if !is_of_query {
-                *until = Some(self.gate.refused(*until));
+                let closed_until = self.gate.refused(*until);
+                *until = Some(closed_until);
+                if let Some(cache) = &self.cache {
+                    // The next process asks no earlier.
+                    cache.keep_note(self.who, CLOSED, &closed_until);
+                }
             }
         }
         Err(error)

@@ -46,10 +46,12 @@ impl Discovery<'_> {
     pub(super) async fn of(self, scope: &Scope) -> Result<Discovered, Error> {
         let Scope::Enterprise(enterprise) = scope else {
             return self.of_owner(scope).await.or_else(|error| {
-                let earlier = self.earlier(scope).filter(|_| error.kind.ends_asking());
+                let earlier = self.earlier(scope).filter(|_| passes(&error));
                 let Some((ago, mut found)) = earlier else { return Err(error) };
                 let said = format!("the list of {ago} ago is used: {error}");
-                found.warnings.push(Warning::new(unasked_code(&error), "repositories", said));
+                let is_asked = !error.kind.ends_asking();
+                let code = if is_asked { WarningCode::DiscoveryFailed } else { unasked_code(&error) };
+                found.warnings.push(Warning::new(code, "repositories", said));
                 Ok(found)
             });
         };
@@ -164,6 +166,11 @@ impl From<SeenRepositories> for Discovered {
 /// Says that all of an organization is left out, as its repositories would be.
 pub(super) fn skipped(login: &str) -> SkippedRepository {
     SkippedRepository { repository: RepositoryName::new(format!("{login}/*")), reason: "excluded".to_owned() }
+}
+
+/// Says that an App sees only some of an organization's repositories.
+pub(super) fn not_selected(login: &str) -> SkippedRepository {
+    SkippedRepository { repository: RepositoryName::new(format!("{login}/*")), reason: "not_selected".to_owned() }
 }
 
 fn no_member(login: &str) -> Warning {

@@ -39,8 +39,14 @@ const WRITES_AT_ONCE: u32 = 10;
 /// Changes a minute for a while after a refusal: one a second, as GitHub advises.
 const WRITES_AFTER_REFUSAL: u32 = 60;
 const WRITES_STAY_SLOW: Duration = Duration::from_mins(10);
-/// After each such time without a refusal a tenth of the full pace comes back.
+/// A request that comes so long after the last change of the pace brings a tenth of the full one back.
 const RECOVERS_EVERY: Duration = Duration::from_mins(1);
+/// GitHub's limits end within an hour.
+const KEPT_AT_MOST: Duration = Duration::from_mins(61);
+/// A refusal that names a time that has passed closes the gate for so long, and for longer each time.
+const CLOSED_AT_LEAST: Duration = Duration::from_secs(5);
+/// However often GitHub refuses, a tenth of the full pace is left: what waits for it comes to an end.
+const SLOWEST: u32 = 10;
 /// Without a word from GitHub: "wait for at least one minute", and longer each time.
 const CLOSED_FOR: Duration = Duration::from_mins(1);
 const CLOSED_AT_MOST: Duration = Duration::from_mins(16);
@@ -169,7 +175,15 @@ impl Gate {
 
     /// Hears of an answer that was no refusal: whether it had a rate limit, and how that stands by all answers so far.
     pub(super) fn answered(&self, has_limit: bool, told: Told) {
-        lock(&self.state).answered(has_limit, told);
+        let mut state = lock(&self.state);
+        state.answered(has_limit, told);
+        state.told_at = Some(self.clock.now());
+    }
+
+    /// Hears until when an earlier process was refused; what no limit of GitHub's takes is by a clock that was set since.
+    pub(super) fn close(&self, until: Option<Timestamp>) {
+        let latest = self.clock.now() + KEPT_AT_MOST;
+        lock(&self.state).closed_until = until.filter(|until| *until < latest);
     }
 
     /// Hears that GitHub refused for a rate limit; returns until when the gate is closed.
@@ -231,6 +245,7 @@ struct State {
     /// Whether answers carry a rate limit; unknown before the first.
     has_limits: Option<bool>,
     told: Told,
+    told_at: Option<Timestamp>,
     reads: Pace,
     writes: Pace,
     closed_until: Option<Timestamp>,
@@ -249,6 +264,7 @@ impl State {
             limits,
             has_limits: None,
             told: Told::default(),
+            told_at: None,
             reads: Pace::new(reads, reads_at_once(reads)),
             writes: Pace::new(WRITES_A_MINUTE, WRITES_AT_ONCE),
             closed_until: None,
@@ -314,7 +330,8 @@ impl State {
         }
         let (Some(limit), Some(remaining)) = (self.told.limit, self.told.remaining) else { return Ok(()) };
         let reset = self.told.reset.and_then(|at| Timestamp::from_second(at.cast_signed()).ok());
-        let is_of_this_hour = reset.is_none_or(|reset| reset > now);
+        let until = reset.or_else(|| self.told_at.map(|at| at + Duration::from_hours(1)));
+        let is_of_this_hour = until.is_none_or(|until| until > now);
         let left_to_others = limit * u64::from(100 - self.limits.share.min(100)) / 100;
         if left_to_others > 0 && remaining <= left_to_others && is_of_this_hour {
             return Err(Refusal::Share(reset));
@@ -337,8 +354,15 @@ impl State {
             self.reads.halve(since);
             self.writes.slow_down(WRITES_AFTER_REFUSAL, since);
         }
-        let doubled = CLOSED_FOR.saturating_mul(1 << self.refusals.saturating_sub(1).min(8));
-        let until = until.unwrap_or_else(|| now + doubled.min(CLOSED_AT_MOST));
+        let doubled = |time: Duration| {
+            let time = time.saturating_mul(1 << self.refusals.saturating_sub(1).min(8));
+            now + time.min(CLOSED_AT_MOST)
+        };
+        let until = match until {
+            None => doubled(CLOSED_FOR),
+            Some(until) if until <= now => doubled(CLOSED_AT_LEAST),
+            Some(until) => until,
+        };
         let until = self.closed_until.map_or(until, |known| known.max(until));
         self.closed_until = Some(until);
         until
@@ -398,7 +422,7 @@ impl Pace {
     }
 
     fn halve(&mut self, since: Duration) {
-        self.change((self.now / 2).max(1), since);
+        self.change((self.now / 2).max(self.full / SLOWEST).max(1), since);
     }
 
     /// Goes on at a lower pace, which stays for a while.
@@ -590,6 +614,19 @@ mod tests {
         }
         world.told(5000, 4000);
         assert_eq!(world.state.refused(None, world.since, world.now()), world.now() + seconds(60));
+    }
+
+    #[test]
+    fn a_refusal_until_a_time_that_has_passed_closes_the_gate_all_the_same_and_leaves_a_pace() {
+        let mut world = World::limited(Limits::default());
+        for wait in [5, 10, 20, 40, 80] {
+            let until = world.state.refused(Some(world.now() - seconds(30)), world.since, world.now());
+            assert_eq!(until, world.now() + seconds(wait));
+            world.since += seconds(wait);
+        }
+        assert_eq!(world.state.reads.now, 60);
+        world.state.refused(Some(world.now()), world.since, world.now());
+        assert!(matches!(world.send(Purpose::Read), Err(Refusal::Closed(_))), "nobody waits for so long");
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub(super) async fn of_run(client: &Client, repository: &RepositoryName, run: Ru
         }
         first = false;
     }
-    if entries == 0 { Ok(Jobs::Hidden) } else { Ok(Jobs::Listed { jobs, lost }) }
+    if entries == 0 && lost.is_empty() { Ok(Jobs::Hidden) } else { Ok(Jobs::Listed { jobs, lost }) }
 }
 
 /// Reads a job; `None` if it is completed.

@@ -15,12 +15,14 @@ use crate::engine::{HiddenRun, Job, JobState, RepositoryName, Scope, SkippedRepo
 
 /// What is older is not shown any more: a job that was seen so long ago may well be done.
 const KNOWN_FOR: Duration = Duration::from_mins(15);
+/// GitHub ends a job after so long: one that was seen before that can't be running any more.
+const JOBS_RUN_FOR: Duration = Duration::from_hours(5 * 24);
 /// A list of repositories is good for longer: they come and go by the day.
 const LIST_KNOWN_FOR: Duration = Duration::from_hours(24);
 /// And for so long it is good enough for looks that repeat: to read it may take as many requests as such a look has.
 const LIST_HOLDS_FOR: Duration = Duration::from_mins(5);
 /// A run in progress is left alone for so long where looks repeat.
-const RUNS_REST_FOR: Duration = Duration::from_mins(1);
+pub(super) const RUNS_REST_FOR: Duration = Duration::from_mins(1);
 
 /// The memory of one identity; empty where there is no cache.
 #[derive(Clone, Copy, Debug)]
@@ -134,6 +136,13 @@ impl Seen {
     /// Returns whether it can stand for what can't be read now.
     pub(super) fn is_recent(&self, now: Timestamp) -> bool {
         age(now, self.at) <= KNOWN_FOR
+    }
+
+    /// Returns its runs that may still have a job with a runner.
+    pub(super) fn may_run(&self, now: Timestamp) -> impl Iterator<Item = &Run> {
+        let is_ghost = |run: &Run| self.ghosts.iter().any(|ghost| ghost.run_id == run.id);
+        let is_over = age(now, self.at) > JOBS_RUN_FOR;
+        self.active.iter().filter(move |run| !is_over && !is_ghost(run))
     }
 
     /// Returns whether a run of it is only at work, by a list of its jobs that is not old: where looks repeat, that is not

@@ -31,6 +31,8 @@ pub(super) struct Pages<'a> {
     size: usize,
     seen: usize,
     count: usize,
+    /// The page before this one ended before the list's length.
+    is_short: bool,
     /// The number of the last page, as the latest answer names it.
     last: Option<usize>,
 }
@@ -60,7 +62,7 @@ impl<'a> Pages<'a> {
     pub(super) fn of(client: &'a Client, path: &str, query: &str, size: usize) -> Self {
         let separator = if query.is_empty() { "" } else { "&" };
         let query = Some(format!("{query}{separator}per_page={size}"));
-        Self { client, path: path.to_owned(), query, size, seen: 0, count: 0, last: None }
+        Self { client, path: path.to_owned(), query, size, seen: 0, count: 0, is_short: false, last: None }
     }
 
     /// Returns whether there is another page.
@@ -95,6 +97,15 @@ impl<'a> Pages<'a> {
             Some(next) if next == query => return Err(reply.unreadable("its next page is itself")),
             Some(_) if entries == 0 && has_more => {
                 return Err(reply.unreadable("an empty page in the middle of a list"));
+            }
+            // The length may have been counted before something left the list: that is asked for, once.
+            None if entries == 0 && has_more && self.is_short => {
+                let (seen, total) = (self.seen, page.total.unwrap_or_default());
+                return Err(reply.unreadable(&format!("a list that ends after {seen} of {total} entries")));
+            }
+            None if entries < self.size && has_more => {
+                self.is_short = true;
+                Some(numbered(&query, self.count + 1))
             }
             Some(_) if entries == 0 => None,
             Some(next) => Some(next),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::client::{Client, Decoded, Reply};
 use super::error::Error;
-use super::memory::SeenRepositories;
+use super::memory::{Memory, SeenRepositories};
 use super::pages::{Page, Pages};
 use crate::config::Scan;
 use crate::engine::{RepositoryName, SkippedRepository};
@@ -20,6 +20,8 @@ use crate::warning::{Warning, WarningCode};
 pub(super) struct Discovered {
     pub(super) repositories: Vec<RepositoryName>,
     pub(super) skipped: Vec<SkippedRepository>,
+    /// Those to read that would be skipped, if they had no run in progress at the last look.
+    pub(super) closed: Vec<SkippedRepository>,
     /// Those that anybody can see.
     pub(super) public: BTreeSet<RepositoryName>,
     /// Those to read, by GitHub's ids, where something asks for them.
@@ -120,9 +122,23 @@ impl Discovered {
         self.order();
     }
 
+    /// Goes on reading what was archived or disabled while a run of it was in progress: until that has ended, a job of it can
+    /// have a runner.
+    pub(super) fn follow(&mut self, memory: Memory<'_>) {
+        let may_run = |name: &RepositoryName| {
+            memory.repository(name).is_some_and(|seen| seen.may_run(memory.now).next().is_some())
+        };
+        let is_closed = |one: &SkippedRepository| one.reason != "excluded" && may_run(&one.repository);
+        let (closed, skipped) = std::mem::take(&mut self.skipped).into_iter().partition(is_closed);
+        (self.closed, self.skipped) = (closed, skipped);
+        self.repositories.extend(self.closed.iter().map(|one| one.repository.clone()));
+        self.order();
+    }
+
     /// Adds what was found elsewhere.
     pub(super) fn extend(&mut self, other: Self) {
-        let Self { repositories, skipped, public, ids, warnings, is_missing, listed } = other;
+        let Self { repositories, skipped, closed, public, ids, warnings, is_missing, listed } = other;
+        self.closed.extend(closed);
         self.repositories.extend(repositories);
         self.skipped.extend(skipped);
         self.public.extend(public);

@@ -16,7 +16,9 @@ use super::pages::Pages;
 use crate::engine::{RepositoryName, RunId};
 
 /// The words of a run that is not completed (GET /repos/{owner}/{repo}/actions/runs, `status`), in the order in which a
-/// run goes through them: one that goes on while they are asked for, one after the other, is still met.
+/// run goes through them: one that goes on while they are asked for, one after the other, is still met. One that goes back, from
+/// `in_progress` to `queued`, between these two requests is met by the next search: unless it was active at the last look,
+/// since then it is asked for by itself.
 const ACTIVE: [&str; 5] = ["requested", "pending", "waiting", "queued", "in_progress"];
 /// A filtered list ends here, whatever it says of its length.
 const MOST_FILTERED: u64 = 1000;
@@ -36,7 +38,7 @@ pub(super) struct Run {
     #[serde(rename = "run_started_at")]
     started_at: Option<Timestamp>,
     created_at: Option<Timestamp>,
-    updated_at: Option<Timestamp>,
+    pub(super) updated_at: Option<Timestamp>,
     /// When its jobs were listed last: ours, not GitHub's.
     pub(super) listed: Option<Timestamp>,
 }

@@ -3,6 +3,7 @@
 //! One repository, run or page that fails doesn't stop the others: it becomes a warning. What was seen of it lately is
 //! shown in its place, and the count is stale then; where nothing is known of it, the count is a lower bound.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use jiff::Timestamp;
 
 use super::client::{Client, Usage};
 use super::deliveries;
+use super::discovery::not_selected;
 use super::error::{Error, ErrorKind};
 use super::jobs::{self, Jobs};
 use super::memory::{Memory, Seen};
@@ -64,7 +66,12 @@ pub struct AllJobs<'a> {
 impl services::Jobs for AllJobs<'_> {
     fn read(&self) -> LocalBoxFuture<'_, Result<Demand, Error>> {
         let Self { client, scope, settings } = *self;
-        async move { Ok(scan(client, scope, settings, Timestamp::now(), &NoProgress).await?.demand) }.boxed_local()
+        let budget = client.budget();
+        async move {
+            let _budget = budget;
+            Ok(scan(client, scope, settings, Timestamp::now(), &NoProgress).await?.demand)
+        }
+        .boxed_local()
     }
 }
 
@@ -94,7 +101,8 @@ pub async fn scan(
     let (found, (hints, complaint)) =
         futures::join!(shares(client, scope, settings, now), hints(client, scope, settings, now));
     let (shares, found) = found?;
-    let Discovered { skipped, mut warnings, public, is_missing, listed, ids, .. } = found;
+    let Discovered { skipped, closed, mut warnings, public, is_missing, listed, ids, .. } = found;
+    let closed: BTreeMap<RepositoryName, String> = closed.into_iter().map(|one| (one.repository, one.reason)).collect();
     warnings.extend(complaint);
     let hinted = hints.into_iter().filter_map(|(id, at)| Some((ids.get(&id)?, at)));
     let hinted: BTreeMap<&RepositoryName, Timestamp> = hinted.collect();
@@ -105,6 +113,11 @@ pub async fn scan(
         Scan { client, now, max_job_age: settings.max_job_age, memory, is_beside: settings.beside }
     });
     let scans: Vec<Scan<'_>> = scans.collect();
+    let selected = shares.iter().filter(|share| share.client(client).is_selected());
+    sum.skipped.extend(selected.filter_map(|share| match &share.scope {
+        Scope::Organization(login) => Some(not_selected(login)),
+        Scope::Repository(_) | Scope::Enterprise(_) => None,
+    }));
     let mut coverage: Option<Coverage> = None;
     let mut queues: Vec<(&Scan<'_>, Vec<Task>)> = Vec::new();
     for (share, scan) in shares.iter().zip(&scans) {
@@ -120,7 +133,7 @@ pub async fn scan(
     let queues = queues.into_iter().map(|(scan, tasks)| {
         let looks = stream::iter(tasks).map(async |task| {
             let (repository, is_looked_at) = (task.repository.clone(), task.turn != Turn::Later);
-            let look = scan.look(task).await;
+            let look = scan.look(task).await.of_closed(closed.get(&repository));
             if is_looked_at {
                 progress.done(&repository, client.usage());
             }
@@ -208,14 +221,35 @@ enum Look {
     Later(Seen),
     /// It could not be read, and this was seen of it lately.
     Remembered(Seen, Error),
-    /// It could not be read.
-    Lost(Error),
+    /// It could not be read. This was seen of it, a while ago.
+    Lost(Error, Option<Box<Seen>>),
+    /// Nobody can read it, and why; this was seen of it, if ever it was looked at.
+    Closed(String, Option<Box<Seen>>),
+}
+
+impl Look {
+    /// Returns what came of it, where GitHub lists the repository as one without jobs, or says so when it is asked.
+    fn of_closed(self, listed: Option<&String>) -> Self {
+        match self {
+            Self::Lost(error, seen) => {
+                let is_refused = matches!(error.kind, ErrorKind::NotFound | ErrorKind::Forbidden);
+                let reason = listed.filter(|_| is_refused).cloned();
+                match reason.or_else(|| is_disabled(&error).then(|| "actions_disabled".to_owned())) {
+                    Some(reason) => Self::Closed(reason, seen),
+                    None => Self::Lost(error, seen),
+                }
+            }
+            other => other,
+        }
+    }
 }
 
 /// One repository's share.
 #[derive(Debug, Default)]
 struct Part {
     jobs: Vec<Job>,
+    /// When those of them that wait were seen, where that was not now.
+    earlier: BTreeMap<JobId, Timestamp>,
     unresolved: Vec<HiddenRun>,
     ghosts: Vec<HiddenRun>,
     ghost_jobs: Vec<Job>,
@@ -284,7 +318,7 @@ impl Scan<'_> {
         match is_read {
             (Ok(part), _) => Look::Read(part),
             (Err(error), Some(seen)) if passes(&error) && seen.is_recent(self.now) => Look::Remembered(seen, error),
-            (Err(error), _) => Look::Lost(error),
+            (Err(error), seen) => Look::Lost(error, seen.map(Box::new)),
         }
     }
 
@@ -344,12 +378,7 @@ impl Scan<'_> {
     fn add(&self, part: &mut Part, repository: &RepositoryName, run: &Run, jobs: Jobs) {
         let subject = format!("{repository} run {}", run.id);
         let mut warn = |code, why: String| part.warnings.push(Warning::new(code, subject.as_str(), why));
-        let hidden = HiddenRun {
-            repository: repository.clone(),
-            run_id: run.id,
-            status: run.status().to_owned(),
-            since: run.since(),
-        };
+        let hidden = hidden(repository, run);
         let is_old = |since: Option<Timestamp>| since.is_some_and(|since| age(self.now, since) > self.max_job_age);
         let too_long = format!("queued for longer than {}: not counted", short(self.max_job_age));
         match jobs {
@@ -375,7 +404,9 @@ impl Scan<'_> {
                         );
                     }
                 }
-                let is_ghost = |job: &Job| job.state == JobState::Pending && is_old(job.queued_at);
+                // A job that was approved, or let go by its concurrency group, is as old as it was before; its run has changed.
+                let is_still = is_old(run.updated_at.or(run.since()));
+                let is_ghost = |job: &Job| job.state == JobState::Pending && is_old(job.queued_at) && is_still;
                 let (ghosts, jobs): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(is_ghost);
                 if let Some(oldest) = ghosts.iter().filter_map(|job| job.queued_at).min() {
                     warn(WarningCode::GhostRun, format!("{} of its jobs {too_long}", ghosts.len()));
@@ -394,6 +425,7 @@ impl Part {
         let jobs = seen.into_iter().flat_map(|seen| &seen.jobs).filter(|job| job.run_id == run.id);
         let before = self.jobs.len();
         self.jobs.extend(jobs.cloned());
+        self.earlier.extend(seen.iter().flat_map(|seen| self.jobs[before..].iter().map(|job| (job.id, seen.at))));
         match seen.filter(|_| self.jobs.len() > before) {
             Some(seen) => self.remembered = Some(self.remembered.map_or(seen.at, |known| known.min(seen.at))),
             None => self.is_missing = true,
@@ -415,6 +447,7 @@ impl Part {
 #[derive(Debug, Default)]
 struct Sum {
     jobs: BTreeMap<JobId, Job>,
+    earlier: BTreeMap<JobId, Timestamp>,
     unresolved: Vec<HiddenRun>,
     ghosts: Vec<HiddenRun>,
     ghost_jobs: BTreeMap<JobId, Job>,
@@ -452,7 +485,11 @@ impl Sum {
                 self.remember(part.rested);
                 self.unasked.runs += part.unasked.len();
                 self.unasked.why = self.unasked.why.take().or(part.unasked.into_iter().next());
-                self.jobs.extend(part.jobs.into_iter().map(|job| (job.id, job)));
+                for job in part.jobs {
+                    self.earlier.remove(&job.id);
+                    self.jobs.insert(job.id, job);
+                }
+                self.earlier.extend(part.earlier);
                 self.unresolved.extend(part.unresolved);
                 self.ghosts.extend(part.ghosts);
                 self.ghost_jobs.extend(part.ghost_jobs.into_iter().map(|job| (job.id, job)));
@@ -478,10 +515,13 @@ impl Sum {
                 self.put(seen);
                 self.first_error.get_or_insert(error);
             }
-            Look::Lost(error) if is_disabled(&error) => {
-                self.skipped.push(SkippedRepository { repository, reason: "actions_disabled".to_owned() });
+            Look::Closed(reason, seen) => {
+                // A job that had its runner by then goes on: what is skipped hides it.
+                let runs = seen.iter().flat_map(|seen| seen.may_run(now)).map(|run| hidden(&repository, run));
+                self.unresolved.extend(runs);
+                self.skipped.push(SkippedRepository { repository, reason });
             }
-            Look::Lost(error) => {
+            Look::Lost(error, _) => {
                 self.is_missing = true;
                 if error.kind.ends_asking() {
                     self.unasked.repositories += 1;
@@ -499,7 +539,10 @@ impl Sum {
     /// name since.
     fn put(&mut self, seen: Seen) {
         for job in seen.jobs {
-            self.jobs.entry(job.id).or_insert(job);
+            if let Entry::Vacant(place) = self.jobs.entry(job.id) {
+                self.earlier.insert(job.id, seen.at);
+                place.insert(job);
+            }
         }
         for job in seen.ghost_jobs {
             self.ghost_jobs.entry(job.id).or_insert(job);
@@ -534,6 +577,7 @@ impl Sum {
         let demand = Demand {
             source: Source::Rest,
             jobs: self.jobs.into_values().collect(),
+            earlier: self.earlier,
             kind,
             age: self.remembered.map_or(Duration::ZERO, |at| age(now, at)),
             unresolved: self.unresolved,
@@ -571,6 +615,11 @@ pub(super) fn unasked_code(error: &Error) -> WarningCode {
 /// Returns whether an error says nothing of what was asked for, so that it is most likely still as it was.
 pub(super) fn passes(error: &Error) -> bool {
     error.kind.ends_asking() || matches!(error.kind, ErrorKind::Server | ErrorKind::Transport)
+}
+
+/// Returns a run whose jobs are not visible.
+fn hidden(repository: &RepositoryName, run: &Run) -> HiddenRun {
+    HiddenRun { repository: repository.clone(), run_id: run.id, status: run.status().to_owned(), since: run.since() }
 }
 
 /// Returns whether GitHub says that a repository has no Actions. Most servers answer with an empty list instead.

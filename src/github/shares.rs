@@ -11,6 +11,7 @@ use super::client::Client;
 use super::discovery::{Discovery, skipped};
 use super::error::Error;
 use super::installations::{Installation, installations};
+use super::memory::Memory;
 use super::repositories::{Discovered, is_owner_wanted};
 use crate::config::Scan;
 use crate::engine::{RepositoryName, Scope};
@@ -46,6 +47,7 @@ pub(super) async fn shares(
         return of_installations(client, scope, settings, now).await;
     }
     let mut found = Discovery::new(client, settings, scope, now).of(scope).await?;
+    found.follow(Memory::of(client, now));
     let repositories = std::mem::take(&mut found.repositories);
     Ok((vec![Share { scope: scope.clone(), repositories, installation: None }], found))
 }
@@ -84,6 +86,7 @@ async fn of_installations(
     while let Some((scope, client, found)) = lists.next().await {
         match found {
             Ok(mut found) => {
+                found.follow(Memory::of(&client, now));
                 let repositories = std::mem::take(&mut found.repositories);
                 beside.extend(found);
                 shares.push(Share { scope, repositories, installation: Some(client) });

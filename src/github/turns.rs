@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::memory::Seen;
+use super::memory::{RUNS_REST_FOR, Seen};
 use super::runs::Run;
 use crate::ages::age;
 
@@ -20,8 +20,8 @@ use crate::ages::age;
 const HOT_FOR: Duration = Duration::from_mins(10);
 /// And warm with one so lately.
 const WARM_FOR: Duration = Duration::from_hours(24);
-/// A warm one is looked at so often.
-const WARM_EVERY: Duration = Duration::from_mins(1);
+/// A warm one is looked at each minute; cron's minutes are not all as long.
+const WARM_EVERY: Duration = Duration::from_secs(50);
 /// So often old runs that are active again are searched for: in hot and warm repositories, and in cold ones.
 const SEARCH_EVERY: Duration = Duration::from_mins(5);
 const SEARCH_COLD_EVERY: Duration = Duration::from_hours(1);
@@ -35,6 +35,8 @@ const WARM_SHARE: u64 = 10;
 const SEARCH_SHARE: u64 = 5;
 /// How often a scan is taken to be made, where nothing says it.
 const USUAL_CADENCE: Duration = Duration::from_mins(1);
+
+const LEAST_CADENCE: Duration = Duration::from_secs(5);
 
 /// How much is expected of a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,7 +75,8 @@ pub struct Coverage {
     pub warm: usize,
     /// The rest.
     pub cold: usize,
-    /// A new job shows within this, in whatever repository, if scans go on as often as lately.
+    /// A new job shows within this, and what a scan itself takes, in whatever repository is listed, if scans go on as often as
+    /// lately. A new repository is listed at once, or where looks repeat, within five minutes.
     pub detection: Duration,
     /// And one of an old run that is run again within this.
     pub rerun_detection: Duration,
@@ -130,7 +133,8 @@ impl Tier {
 pub(super) fn turns(seen: &[Option<Seen>], tiers: &[Tier], pace: Pace) -> (Vec<Turn>, Coverage) {
     let now = pace.now;
     let count = |tier| tiers.iter().filter(|one| **one == tier).count();
-    let cadence = pace.last.map(|last| age(now, last)).filter(|cadence| !cadence.is_zero());
+    // Two looks by hand, one after the other, say nothing of how often it is looked.
+    let cadence = pace.last.map(|last| age(now, last)).filter(|cadence| *cadence >= LEAST_CADENCE);
     let cadence = cadence.max(pace.every).unwrap_or(USUAL_CADENCE);
     let mut coverage = Coverage {
         whole: true,
@@ -156,6 +160,7 @@ pub(super) fn turns(seen: &[Option<Seen>], tiers: &[Tier], pace: Pace) -> (Vec<T
     let mut for_searches = pace.every.map_or(u64::MAX, |_| (requests / SEARCH_SHARE).max(SEARCH));
     let (mut spent, mut spent_on_warm, mut spent_on_cold) = (0, 0, 0);
     let mut unsearched = 0;
+    let mut are_all_warm_looked_at = true;
     for nth in order {
         let tier = tiers[nth];
         let Some(known) = &seen[nth] else {
@@ -180,6 +185,7 @@ pub(super) fn turns(seen: &[Option<Seen>], tiers: &[Tier], pace: Pace) -> (Vec<T
                 spent_on_cold <= kept_for_cold.max(requests.saturating_sub(spent))
             }
         };
+        are_all_warm_looked_at &= is_due || tier != Tier::Warm || age(now, known.at) < WARM_EVERY;
         unsearched += usize::from(must_be_searched && tier != Tier::Cold && !(is_due && is_searched));
         if is_due {
             turns[nth] = if is_searched { Turn::Whole } else { Turn::Newest };
@@ -196,8 +202,18 @@ pub(super) fn turns(seen: &[Option<Seen>], tiers: &[Tier], pace: Pace) -> (Vec<T
         let (all, now) = (of_tier.clone().count(), of_tier.filter(|nth| turns[*nth] != Turn::Later).count());
         u32::try_from(all.div_ceil(now.max(1))).unwrap_or(u32::MAX).max(1)
     };
-    let cycle_of_all = [Tier::Hot, Tier::Warm, Tier::Cold].map(cycle).into_iter().max().unwrap_or(1);
+    // Those that were not due had their turn within the minute.
+    let cycle_of_warm = if are_all_warm_looked_at {
+        u32::try_from(WARM_EVERY.as_millis().div_ceil(cadence.as_millis().max(1))).unwrap_or(u32::MAX)
+    } else {
+        cycle(Tier::Warm)
+    };
+    let cycle_of_warm = if coverage.warm > 0 { cycle_of_warm } else { 1 };
+    let cycle_of_all = cycle(Tier::Hot).max(cycle_of_warm).max(cycle(Tier::Cold));
     coverage.detection = cadence.saturating_mul(cycle_of_all);
+    if pace.every.is_some() && seen.iter().flatten().any(|known| rest(known) > 0) {
+        coverage.detection = coverage.detection.max(RUNS_REST_FOR + cadence);
+    }
     let search_every = if coverage.cold > 0 { SEARCH_COLD_EVERY } else { SEARCH_EVERY };
     let searches = usize::try_from(requests / SEARCH_SHARE / SEARCH).unwrap_or(usize::MAX).max(1);
     let behind = u32::try_from(unsearched.div_ceil(searches)).unwrap_or(u32::MAX);
@@ -341,6 +357,25 @@ mod tests {
         all[1] = Some(seen(MINUTE * 60, Duration::from_secs(61), MINUTE));
         let (turns, _) = turns(&all, pace(400));
         assert_eq!((turns[0], turns[1]), (Turn::Later, Turn::Newest));
+    }
+
+    #[test]
+    fn warm_ones_that_are_not_due_yet_show_a_new_job_within_the_next_minute_or_two() {
+        let all: Vec<_> = (0..500).map(|_| Some(seen(MINUTE * 60, Duration::from_secs(31), MINUTE))).collect();
+        let last = Some(now() - Duration::from_secs(31));
+        let (turns, coverage) = turns(&all, Pace { last, ..pace(400) });
+        assert!(turns.iter().all(|turn| *turn == Turn::Later));
+        assert_eq!(coverage.detection, Duration::from_secs(62));
+        // Two looks by hand say nothing of the next one.
+        let (_, coverage) = super::tests::turns(&all, Pace { last: Some(now() - Duration::from_secs(1)), ..pace(400) });
+        assert_eq!(coverage.detection, MINUTE);
+    }
+
+    #[test]
+    fn a_warm_one_has_its_turn_in_each_of_crons_minutes() {
+        let mut all = many_cold(1000, 1);
+        all[0] = Some(seen(MINUTE * 60, Duration::from_millis(59_900), MINUTE));
+        assert_ne!(turns(&all, pace(400)).0[0], Turn::Later);
     }
 
     /// The pace of a process that looks every ten seconds.

@@ -400,7 +400,7 @@ impl Metrics {
             }
             self.min_idle.get_or_create(&of(name)).set(pool.pool.min_idle.into());
             self.max.get_or_create(&of(name)).set(pool.pool.max.into());
-            let pending = view.pending_on(name);
+            let pending = view.queued_on(name);
             let oldest = pending.iter().filter_map(|job| job.queued_at).min();
             let oldest = oldest.map_or(0, |at| age(snapshot.now, at).as_secs());
             known(&self.oldest, name, Some(oldest), kind);

@@ -251,7 +251,7 @@ impl StatusReport {
         let mut in_progress = in_progress_by_pool(snapshot, view);
         let has_prices = known.instances && !snapshot.prices.is_empty();
         let pools = view.pools.iter().map(|pool| {
-            let queued = view.pending_on(&pool.pool.name);
+            let queued = view.queued_on(&pool.pool.name);
             let counts = match pool.scale_set {
                 None => {
                     let in_progress = in_progress.remove(&pool.pool.name).unwrap_or(0);
@@ -460,7 +460,7 @@ impl StatusReport {
 
 fn job_rows(snapshot: &Snapshot, view: &View<'_>, known: Known) -> Vec<JobRow> {
     let mut pool_of: BTreeMap<JobId, &PoolName> = BTreeMap::new();
-    for (pool, jobs) in &view.assignment.taken {
+    for (pool, jobs) in view.assignment.taken.iter().chain(&view.taken_since) {
         pool_of.extend(jobs.iter().map(|job| (job.id, *pool)));
     }
     // Whether a pool is full can't be said without its instances; that no pool takes a job, can.

@@ -394,3 +394,31 @@ async fn an_unknown_runner_group_is_named_with_those_that_exist() {
     assert!(ran.stdout.contains("no runner group `nobody`") && ran.stdout.contains("`default`"), "{}", ran.stdout);
     assert!(desk.calls(Service::Ec2, "RunInstances").is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_at_everything_lets_others_launch_meanwhile_and_launches_nothing_for_their_jobs() {
+    let desk = Desk::open().await;
+    desk.sandbox.world().settings.boot = std::time::Duration::from_secs(5);
+    desk.jobs(2, X64);
+    let mut hold = desk.sandbox.hold_at("/repos/acme/api/actions/runs?", ghascale::sandbox::Moment::After);
+    let slow = tokio::spawn(desk.command("--full apply --yes -o json").output());
+    assert!(hold.reached().await.is_some());
+    let quick = desk.run("apply --yes -o json").await;
+    assert_eq!((quick.code, &quick.json()["summary"]["done"]), (0, &2.into()), "{quick:#?}");
+    desk.sandbox.advance(std::time::Duration::from_secs(30));
+    drop(hold);
+    let slow = super::Ran::from(slow.await.unwrap().unwrap());
+    assert_eq!(slow.code, 0, "{slow:#?}");
+    let report = slow.json();
+    assert!(report["actions"].as_array().unwrap().iter().all(|action| action["action"] != "launch"), "{report:#}");
+    assert_eq!(desk.sandbox.world().instance_states().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_at_everything_launches_for_what_it_sees() {
+    let desk = Desk::open().await;
+    desk.jobs(2, X64);
+    let ran = desk.run("--full apply --yes -o json").await;
+    assert_eq!((ran.code, &ran.json()["summary"]["done"]), (0, &2.into()), "{ran:#?}");
+    assert_eq!(desk.run("--full apply --yes -o json").await.json()["summary"]["done"], 0);
+}

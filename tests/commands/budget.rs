@@ -236,3 +236,108 @@ async fn never_more_requests_are_under_way_than_github_allows() {
     assert_eq!(ran.code, 3, "{ran:#?}");
     assert!(desk.sandbox.calls().iter().any(|call| call.status == Some(403)));
 }
+
+fn launches(report: &Value) -> usize {
+    let actions = report["actions"].as_array().unwrap();
+    actions.iter().filter(|action| action["action"] == "launch").count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_was_seen_before_its_runner_took_it_is_not_launched_for_again() {
+    for flags in ["", "--max-requests 2 "] {
+        let desk = Desk::open().await;
+        desk.sandbox.world().settings.boot = Duration::from_secs(5);
+        {
+            let mut world = desk.sandbox.world();
+            for _ in 0..3 {
+                world.repository("api").run().job(X64).lasting(Duration::from_hours(1));
+            }
+        }
+        assert_eq!(launches(&desk.run("apply --yes -o json").await.json()), 3);
+        desk.sandbox.advance(Duration::from_secs(30));
+        if flags.is_empty() {
+            desk.sandbox.fault(Fault::github("/repos/acme/api/").status(502).times(999));
+        }
+        let line = format!("{flags}apply --yes -o json");
+        let ran = desk.run(&line).await;
+        assert_eq!((ran.code, launches(&ran.json())), (3, 0), "{flags}: its three runners are busy: {ran:#?}");
+        let queued = desk.run(&format!("{flags}status -o json")).await.json()["pools"][2]["queued"].clone();
+        assert_eq!(queued, 3, "what was seen is shown as it was");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_is_one_that_its_runner_has_done_since() {
+    let desk = Desk::open().await;
+    {
+        let mut world = desk.sandbox.world();
+        (world.settings.boot, world.settings.shutdown) = (Duration::from_millis(300), Duration::from_millis(50));
+        world.repository("api").run().job(X64).lasting(Duration::from_millis(300));
+    }
+    assert_eq!(launches(&desk.run("apply --yes -o json").await.json()), 1);
+    desk.sandbox.fault(Fault::github("/repos/acme/api/").status(502).times(999));
+    super::until(|| desk.sandbox.world().runner_names().is_empty()).await;
+    let ran = desk.run("apply --yes -o json").await;
+    assert_eq!((ran.code, launches(&ran.json())), (3, 0), "{ran:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_came_since_is_launched_for_beside_those_that_may_have_their_runners() {
+    let desk = Desk::open().await;
+    desk.sandbox.world().settings.boot = Duration::from_secs(5);
+    desk.jobs(2, X64);
+    assert_eq!(launches(&desk.run("apply --yes -o json").await.json()), 2);
+    desk.sandbox.advance(Duration::from_secs(30));
+    desk.sandbox.fault(Fault::github("/repos/acme/api/").status(502).times(999));
+    desk.sandbox.world().repository("web").run().job(X64);
+    assert_eq!(launches(&desk.run("apply --yes -o json").await.json()), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_until_a_time_that_has_passed_is_waited_for_all_the_same() {
+    let desk = dozen().await;
+    let past = (jiff::Timestamp::now().as_second() - 30).to_string();
+    let fault = Fault::github("/repos/acme/r03/").status(403).header("x-ratelimit-remaining", "0");
+    desk.sandbox.fault(fault.header("x-ratelimit-reset", &past));
+    let ran = desk.run("status -o json").await;
+    assert_eq!((ran.code, &ran.json()["pools"][2]["queued"]), (0, &12.into()), "{ran:#?}");
+    assert!(ran.stderr.contains("rate limit: waiting"), "{}", ran.stderr);
+    assert_eq!(desk.sandbox.calls().iter().filter(|call| call.status == Some(403)).count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_process_heeds_a_refusal_too() {
+    let desk = dozen().await;
+    assert_eq!(desk.run("status").await.code, 0);
+    desk.sandbox.fault(Fault::github("/orgs/acme/repos").status(429).header("retry-after", "3000"));
+    desk.run("status").await;
+    desk.sandbox.forget_calls();
+    let ran = desk.run("status -o json").await;
+    assert_eq!((ran.code, &ran.json()["pools"][2]["queued"], reads(&desk)), (3, &12.into(), 0), "{ran:#?}");
+    assert_eq!(desk.run("--no-cache status").await.code, 0, "without what is kept it is not known");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_that_are_refused_again_and_again_are_not_sent_for_every_repository() {
+    let desk = dozen().await;
+    for nth in 0..80 {
+        desk.sandbox.world().repository(&format!("more-{nth:02}"));
+    }
+    desk.sandbox.fault(Fault::github("/actions/runs").status(401).times(999));
+    let ran = desk.run("status -o json").await;
+    assert_ne!(ran.code, 0, "{ran:#?}");
+    let refused = desk.sandbox.calls().iter().filter(|call| call.status == Some(401)).count();
+    assert!(refused <= 32, "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_repositories_that_fails_shows_those_of_the_last_look() {
+    let desk = dozen().await;
+    assert_eq!(desk.run("status").await.code, 0);
+    desk.sandbox.fault(Fault::github("/orgs/acme/repos").status(502).times(9));
+    let ran = desk.run("status -o json").await;
+    let report = ran.json();
+    let pool = &report["pools"][2];
+    assert_eq!((ran.code, &pool["queued"], &pool["count_kind"]), (3, &12.into(), &"at_least".into()), "{ran:#?}");
+    assert_eq!(codes(&report), ["discovery_failed"]);
+}

@@ -109,6 +109,18 @@ async fn what_has_jobs_is_looked_at_each_time() {
 }
 
 #[tokio::test]
+async fn what_was_not_read_now_is_known_to_be_of_then() {
+    let mut large = Large::open().await;
+    let job = large.bench.sandbox.world().repository("r07").run().job(LINUX).id();
+    large.look(false).await;
+    let seen_at = large.now;
+    large.bench.sandbox.fault(Fault::github("/repos/acme/r07/").status(502).times(3));
+    let earlier = large.look(false).await.demand.earlier;
+    assert_eq!(earlier.into_iter().collect::<Vec<_>>(), [(ghascale::engine::JobId(job), seen_at)]);
+    assert!(large.look(false).await.demand.earlier.is_empty(), "it was read now");
+}
+
+#[tokio::test]
 async fn an_old_run_that_is_run_again_shows_after_a_search_and_until_then_the_count_is_stale() {
     let mut large = Large::open().await;
     let old = {

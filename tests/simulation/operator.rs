@@ -377,18 +377,35 @@ impl Hand {
 
     /// Reads the jobs; `None` where nothing usable came.
     pub(crate) async fn demand(&self) -> Option<Demand> {
+        let at = self.now();
         let read = |world: &mut World| {
-            world.processes[self.nth].jobs_read = world.now;
-            shown_jobs(world)
+            let jobs = shown_jobs(world);
+            let now = world.now;
+            let process = &mut world.processes[self.nth];
+            (process.jobs_read, process.jobs_seen) = (now, Some((at, jobs.clone())));
+            jobs
         };
-        let jobs = match self.call(Call::ListJobs, String::new, read).await {
-            Ok(jobs) => Listing::whole(jobs),
-            Err(Failure::Part) => Listing::partial(shown_jobs(&self.world.borrow()).into_iter().skip(1).collect()),
+        match self.call(Call::ListJobs, String::new, read).await {
+            Ok(jobs) => Some(Demand { jobs, kind: CountKind::Exact, ..Demand::none() }),
+            // A part is lost, and what was seen earlier stands for it.
+            Err(Failure::Part) => {
+                let world = self.world.borrow();
+                let mut jobs = shown_jobs(&world);
+                let lost = jobs.split_off(jobs.len() / 2);
+                let mut earlier = BTreeMap::new();
+                if let Some((at, seen)) = &world.processes[self.nth].jobs_seen {
+                    let is_lost = |job: &&Job| {
+                        lost.iter().any(|lost| lost.id == job.id) || !jobs.iter().any(|one| one.id == job.id)
+                    };
+                    let remembered: Vec<Job> = seen.iter().filter(is_lost).cloned().collect();
+                    earlier.extend(remembered.iter().map(|job| (job.id, *at)));
+                    jobs.extend(remembered);
+                }
+                Some(Demand { jobs, earlier, kind: CountKind::AtLeast, ..Demand::none() })
+            }
             // An empty page that claims to be whole can't be had of jobs: the run says that it has some.
-            Err(_) => return None,
-        };
-        let kind = if jobs.whole { CountKind::Exact } else { CountKind::AtLeast };
-        Some(Demand { jobs: jobs.items, kind, ..Demand::none() })
+            Err(_) => None,
+        }
     }
 
     /// Returns what had no capacity by this host's memory.

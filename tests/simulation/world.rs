@@ -166,6 +166,8 @@ pub(crate) struct Process {
     pub(crate) never_came: BTreeSet<InstanceId>,
     /// When the jobs were read last.
     pub(crate) jobs_read: Ms,
+    /// And what they were, by its own clock.
+    pub(crate) jobs_seen: Option<(Timestamp, Vec<ghascale::engine::Job>)>,
 }
 
 /// A host's note that a registration has no order.

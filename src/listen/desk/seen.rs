@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{Carrying, Desk, STANDS_IN_AFTER, Seen, Shared, WHOLE_EVERY, Why};
 use crate::config;
-use crate::engine::{PoolName, ScaleSetDemand, Snapshot, Statistics, Step, View};
+use crate::engine::{Action, Mark, PoolName, ReasonCode, RunnerId, ScaleSetDemand, Snapshot, Statistics, Step, View};
 use crate::github::{Coverage, NoProgress};
 use crate::left_over::{Owner, undo_left_over};
 use crate::listen::Parts;
@@ -103,7 +103,7 @@ impl<'a> Desk<'a> {
         self.warn(warnings);
         self.count_by_sessions(&mut snapshot);
         if known.instances && known.runners {
-            self.end(&snapshot, &scale_sets, carrying);
+            self.end(&snapshot, &scale_sets, false, carrying);
         }
     }
 
@@ -130,14 +130,31 @@ impl<'a> Desk<'a> {
         serving
     }
 
-    /// Carries out the ends and marks of a plan.
-    fn end(&mut self, snapshot: &Snapshot, scale_sets: &BTreeMap<PoolName, ScaleSetId>, carrying: &Carrying<'a>) {
+    /// Carries out the ends and marks of a plan; those of idle runners only where all jobs can be looked at once more, soon
+    /// enough.
+    fn end(
+        &mut self,
+        snapshot: &Snapshot,
+        scale_sets: &BTreeMap<PoolName, ScaleSetId>,
+        looks_are_whole: bool,
+        carrying: &Carrying<'a>,
+    ) {
         let pools: Vec<PoolName> = self.chosen.iter().cloned().collect();
         if !self.is_ending
             && let Some(ends) = self.decide(snapshot)
         {
             let mut ends = ends.only(&pools);
             ends.actions.retain(|action| !matches!(action.step, Step::Launch { .. }));
+            if !looks_are_whole {
+                let left = leave_idle_runners(&mut ends.actions);
+                if left > 0 {
+                    let said = format!(
+                        "{left} idle runners are left to their hosts' `idle_timeout`: before an end all jobs are looked at once \
+                         more, and that takes too long where repositories take turns"
+                    );
+                    self.warn_of(Warning::new(WarningCode::ScanInTurns, "ends", said));
+                }
+            }
             self.carry_out(ends, snapshot, scale_sets, carrying);
         }
     }
@@ -192,7 +209,7 @@ impl<'a> Desk<'a> {
             is_listening && !self.served.contains_key(*pool) && !is_certain
         };
         let opened: Vec<PoolName> = self.chosen.iter().filter(|pool| !is_opening(pool)).cloned().collect();
-        self.end(&snapshot, &scale_sets, carrying);
+        self.end(&snapshot, &scale_sets, true, carrying);
         self.shared.supply.borrow_mut().price(snapshot.prices.clone());
         let (instances, runners) = (snapshot.instances.items.clone(), snapshot.runners.items.clone());
         self.shared.supply.borrow_mut().see(snapshot.now, instances, runners);
@@ -203,6 +220,27 @@ impl<'a> Desk<'a> {
         if !to_launch.is_empty() {
             self.launch(&filled, snapshot.now, &scale_sets, &to_launch, carrying);
         }
+    }
+}
+
+/// Takes out what ends idle runners; returns how many they are.
+fn leave_idle_runners(actions: &mut Vec<Action>) -> usize {
+    let left: BTreeSet<RunnerId> = actions.iter().filter_map(ends_an_idle_runner).collect();
+    actions.retain(|action| match action.step {
+        Step::Deregister { runner_id, .. } => !left.contains(&runner_id),
+        Step::Mark { mark: Mark::Draining, record: Some(record), .. } => !left.contains(&record),
+        _ => true,
+    });
+    left.len()
+}
+
+/// Returns the runner that an action ends because it is idle.
+fn ends_an_idle_runner(action: &Action) -> Option<RunnerId> {
+    match action.step {
+        Step::Deregister { runner_id, .. } => {
+            matches!(action.reason.code, ReasonCode::Expired | ReasonCode::Surplus).then_some(runner_id)
+        }
+        _ => None,
     }
 }
 
@@ -277,5 +315,31 @@ impl<'a> Shared<'a> {
             cache.flush();
         }
         Seen::All(Box::new(seen))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::build::{instance, policy, pool, runner, snapshot};
+    use crate::engine::plan;
+
+    #[test]
+    fn what_ends_an_idle_runner_is_left_out_whole_and_nothing_else_is() {
+        let idle = instance("linux", 0).marked(Mark::SeenOnline, 3000).marked(Mark::IdleSince, 600);
+        let never_came = instance("linux", 1).aged(3000);
+        let seen = snapshot().instance(idle).runner(runner("linux", 0).online());
+        let seen = seen.instance(never_came).runner(runner("linux", 1));
+        let mut actions = plan(&seen, &policy([pool("linux").trimmed()])).actions;
+        let ends = |actions: &[Action]| -> Vec<u64> {
+            let ended = actions.iter().filter_map(|action| match action.step {
+                Step::Deregister { runner_id, .. } => Some(runner_id.0),
+                Step::Mark { mark: Mark::Draining, record, .. } => record.map(|record| record.0),
+                _ => None,
+            });
+            ended.collect()
+        };
+        assert_eq!(ends(&actions), [100, 100, 101, 101]);
+        assert_eq!((leave_idle_runners(&mut actions), ends(&actions)), (1, vec![101, 101]));
     }
 }
