@@ -56,7 +56,14 @@ fn listen(sandbox: Sandbox, capacity: u32) -> Ear {
         name: "linux".to_owned(),
         owner: "host-1".to_owned(),
         room: Arc::new(Room::new(capacity)),
-        pauses: Pauses { first: short, longest: short, refused: short, held: Duration::from_millis(20) },
+        pauses: Pauses {
+            first: short,
+            longest: short,
+            refused: short,
+            held: Duration::from_millis(20),
+            given_up: Duration::from_secs(2),
+            offers: Duration::from_millis(100),
+        },
     };
     let task = tokio::spawn(async move { listener.run(stopping, |heard| tell.send(heard).unwrap()).await });
     Ear { sandbox, stop, heard, task }
