@@ -233,6 +233,7 @@ impl Listener {
             if *stop.borrow() {
                 return None;
             }
+            let connects = self.client.connects();
             // Not given up half-way: a session that is opened and not known of would have to idle out.
             let opened = match resolved.take() {
                 None => self.try_open(&mut resolved).await,
@@ -260,7 +261,10 @@ impl Listener {
                     self.pauses.held.mul_f64(0.8 + fastrand::f64() * 0.4)
                 }
                 Err(NotOpened::Refused(why)) => {
-                    trouble.failures += 1;
+                    // GitHub was left alone: what it said before is no failure more.
+                    let is_repeated =
+                        matches!(why.kind, ErrorKind::Github(_)) && self.client.connects() == connects;
+                    trouble.failures += u32::from(!is_repeated);
                     let pause = self.pauses.after(trouble.failures, why.kind);
                     hear(Heard::Unavailable(why.to_string()));
                     pause
