@@ -186,7 +186,7 @@ impl Metrics {
             queued_exactly: kept(
                 all,
                 "jobs_queued_exact",
-                "1: jobs_queued is the count of now; 0: it is a lower bound, or of a while ago, or absent",
+                "1: jobs_queued is the count of now; 0: it is a lower bound, or corrected, or of a while ago, or absent",
             ),
             cost: kept(
                 all,

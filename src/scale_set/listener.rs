@@ -357,8 +357,10 @@ impl Listener {
                 () = stopped(stop) => return End::Stopped,
                 polled = self.poll(session, cursor, due_at, hear) => polled,
             };
-            if matches!(polled, Some(Ok(_))) {
-                failing_since = None;
+            match &polled {
+                Some(Ok(_)) => failing_since = None,
+                Some(Err(_)) => drop(failing_since.get_or_insert_with(Instant::now)),
+                None => {}
             }
             if session.renewals() != renewals {
                 renewals = session.renewals();
@@ -438,7 +440,7 @@ impl Listener {
                 Some(Err(why)) => Err(why),
             };
             if let Err(why) = result {
-                let is_dead = failing_since.get_or_insert(asked).elapsed() >= self.pauses.given_up;
+                let is_dead = failing_since.is_some_and(|since: Instant| since.elapsed() >= self.pauses.given_up);
                 if is_dead || why.kind == ErrorKind::SessionExpired || why.kind == ErrorKind::ScaleSetNotFound {
                     hear(Heard::Lost(why));
                     return End::Lost;

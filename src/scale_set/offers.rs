@@ -13,6 +13,8 @@ use crate::engine::Statistics;
 const BACKLOG: Duration = Duration::from_secs(5);
 /// Offers that are remembered; beyond them the oldest are forgotten, and found again in the list of what can be acquired.
 const MOST: usize = 10_000;
+/// So many refusals of an offer in a row are not waited for any longer than their pauses.
+const ENDS_POLLS: u32 = 5;
 /// Jobs that are counted as on offer and that no look at that list has found so often are said to be missing.
 const LOOKS_IN_VAIN: u32 = 2;
 
@@ -83,10 +85,11 @@ impl Offers {
         self.open.iter().copied().filter(is_due).take(most).collect()
     }
 
-    /// Returns when something is to be asked for, or looked for, that is left alone until then.
+    /// Returns when something is to be asked for again, and a poll is worth giving up for it: what was refused more often
+    /// waits for its end, since polls have to end now and then.
     pub(super) fn due_at(&self, room: u64) -> Option<Instant> {
-        let refused = self.refused.values().map(|(_, until)| *until);
-        refused.chain(self.to_look.map(|(at, _)| at)).min().filter(|_| room > 0)
+        let soon = self.refused.values().filter(|(times, _)| *times <= ENDS_POLLS);
+        soon.map(|(_, until)| *until).min().filter(|_| room > 0)
     }
 
     /// Returns how many jobs the set has, by all that is known.
@@ -242,7 +245,6 @@ mod tests {
         let (mut offers, now) = (Offers::of(Statistics { available: 2, ..counts(0) }), Instant::now());
         let after = |seconds| now + Duration::from_secs(seconds);
         assert!(!offers.lacks_some(9, now, HALF), "their offers may be on their way");
-        assert_eq!(offers.due_at(9), Some(after(30)));
         assert!(offers.lacks_some(9, after(30), HALF));
         assert_eq!(offers.found(vec![], after(60)), None);
         assert!(!offers.lacks_some(9, after(31), HALF));

@@ -372,6 +372,46 @@ async fn a_reader_that_stands_still_stops_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reader_of_stderr_that_stands_still_stops_nothing() {
+    let desk = desk().await;
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut full = writer.try_clone().unwrap();
+    // It blocks when the pipe is full, which it stays: nobody reads.
+    std::thread::spawn(move || std::io::Write::write_all(&mut full, &[b'.'; 1 << 21]));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut command = desk.command("listen -vv -o json");
+    let child = command.stdout(Stdio::piped()).stderr(writer).spawn();
+    let mut child = child.unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut listening = Listening { child, lines, said: Vec::new() };
+    listening.opened().await;
+    desk.jobs(1, X64);
+    listening.launches(1).await;
+    let (status, _) = listening.end().await;
+    assert_eq!(status.code(), Some(0));
+    drop(reader);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn launches_that_wait_for_a_throttle_to_pass_do_not_hold_a_reload_up() {
+    let desk = desk().await;
+    let mut listening = Listening::on(&desk, "");
+    listening.opened().await;
+    desk.has_looked().await;
+    desk.sandbox.fault(Fault::ec2("RunInstances").status(503).code("RequestLimitExceeded").times(100_000));
+    desk.jobs(8, X64);
+    // EC2 takes so many at once; those and the next wait for its pace then.
+    until(|| desk.calls(Service::Ec2, "RunInstances").len() >= 5).await;
+    listening.signal("-HUP");
+    listening.within(Duration::from_secs(10), |event| event["event"] == "session" && event["state"] == "opened").await;
+    let is_undone = |event: &&Value| {
+        is_launch(event) && event["error"].as_str().is_some_and(|error| error.starts_with("not begun: the process ends"))
+    };
+    assert!(listening.said.iter().any(|event| is_undone(&event)), "{:#?}", listening.said);
+    listening.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_end_during_a_reload_is_a_good_end() {
     let desk = desk().await;
     let mut listening = Listening::on(&desk, "");
