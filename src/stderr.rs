@@ -64,7 +64,8 @@ impl Write for Stderr {
             return io::stderr().write_all(line).map(|()| line.len());
         };
         let lost = beside.lost.swap(0, Ordering::Relaxed);
-        let said = if lost == 0 { String::new() } else { format!("{lost} lines were not written, since nobody read\n") };
+        let said =
+            if lost == 0 { String::new() } else { format!("{lost} lines were not written, since nobody read\n") };
         if beside.orders.try_send(Order::Write([said.as_bytes(), line].concat())).is_err() {
             beside.lost.fetch_add(lost + 1, Ordering::Relaxed);
         }

@@ -535,7 +535,9 @@ async fn jobs_whose_offers_never_came_are_found_in_the_list() {
     ear.opened().await;
     // The first message is another, which counts the job and doesn't offer it; then it is gone.
     let counts = r#"{"totalAvailableJobs":1,"totalAcquiredJobs":0,"totalAssignedJobs":0,"totalRunningJobs":0,"totalRegisteredRunners":0,"totalBusyRunners":0,"totalIdleRunners":0}"#;
-    let body = format!(r#"{{"messageId":100000009,"messageType":"RunnerScaleSetJobMessages","statistics":{counts},"body":"[]"}}"#);
+    let body = format!(
+        r#"{{"messageId":100000009,"messageType":"RunnerScaleSetJobMessages","statistics":{counts},"body":"[]"}}"#
+    );
     ear.sandbox.fault(Fault::actions("GET /scalesets/message").status(200).body(&body));
     ear.job();
     ear.granted(1).await;
@@ -549,7 +551,9 @@ async fn jobs_that_are_counted_as_on_offer_and_are_not_are_said() {
     ear.sandbox.world().settings.scale_sets.poll_hold = Duration::from_millis(50);
     ear.opened().await;
     let counts = r#"{"totalAvailableJobs":4,"totalAcquiredJobs":0,"totalAssignedJobs":0,"totalRunningJobs":0,"totalRegisteredRunners":0,"totalBusyRunners":0,"totalIdleRunners":0}"#;
-    let body = format!(r#"{{"messageId":100000009,"messageType":"RunnerScaleSetJobMessages","statistics":{counts},"body":"[]"}}"#);
+    let body = format!(
+        r#"{{"messageId":100000009,"messageType":"RunnerScaleSetJobMessages","statistics":{counts},"body":"[]"}}"#
+    );
     ear.sandbox.fault(Fault::actions("GET /scalesets/message").status(200).body(&body));
     ear.until(|heard| matches!(heard, Heard::Unlisted(4)).then_some(())).await;
     ear.stop().await;

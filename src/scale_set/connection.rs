@@ -68,7 +68,13 @@ impl fmt::Debug for Connector {
 
 impl Connector {
     pub(super) fn new(github: Arc<github::Client>, settings: &config::Github) -> Self {
-        Self { github, scope: settings.scope.clone(), url: settings.url.clone(), state: Mutex::default(), tried: AtomicU64::new(0) }
+        Self {
+            github,
+            scope: settings.scope.clone(),
+            url: settings.url.clone(),
+            state: Mutex::default(),
+            tried: AtomicU64::new(0),
+        }
     }
 
     /// Returns how often it was tried to connect: what else asked meanwhile was told what came of that.

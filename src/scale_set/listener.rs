@@ -262,8 +262,7 @@ impl Listener {
                 }
                 Err(NotOpened::Refused(why)) => {
                     // GitHub was left alone: what it said before is no failure more.
-                    let is_repeated =
-                        matches!(why.kind, ErrorKind::Github(_)) && self.client.connects() == connects;
+                    let is_repeated = matches!(why.kind, ErrorKind::Github(_)) && self.client.connects() == connects;
                     trouble.failures += u32::from(!is_repeated);
                     let pause = self.pauses.after(trouble.failures, why.kind);
                     hear(Heard::Unavailable(why.to_string()));

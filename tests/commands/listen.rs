@@ -368,7 +368,7 @@ async fn under_a_ceiling_too_a_set_without_any_gets_its_share_of_one_that_has_al
     listening.launches(3).await;
     desk.jobs(1, GPU);
     listening.within(Duration::from_mins(1), |event| is_launch(event) && event["pool"] == "gpu").await;
-    assert!(desk.sandbox.world().count_jobs(JobStatus::Completed) < 20, "it had to wait for all of the other's");
+    assert!(desk.sandbox.world().count_jobs(JobStatus::Completed) < 12, "it had to wait for most of the other's");
     listening.end().await;
 }
 
@@ -526,7 +526,8 @@ async fn jobs_that_a_set_does_not_count_are_shown_as_what_is_launched_for() {
     let mut listening = Listening::on(&desk, &format!("--metrics 127.0.0.1:{port}"));
     listening.opened().await;
     desk.has_looked().await;
-    let (queued, exact) = ("ghascale_jobs_queued{pool=\"linux-x64\"}", "ghascale_jobs_queued_exact{pool=\"linux-x64\"}");
+    let (queued, exact) =
+        ("ghascale_jobs_queued{pool=\"linux-x64\"}", "ghascale_jobs_queued_exact{pool=\"linux-x64\"}");
     shows(port, &[&format!("{queued} 0"), &format!("{exact} 1")], &[]).await;
     desk.sandbox.world().scale_set("linux-x64").statistics_stuck_at_zero();
     desk.jobs(2, X64);

@@ -175,6 +175,22 @@ async fn while_the_actions_service_is_down_rest_stands_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_a_queue_fails_its_set_is_asked_every_quarter_of_a_minute() {
+    let desk = desk().await;
+    let mut listening = Listening::on(&desk, "--interval 10m");
+    listening.opened().await;
+    desk.has_looked().await;
+    desk.sandbox.fault(Fault::actions("GET /scalesets/message").status(500).times(100_000));
+    listening.until(|event| event["event"] == "warning" && event["code"] == "degraded").await;
+    // The look that follows what happens is over.
+    let before = desk.calls(Service::Ec2, "DescribeInstances").len();
+    until(|| desk.calls(Service::Ec2, "DescribeInstances").len() > before).await;
+    desk.jobs(1, X64);
+    listening.launches(1).await;
+    listening.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_the_rest_api_is_down_scale_sets_are_served() {
     let desk = desk().await;
     let mut listening = Listening::on(&desk, "--interval 1s");
@@ -405,7 +421,8 @@ async fn launches_that_wait_for_a_throttle_to_pass_do_not_hold_a_reload_up() {
     listening.signal("-HUP");
     listening.within(Duration::from_secs(10), |event| event["event"] == "session" && event["state"] == "opened").await;
     let is_undone = |event: &&Value| {
-        is_launch(event) && event["error"].as_str().is_some_and(|error| error.starts_with("not begun: the process ends"))
+        is_launch(event)
+            && event["error"].as_str().is_some_and(|error| error.starts_with("not begun: the process ends"))
     };
     assert!(listening.said.iter().any(|event| is_undone(&event)), "{:#?}", listening.said);
     listening.end().await;
