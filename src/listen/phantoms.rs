@@ -85,6 +85,9 @@ impl Phantoms {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::View;
+    use crate::engine::build::{job, policy, pool, snapshot};
+    use crate::scale_set::{RunnerGroup, ScaleSet, ScaleSetId};
 
     fn at(minute: i64) -> Timestamp {
         Timestamp::from_second(1_000_000 + minute * 60).unwrap()
@@ -110,6 +113,26 @@ mod tests {
     fn one_look_that_misses_none_or_can_not_say_takes_it_all_back() {
         assert_eq!(seen(&[(0, Some(15)), (3, Some(0)), (6, Some(15))]), 0);
         assert_eq!(seen(&[(0, Some(15)), (3, None), (6, Some(15))]), 0);
+    }
+
+    #[test]
+    fn jobs_that_are_only_on_offer_hide_none_that_are_not_there() {
+        let (linux, mut seen) = (pool("linux"), snapshot());
+        let labels = linux.labels.clone();
+        for id in 0..3 {
+            seen = seen.job(job(id));
+        }
+        let policy = policy([linux]);
+        let view = View::of(&seen, &policy);
+        let group = RunnerGroup { id: 1, name: "Default".into() };
+        let scale_set = ScaleSet { id: ScaleSetId(1), name: "linux".into(), group, labels, statistics: None };
+        let missing = |available: u64, offers: u64| {
+            let statistics = Statistics { assigned: 8, available, ..Statistics::default() };
+            unlisted(&view.pools[0], &Found { scale_set: scale_set.clone(), statistics }, offers, &seen.demand)
+        };
+        assert_eq!(missing(0, 0), Some(5), "three are listed, and may be its own");
+        assert_eq!(missing(3, 3), Some(8), "they are on offer");
+        assert_eq!((missing(9, 0), missing(0, 9)), (Some(5), Some(5)), "one of the two is wrong");
     }
 
     #[test]
