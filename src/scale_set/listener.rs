@@ -526,7 +526,7 @@ impl Listener {
                 }
             }
             Err(why) => {
-                offers.found(Vec::new(), look_at);
+                offers.look_again(look_at);
                 hear(Heard::Trouble(why));
             }
         }

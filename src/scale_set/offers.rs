@@ -33,6 +33,8 @@ pub(super) struct Offers {
     at_once: usize,
     /// The jobs on offer, by the last message that counts them.
     available: u64,
+    /// Some of these were asked for since and not granted: others may have them.
+    is_doubtful: bool,
     /// Jobs are counted as on offer that no offer is known of: when they are looked for, and how often they were in vain.
     to_look: Option<(Instant, u32)>,
 }
@@ -46,6 +48,7 @@ impl Offers {
             refused: BTreeMap::new(),
             at_once: usize::MAX,
             available: counts.available,
+            is_doubtful: false,
             to_look: None,
         }
     }
@@ -59,7 +62,7 @@ impl Offers {
             self.open.retain(|offer| *offer != job.runner_request_id);
         }
         if let Some(counts) = message.statistics {
-            (self.counted, self.available) = (jobs(counts), counts.available);
+            (self.counted, self.available, self.is_doubtful) = (jobs(counts), counts.available, false);
             self.acquired.retain(|_, at| has_waited && at.elapsed() < BACKLOG);
         }
         self.add(message.offers());
@@ -107,7 +110,8 @@ impl Offers {
         self.open.retain(|offer| !asked.contains(offer));
         self.refused.retain(|offer, _| !asked.contains(offer));
         self.at_once = self.at_once.saturating_mul(2);
-        self.available = self.available.saturating_sub(asked.len() as u64);
+        self.available = self.available.saturating_sub(granted.len() as u64);
+        self.is_doubtful |= granted.len() < asked.len();
         self.acquired.extend(granted.iter().map(|offer| (*offer, Instant::now())));
     }
 
@@ -136,13 +140,22 @@ impl Offers {
         self.to_look.get_or_insert((now + arrives_within, 0)).0 <= now
     }
 
+    /// The list could not be read, and is looked at again then.
+    pub(super) fn look_again(&mut self, at: Instant) {
+        self.to_look = self.to_look.map(|(_, times)| (at, times));
+    }
+
     /// Takes in the list of what can be acquired, which is looked at again then; returns how many jobs are counted as on
     /// offer and can't be found in it, time and again.
     pub(super) fn found(&mut self, offers: Vec<u64>, look_at: Instant) -> Option<u64> {
         self.add(offers);
         let times = self.to_look.map_or(1, |(_, times)| times.saturating_add(1));
         self.to_look = Some((look_at, times));
-        (self.open.is_empty() && times >= LOOKS_IN_VAIN).then_some(self.available)
+        // Others have them.
+        if self.open.is_empty() && self.is_doubtful {
+            self.available = 0;
+        }
+        (self.open.is_empty() && self.available > 0 && times >= LOOKS_IN_VAIN).then_some(self.available)
     }
 }
 
@@ -254,5 +267,11 @@ mod tests {
         assert_eq!(offers.wanted(9, after(90)), [7]);
         assert!(!offers.lacks_some(9, after(90), HALF));
         assert!(!Offers::of(counts(3)).lacks_some(9, after(90), HALF));
+        // Neither granted nor, by the list, to be had: somebody else was faster.
+        offers.answered(&[7], &[]);
+        assert!(!offers.lacks_some(9, after(90), HALF));
+        assert!(offers.lacks_some(9, after(120), HALF));
+        assert_eq!(offers.found(vec![], after(150)), None);
+        assert!(!offers.lacks_some(9, after(150), HALF));
     }
 }
