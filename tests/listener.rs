@@ -539,6 +539,7 @@ async fn jobs_whose_offers_never_came_are_found_in_the_list() {
         r#"{{"messageId":100000009,"messageType":"RunnerScaleSetJobMessages","statistics":{counts},"body":"[]"}}"#
     );
     ear.sandbox.fault(Fault::actions("GET /scalesets/message").status(200).body(&body));
+    while ear.message().await.id != 100_000_009 {}
     ear.job();
     ear.granted(1).await;
     assert!(ear.calls("acquirablejobs") > 0);
