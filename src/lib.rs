@@ -28,6 +28,7 @@ pub mod sandbox;
 pub mod scale_set;
 pub mod services;
 pub mod state;
+pub mod stderr;
 pub mod tally;
 pub mod ui;
 pub mod warning;

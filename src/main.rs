@@ -3,7 +3,8 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use ghascale::cli::{self, Cli};
+use ghascale::cli::{self, Cli, Command};
+use ghascale::stderr::{self, Stderr};
 use ghascale::{commands, exit};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -22,14 +23,19 @@ fn main() -> ExitCode {
             return unusable.code.into();
         }
     };
+    if matches!(cli.command, Command::Listen(_)) {
+        stderr::write_beside();
+    }
     log(&cli);
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(commands::run(cli)).into(),
+    let code = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(commands::run(cli)),
         Err(error) => {
             eprintln!("error: no runtime: {error}");
-            exit::FAILED.into()
+            exit::FAILED
         }
-    }
+    };
+    stderr::finish();
+    code.into()
 }
 
 /// Logs to stderr: warnings always, calls with `-v`, all of ours with `-vv`, or as `RUST_LOG` says.
@@ -45,7 +51,7 @@ fn log(cli: &Cli) {
     let by_environment = std::env::var("RUST_LOG").ok().filter(|_| !cli.quiet && cli.verbose == 0);
     let level = by_environment.map_or(by_flag, |directives| ours(&directives).unwrap_or(by_flag));
     let only_ours = tracing_subscriber::filter::Targets::new().with_target("ghascale", level);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).without_time();
+    let layer = tracing_subscriber::fmt::layer().with_writer(|| Stderr).with_target(false).without_time();
     let layer = layer.with_ansi(false);
     tracing_subscriber::registry().with(only_ours).with(layer).init();
 }

@@ -11,6 +11,7 @@ use crate::commands::Failure;
 use crate::engine::RepositoryName;
 use crate::github::{Progress, Usage};
 use crate::report::{Look, printable};
+use crate::stderr::Stderr;
 use crate::warning::{Warning, WarningCode};
 
 /// How to speak to whoever called.
@@ -137,7 +138,7 @@ impl Ui {
 
 /// Writes a line to stderr; nothing is left to tell it to if that is closed.
 fn say(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    let _ = Stderr.write_all(format!("{line}\n").as_bytes());
 }
 
 /// Returns the width of the terminal in columns.

@@ -56,7 +56,14 @@ fn listen(sandbox: Sandbox, capacity: u32) -> Ear {
         name: "linux".to_owned(),
         owner: "host-1".to_owned(),
         room: Arc::new(Room::new(capacity)),
-        pauses: Pauses { first: short, longest: short, refused: short, held: Duration::from_millis(20) },
+        pauses: Pauses {
+            first: short,
+            longest: short,
+            refused: short,
+            held: Duration::from_millis(20),
+            given_up: Duration::from_secs(2),
+            offers: Duration::from_millis(100),
+        },
     };
     let task = tokio::spawn(async move { listener.run(stopping, |heard| tell.send(heard).unwrap()).await });
     Ear { sandbox, stop, heard, task }
@@ -271,6 +278,16 @@ async fn credentials_that_are_refused_are_tried_again_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_refusal_of_the_credentials_costs_seconds() {
+    let sandbox = world().await;
+    sandbox.fault(Fault::github("registration-token").status(403));
+    let mut ear = listen(sandbox, 9);
+    ear.until(|heard| matches!(heard, Heard::Unavailable(why) if why.contains("403")).then_some(())).await;
+    tokio::time::timeout(Duration::from_secs(8), ear.opened()).await.unwrap();
+    ear.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_can_not_be_read_is_acknowledged_after_five_tries() {
     let mut ear = Ear::with(|_| {}).await;
     ear.opened().await;
@@ -458,4 +475,117 @@ async fn a_stop_interrupts_a_poll_and_a_wait() {
     ear.until(|heard| matches!(heard, Heard::Unavailable(_)).then_some(())).await;
     ear.stop.send_replace(true);
     ear.task.await.unwrap();
+}
+
+/// A world in which jobs are offered, once, and its listener, whose polls last.
+async fn offered() -> Ear {
+    let sandbox = world().await;
+    {
+        let settings = &mut sandbox.world().settings.scale_sets;
+        (settings.dispatch, settings.offered_again_after) = (Dispatch::Acquire, Duration::from_hours(24));
+        settings.poll_hold = Duration::from_secs(50);
+    }
+    listen(sandbox, 9)
+}
+
+impl Ear {
+    /// Waits until so many jobs are granted.
+    async fn granted(&mut self, jobs: usize) {
+        let mut all = 0;
+        while all < jobs {
+            all += self
+                .until(|heard| match heard {
+                    Heard::Acquired { granted, .. } => Some(*granted),
+                    _ => None,
+                })
+                .await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acquisition_that_is_refused_forgets_no_offer() {
+    for status in [403, 404, 409] {
+        let mut ear = offered().await;
+        ear.opened().await;
+        ear.sandbox.fault(Fault::actions("acquirejobs").status(status).times(3));
+        for _ in 0..3 {
+            ear.job();
+        }
+        ear.granted(3).await;
+        ear.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acquisition_that_fails_for_long_forgets_no_offer() {
+    let mut ear = offered().await;
+    ear.opened().await;
+    // Each is sent three times; after five its message is acknowledged all the same.
+    ear.sandbox.fault(Fault::actions("acquirejobs").status(503).times(21));
+    ear.job();
+    ear.granted(1).await;
+    ear.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_whose_offers_never_came_are_found_in_the_list() {
+    let mut ear = offered().await;
+    ear.sandbox.world().settings.scale_sets.poll_hold = Duration::from_millis(50);
+    ear.opened().await;
+    // The first message is another, which counts the job and doesn't offer it; then it is gone.
+    let counts = r#"{"totalAvailableJobs":1,"totalAcquiredJobs":0,"totalAssignedJobs":0,"totalRunningJobs":0,"totalRegisteredRunners":0,"totalBusyRunners":0,"totalIdleRunners":0}"#;
+    let body = format!(
+        r#"{{"messageId":100000009,"messageType":"RunnerScaleSetJobMessages","statistics":{counts},"body":"[]"}}"#
+    );
+    ear.sandbox.fault(Fault::actions("GET /scalesets/message").status(200).body(&body));
+    while ear.message().await.id != 100_000_009 {}
+    ear.job();
+    ear.granted(1).await;
+    assert!(ear.calls("acquirablejobs") > 0);
+    ear.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_are_counted_as_on_offer_and_are_not_are_said() {
+    let mut ear = offered().await;
+    ear.sandbox.world().settings.scale_sets.poll_hold = Duration::from_millis(50);
+    ear.opened().await;
+    let counts = r#"{"totalAvailableJobs":4,"totalAcquiredJobs":0,"totalAssignedJobs":0,"totalRunningJobs":0,"totalRegisteredRunners":0,"totalBusyRunners":0,"totalIdleRunners":0}"#;
+    let body = format!(
+        r#"{{"messageId":100000009,"messageType":"RunnerScaleSetJobMessages","statistics":{counts},"body":"[]"}}"#
+    );
+    ear.sandbox.fault(Fault::actions("GET /scalesets/message").status(200).body(&body));
+    ear.until(|heard| matches!(heard, Heard::Unlisted(4)).then_some(())).await;
+    ear.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_failed_poll_does_not_make_a_busy_set_late_for_good() {
+    let mut ear = Ear::with(|settings| settings.poll_hold = Duration::from_secs(50)).await;
+    ear.opened().await;
+    ear.sandbox.fault(Fault::actions("GET /scalesets/message").status(502));
+    ear.job();
+    ear.until(|heard| matches!(heard, Heard::Trouble(_)).then_some(())).await;
+    // No poll of it ends without news, and none lasts for a second.
+    let mut told = 0;
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        ear.job();
+        told += usize::from(ear.message().await.statistics.is_some());
+    }
+    assert!(told >= 4, "{told}");
+    ear.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_is_dead_for_good_costs_its_session() {
+    for status in [409, 410, 500] {
+        let mut ear = Ear::with(|_| {}).await;
+        ear.opened().await;
+        ear.sandbox.fault(Fault::actions("GET /scalesets/message").status(status).times(100_000));
+        ear.until(|heard| matches!(heard, Heard::Lost(_)).then_some(())).await;
+        ear.opened().await;
+        ear.stop().await;
+    }
 }

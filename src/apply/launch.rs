@@ -39,6 +39,8 @@ const OFFERINGS_TRIED: usize = 6;
 const SENDS: u32 = 5;
 /// The longest pause between two sends of one request.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+/// How long a launch that sleeps may take to notice that it is to stop.
+const WAKES_WITHIN: Duration = Duration::from_secs(1);
 /// A launch is never sent later than this after its registration: its record could be reaped as an orphan.
 const LATEST_SEND: Duration = LAUNCH_WINDOW.saturating_sub(Duration::from_mins(1));
 
@@ -302,7 +304,11 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         let mut unanswered = None;
         for nth in 1..=SENDS {
             let wait = self.paces.borrow_mut().launching.take(1, self.clock.now());
-            self.keep_pace(wait).await;
+            self.rest(wait, unanswered.is_none()).await;
+            // A launch that has only slept, and of which nothing is ordered, doesn't keep a process from its end.
+            if unanswered.is_none() && (nth > 1 || !wait.is_zero()) && (self.is_stopping)() {
+                return Err(GaveUp::Surely(ENDING.into()));
+            }
             if age(self.clock.now(), held.since) > LATEST_SEND {
                 return match unanswered {
                     Some(why) => self.find(&token, why).await,
@@ -350,7 +356,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                             None => Ok(Err(error)),
                         };
                     }
-                    self.clock.sleep(self.pause(nth)).await;
+                    self.rest(self.pause(nth), unanswered.is_none()).await;
                 }
                 // EC2 looks at who asks before it looks at the token: an unanswered send may have launched all the same.
                 Err(error) if error.class == ErrorClass::Credentials && unanswered.is_some() => {
@@ -381,6 +387,16 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
             Ok(Some(instance_id)) => Ok(Ok((Launched { instance_id, request_id: None }, token.to_owned()))),
             // EC2 forgets for a minute what it just launched: absence proves nothing.
             Ok(None) | Err(_) => Err(GaveUp::Perhaps(why)),
+        }
+    }
+
+    /// Sleeps; where it may end, for little longer than until it is to stop.
+    async fn rest(&self, pause: Duration, may_end: bool) {
+        let mut left = pause;
+        while !left.is_zero() && !(may_end && (self.is_stopping)()) {
+            let part = left.min(WAKES_WITHIN);
+            self.clock.sleep(part).await;
+            left -= part;
         }
     }
 

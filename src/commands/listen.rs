@@ -1,7 +1,7 @@
 //! `ghascale listen`: the same in real time, for weeks. Here are its beginning, its end, and its reloads.
 
 use std::cell::{Cell, RefCell};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -236,7 +236,11 @@ async fn prepare(cli: &Cli, args: &ListenArgs, pools: &[PoolName], ui: &Ui) -> R
 
 async fn serve_metrics(address: SocketAddr, metrics: Arc<Metrics>) -> Result<Server, Failure> {
     let server = Server::start(address, metrics).await;
-    let server = server.map_err(|error| Failure::usage(format!("--metrics {address}: {error}")))?;
+    let server = server.map_err(|error| {
+        // Another process may give it up, and an interface come up late: whoever starts this tries again.
+        let may_pass = matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable);
+        Failure::new(if may_pass { exit::FAILED } else { exit::USAGE }, format!("--metrics {address}: {error}"))
+    })?;
     tracing::info!(address = %server.address, "metrics are served");
     Ok(server)
 }

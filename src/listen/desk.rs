@@ -120,6 +120,8 @@ pub(super) struct Desk<'a> {
     has_unmet: bool,
     /// When a runner ended its job last while that was so.
     freed_at: Option<Instant>,
+    /// Pools whose queues can't be polled: what their sets count is asked for meanwhile.
+    troubled: BTreeSet<PoolName>,
     /// Pools whose latest counts were written before the supply was read, so that nothing can be launched by them.
     to_recount: BTreeSet<PoolName>,
     recounted_at: Option<Instant>,
@@ -269,13 +271,15 @@ impl<'a> Desk<'a> {
             hurried: Vec::new(),
             has_unmet: false,
             freed_at: None,
+            troubled: BTreeSet::new(),
             to_recount: BTreeSet::new(),
             recounted_at: None,
             is_ending: false,
             is_rerunning: false,
         };
         let polled_every = (!polling.is_empty()).then_some(shared.parts.every);
-        shared.parts.metrics.begin(desk.listening.iter().map(|pool| &pool.policy.name), polled_every);
+        let every = shared.parts.every;
+        shared.parts.metrics.begin(desk.listening.iter().map(|pool| &pool.policy.name), polled_every, every);
         let (listening, polling) = (desk.listening.iter().map(name).collect(), polling.iter().map(name).collect());
         desk.say(Event::Ready { pool: None, listening, polling, scope: config.github.scope.to_string() });
         desk
@@ -310,6 +314,7 @@ impl<'a> Desk<'a> {
                     }
                     self.launch_at_once(&changed, &carrying);
                     self.lend();
+                    self.measure(changed.iter());
                 }
                 Some(carried) = carrying.next(), if !carrying.is_empty() => self.carried(&carried),
                 seen = ended(&mut looking) => {
@@ -348,7 +353,7 @@ impl<'a> Desk<'a> {
                     (self.shared.parts.alive)();
                     self.notice_the_clock();
                     self.count_requests();
-                    self.notice_silence();
+                    self.measure(self.served.keys());
                     self.lend();
                     self.launch_after_cooling(&carrying);
                 }
@@ -433,10 +438,18 @@ impl<'a> Desk<'a> {
         self.served.get(pool).filter(|served| !served.is_silent())
     }
 
-    /// Forgets what silent sets counted.
-    fn notice_silence(&self) {
-        for (pool, _) in self.served.iter().filter(|(_, served)| served.is_silent()) {
-            self.shared.parts.metrics.silent(pool);
+    /// Shows how many jobs wait at these pools' sets, by what is launched by; and whether they are counted, or reckoned, or
+    /// of a while ago.
+    fn measure<'b>(&self, pools: impl Iterator<Item = &'b PoolName>) {
+        for pool in pools {
+            let metrics = self.shared.parts.metrics;
+            match (self.served.get(pool), self.demand(pool, Timestamp::now())) {
+                (Some(served), Some(demand)) => {
+                    let is_exact = !served.is_outdated && demand == served.found.statistics;
+                    metrics.waits_at_set(pool, demand.queued(), is_exact);
+                }
+                _ => metrics.silent(pool),
+            }
         }
     }
 

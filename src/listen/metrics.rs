@@ -33,7 +33,6 @@ use crate::engine::{
 };
 use crate::github::Usage;
 use crate::report::{RerunResult, ResultWord};
-use crate::scale_set::Message;
 use crate::tally::Tally;
 
 /// A poll is answered within a minute where all is well; after so long without one a listener is not healthy.
@@ -88,6 +87,8 @@ pub struct Metrics {
     polled: Mutex<BTreeMap<PoolName, Polled>>,
     /// Of everything; and how old that may be, where pools without a session depend on it.
     observed: Mutex<(Polled, Option<Duration>)>,
+    /// Of instances and runners; and how old that may be: nothing is launched without them.
+    supplied: Mutex<(Polled, Duration)>,
 }
 
 /// When a listened pool was polled last with success, or everything observed.
@@ -185,7 +186,7 @@ impl Metrics {
             queued_exactly: kept(
                 all,
                 "jobs_queued_exact",
-                "1: jobs_queued is the count of now; 0: it is a lower bound, or of a while ago, or absent",
+                "1: jobs_queued is the count of now; 0: it is a lower bound, or corrected, or of a while ago, or absent",
             ),
             cost: kept(
                 all,
@@ -240,29 +241,44 @@ impl Metrics {
             run_seconds: kept(all, "run_duration_seconds", "How long that took"),
             polled: Mutex::default(),
             observed: Mutex::new((Polled::begun(), None)),
+            supplied: Mutex::new((Polled::begun(), POLLS_WITHIN)),
             registry,
         }
+    }
+
+    fn supply_read(&self) -> std::sync::MutexGuard<'_, (Polled, Duration)> {
+        self.supplied.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn polled_at(&self) -> std::sync::MutexGuard<'_, BTreeMap<PoolName, Polled>> {
         self.polled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A configuration is begun with, by which these pools are listened to, and others polled so often: whatever else
-    /// there was is forgotten.
-    pub(super) fn begin<'a>(&self, listening: impl Iterator<Item = &'a PoolName>, polled_every: Option<Duration>) {
+    /// A configuration is begun with, by which these pools are listened to, others polled so often, and everything observed
+    /// so often: whatever else there was is forgotten.
+    pub(super) fn begin<'a>(
+        &self,
+        listening: impl Iterator<Item = &'a PoolName>,
+        polled_every: Option<Duration>,
+        every: Duration,
+    ) {
         for gauge in [&self.desired, &self.min_idle, &self.max, &self.queued, &self.queued_exactly, &self.oldest] {
             gauge.clear();
         }
         self.sessions.clear();
         self.runners.clear();
         self.cost.clear();
+        self.unschedulable.clear();
         self.last_poll.clear();
         let mut polled = self.polled_at();
         let before = std::mem::take(&mut *polled);
         let since = Polled::begun();
-        let within = polled_every.map(|every| POLLS_WITHIN.max(every.saturating_mul(3)));
-        *self.observed.lock().unwrap_or_else(PoisonError::into_inner) = (since, within);
+        let within = |every: Duration| POLLS_WITHIN.max(every.saturating_mul(3));
+        *self.observed.lock().unwrap_or_else(PoisonError::into_inner) = (since, polled_every.map(within));
+        let mut supplied = self.supply_read();
+        // Over a reload it is as old as it was.
+        let at = if supplied.0.is_first { since } else { supplied.0 };
+        *supplied = (at, within(every));
         for pool in listening {
             self.sessions.get_or_create(&of(pool)).set(0);
             polled.insert(pool.clone(), before.get(pool).copied().unwrap_or(since));
@@ -278,12 +294,20 @@ impl Metrics {
         self.polled_at().insert(pool.clone(), Polled::now());
     }
 
-    pub(super) fn message(&self, pool: &PoolName, message: &Message) {
+    pub(super) fn message(&self, pool: &PoolName) {
         self.polled(pool);
         self.messages.get_or_create(&of(pool)).inc();
-        if let Some(counts) = message.statistics {
-            self.waits(pool, Some(counts.queued()), CountKind::Exact);
-        }
+    }
+
+    /// Instances and runners were read whole.
+    pub(super) fn supplied(&self) {
+        self.supply_read().0 = Polled::now();
+    }
+
+    /// So many jobs wait at a pool's set; not exactly where its counts were corrected, or are of a while ago.
+    pub(super) fn waits_at_set(&self, pool: &PoolName, queued: u64, is_exact: bool) {
+        self.waits(pool, Some(queued), CountKind::Exact);
+        self.queued_exactly.get_or_create(&of(pool)).set(i64::from(is_exact));
     }
 
     /// So many jobs wait for a pool; `None`: nobody knows.
@@ -382,6 +406,7 @@ impl Metrics {
         if supply_is_known {
             self.interrupted(&snapshot.instances.items);
             self.observed.lock().unwrap_or_else(PoisonError::into_inner).0 = Polled::now();
+            self.supplied();
         } else {
             self.runners.clear();
         }
@@ -462,8 +487,8 @@ impl Metrics {
         text
     }
 
-    /// Returns whether every listened pool was polled within three minutes and, where others depend on it, instances and
-    /// runners were read within three intervals; and the ages of the last good polls, a line each. A process that has
+    /// Returns whether every listened pool was polled within three minutes, and instances and runners were read within
+    /// three minutes or intervals: by whole observations alone, where pools without a session depend on them; and the ages of the last good polls, a line each. A process that has
     /// just begun has as long to open its sessions.
     #[must_use]
     pub fn health(&self) -> (bool, String) {
@@ -477,6 +502,8 @@ impl Metrics {
         }
         let (observed, within) = *self.observed.lock().unwrap_or_else(PoisonError::into_inner);
         healthy &= observed.is_healthy(("everything", "observed"), within.unwrap_or(Duration::MAX), now, &mut said);
+        let (supplied, within) = *self.supply_read();
+        healthy &= supplied.is_healthy(("instances and runners", "read"), within, now, &mut said);
         (healthy, format!("{}\n{said}", if healthy { "healthy" } else { "unhealthy" }))
     }
 }
@@ -575,15 +602,28 @@ mod tests {
         let (listened, minutes) = (PoolName::new("linux"), |count| Instant::now() + Duration::from_mins(count));
         let is_healthy = |metrics: &Metrics, at| metrics.health_at(at).0;
         let metrics = Metrics::new();
-        metrics.begin(std::iter::once(&listened), None);
+        metrics.begin(std::iter::once(&listened), None, Duration::from_mins(1));
         assert!(is_healthy(&metrics, minutes(2)), "it has just begun");
         assert!(!is_healthy(&metrics, minutes(4)), "it was never polled");
         metrics.polled(&listened);
         assert!(is_healthy(&metrics, minutes(2)));
         assert_eq!(metrics.health_at(minutes(4)).1.lines().next(), Some("unhealthy"));
         // Where nothing is listened to, the whole observations are what is polled.
-        metrics.begin(std::iter::empty(), Some(Duration::from_mins(2)));
+        metrics.begin(std::iter::empty(), Some(Duration::from_mins(2)), Duration::from_mins(2));
         assert!(is_healthy(&metrics, minutes(5)));
         assert!(!is_healthy(&metrics, minutes(7)));
+    }
+
+    #[test]
+    fn one_that_polls_and_can_not_read_the_supply_is_not_healthy() {
+        let (listened, after) = (PoolName::new("linux"), |minutes| Instant::now() + Duration::from_mins(minutes));
+        let metrics = Metrics::new();
+        metrics.begin(std::iter::once(&listened), None, Duration::from_mins(1));
+        // Its polls are of then.
+        metrics.polled_at().insert(listened, Polled { at: after(4), is_first: false });
+        assert!(!metrics.health_at(after(4)).0, "nothing is launched without it");
+        *metrics.supply_read() = (Polled { at: after(2), is_first: false }, POLLS_WITHIN);
+        assert!(metrics.health_at(after(4)).0);
+        assert!(metrics.health_at(after(4)).1.ends_with("instances and runners: read 120 s ago\n"));
     }
 }

@@ -70,6 +70,11 @@ impl Client {
         self.unreadable.load(Ordering::Relaxed)
     }
 
+    /// Returns how often it was tried to connect to the service.
+    pub(super) fn connects(&self) -> u64 {
+        self.connector.tried()
+    }
+
     /// Returns what its requests were answered with.
     #[must_use]
     pub fn tally(&self) -> &Tally {

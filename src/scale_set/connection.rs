@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -21,8 +22,9 @@ use crate::github::{self, AdminConnection};
 const RENEW_BEFORE: Duration = Duration::from_mins(1);
 /// How long a token is used that doesn't say when it expires; the service's own live about an hour.
 const UNSAID_LIFE: Duration = Duration::from_mins(30);
-/// For so long everybody gets GitHub's refusal to connect, and GitHub is left alone.
-const REFUSED_FOR: Duration = Duration::from_secs(30);
+/// For so long everybody gets GitHub's refusal to connect, and GitHub is left alone; it doubles with each in a row.
+const REFUSED_FOR: Duration = Duration::from_secs(2);
+const REFUSED_FOR_AT_MOST: Duration = Duration::from_secs(30);
 
 /// What a request to the service needs.
 pub(super) struct Connection {
@@ -39,12 +41,23 @@ pub(super) struct Connector {
     url: String,
     /// Held while connecting, so that any number of tasks that need a connection make one.
     state: Mutex<State>,
+    /// How often it was tried to connect.
+    tried: AtomicU64,
 }
 
 #[derive(Default)]
 struct State {
     held: Option<Arc<Connection>>,
     failed: Option<(Instant, Error)>,
+    /// How often in a row that was so.
+    failures: u32,
+}
+
+impl State {
+    /// Returns how long a refusal is one.
+    fn refused_for(&self) -> Duration {
+        REFUSED_FOR.saturating_mul(1 << self.failures.saturating_sub(1).min(8)).min(REFUSED_FOR_AT_MOST)
+    }
 }
 
 impl fmt::Debug for Connector {
@@ -55,7 +68,18 @@ impl fmt::Debug for Connector {
 
 impl Connector {
     pub(super) fn new(github: Arc<github::Client>, settings: &config::Github) -> Self {
-        Self { github, scope: settings.scope.clone(), url: settings.url.clone(), state: Mutex::default() }
+        Self {
+            github,
+            scope: settings.scope.clone(),
+            url: settings.url.clone(),
+            state: Mutex::default(),
+            tried: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns how often it was tried to connect: what else asked meanwhile was told what came of that.
+    pub(super) fn tried(&self) -> u64 {
+        self.tried.load(Ordering::Relaxed)
     }
 
     /// Returns the connection; connects first if there is none that lasts.
@@ -73,13 +97,17 @@ impl Connector {
                     github::ErrorKind::Unauthorized | github::ErrorKind::Forbidden | github::ErrorKind::NotFound
                 )
             );
-            if *at >= asked || is_refusal && at.elapsed() < REFUSED_FOR {
+            if *at >= asked || is_refusal && at.elapsed() < state.refused_for() {
                 return Err(error.clone());
             }
         }
-        let fresh = self.connect().await.inspect_err(|error| state.failed = Some((Instant::now(), error.clone())))?;
+        self.tried.fetch_add(1, Ordering::Relaxed);
+        let fresh = self.connect().await.inspect_err(|error| {
+            state.failed = Some((Instant::now(), error.clone()));
+            state.failures = state.failures.saturating_add(1);
+        })?;
         let fresh = Arc::new(fresh);
-        *state = State { held: Some(fresh.clone()), failed: None };
+        *state = State { held: Some(fresh.clone()), ..State::default() };
         Ok(fresh)
     }
 

@@ -2,8 +2,9 @@
 //!
 //! Resolve (the set by group and name) -> open (its session) -> serve (its messages) -> and again from the beginning when
 //! the session is lost. Nothing but a stop ends it. It tells what it hears to whoever asked it to listen, and waits for
-//! nobody: what follows from a message is safe once it is told, since a session that is opened anew begins with the full
-//! counts.
+//! nobody: what is counted is safe once it is told, since a session that is opened anew begins with the full counts. What
+//! is on offer and can't be acquired yet is remembered here alone; a session that is opened anew looks for it in the
+//! service's list.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,6 +33,8 @@ const ANSWERS_WITHIN: Duration = Duration::from_millis(250);
 const JITTER: Duration = Duration::from_millis(10);
 /// A session that somebody else holds for so long is no left-over of a process that died.
 const HELD_FOR_LONG: Duration = Duration::from_mins(5);
+/// Refusals in a row after which no more is asked for until the pause is over.
+const REFUSALS: u32 = 2;
 /// How often it is said again that somebody else holds the session.
 const SAID_AGAIN: Duration = Duration::from_mins(10);
 
@@ -46,6 +49,10 @@ pub struct Pauses {
     pub refused: Duration,
     /// While another session is open: its idle time, at most, has to pass.
     pub held: Duration,
+    /// A queue whose polls all failed for so long is given up, and another session is opened.
+    pub given_up: Duration,
+    /// Jobs that are counted as on offer, and whose offers did not come for so long, are looked for; and then so often.
+    pub offers: Duration,
 }
 
 impl Default for Pauses {
@@ -55,6 +62,8 @@ impl Default for Pauses {
             longest: Duration::from_mins(1),
             refused: Duration::from_mins(5),
             held: Duration::from_secs(12),
+            given_up: Duration::from_mins(3),
+            offers: Duration::from_secs(30),
         }
     }
 }
@@ -129,6 +138,8 @@ pub enum Heard {
     },
     /// A poll, an acquisition or an acknowledgement failed; it is tried again.
     Trouble(Error),
+    /// So many jobs are counted as on offer, there is room for them, and the service's list of offers shows none.
+    Unlisted(u64),
     /// A message could not be read, time and again, and was acknowledged unread.
     Poison {
         /// Its id.
@@ -222,6 +233,7 @@ impl Listener {
             if *stop.borrow() {
                 return None;
             }
+            let connects = self.client.connects();
             // Not given up half-way: a session that is opened and not known of would have to idle out.
             let opened = match resolved.take() {
                 None => self.try_open(&mut resolved).await,
@@ -249,7 +261,9 @@ impl Listener {
                     self.pauses.held.mul_f64(0.8 + fastrand::f64() * 0.4)
                 }
                 Err(NotOpened::Refused(why)) => {
-                    trouble.failures += 1;
+                    // GitHub was left alone: what it said before is no failure more.
+                    let is_repeated = matches!(why.kind, ErrorKind::Github(_)) && self.client.connects() == connects;
+                    trouble.failures += u32::from(!is_repeated);
                     let pause = self.pauses.after(trouble.failures, why.kind);
                     hear(Heard::Unavailable(why.to_string()));
                     pause
@@ -287,9 +301,15 @@ impl Listener {
         }
     }
 
-    /// Polls; `None` where what is lent changes, and the poll must not go on as it is. A poll that is given up loses
-    /// nothing: what it would have brought is not acknowledged.
-    async fn poll(&self, session: &Session, cursor: i64, hear: &impl Fn(Heard)) -> Option<Result<Polled, Error>> {
+    /// Polls; `None` where what is lent changes, and the poll must not go on as it is, or where it is time to acquire what
+    /// was put off. A poll that is given up loses nothing: what it would have brought is not acknowledged.
+    async fn poll(
+        &self,
+        session: &Session,
+        cursor: i64,
+        due_at: Option<Instant>,
+        hear: &impl Fn(Heard),
+    ) -> Option<Result<Polled, Error>> {
         let (capacity, returns_some) = self.room.announce();
         let mut poll = std::pin::pin!(session.poll(cursor, capacity));
         if returns_some {
@@ -304,6 +324,7 @@ impl Listener {
             biased;
             polled = poll => Some(polled),
             () = self.room.changed() => None,
+            () = until(due_at) => None,
         }
     }
 
@@ -325,14 +346,21 @@ impl Listener {
         let mut unread = (None, 0);
         // After trouble messages may have waited, and what they count was so then.
         let mut is_late = trouble.failures > 0;
+        let mut failing_since = None;
         loop {
             let asked = Instant::now();
             self.tell_room(&offers, 0);
+            let due_at = offers.due_at(self.room.beside(offers.taken()));
             let polled = tokio::select! {
                 biased;
                 () = stopped(stop) => return End::Stopped,
-                polled = self.poll(session, cursor, hear) => polled,
+                polled = self.poll(session, cursor, due_at, hear) => polled,
             };
+            match &polled {
+                Some(Ok(_)) => failing_since = None,
+                Some(Err(_)) => drop(failing_since.get_or_insert_with(Instant::now)),
+                None => {}
+            }
             if session.renewals() != renewals {
                 renewals = session.renewals();
                 hear(Heard::Refreshed);
@@ -366,13 +394,13 @@ impl Listener {
                     unread = (None, 0);
                     let is_news = told != Some(message.id);
                     told = Some(message.id);
-                    // One that was waited for has just been written.
-                    let has_waited = asked.elapsed() < self.pauses.first;
-                    is_late &= has_waited;
+                    // One that was waited for has just been written; and so it is told in a busy set, too, where none is
+                    // waited for for long.
+                    is_late &= asked.elapsed() < ANSWERS_WITHIN;
                     if asked.elapsed() >= answers_within {
                         written_after = Instant::now().checked_sub(answers_within);
                     }
-                    offers.hear(&message, has_waited);
+                    offers.hear(&message, asked.elapsed() < self.pauses.first);
                     if is_late {
                         message.statistics = None;
                     }
@@ -396,7 +424,9 @@ impl Listener {
                         (Some(id), true) => {
                             unread = (None, 0);
                             hear(Heard::Poison { id, why });
-                            session.acknowledge(id).await.map(|()| cursor = id)
+                            let acknowledging = session.acknowledge(id);
+                            let Some(acknowledged) = finished(acknowledging, stop).await else { return End::Stopped };
+                            acknowledged.map(|()| cursor = id)
                         }
                         // Nobody can say what to acknowledge: another session may be told something else.
                         (None, true) => {
@@ -409,7 +439,8 @@ impl Listener {
                 Some(Err(why)) => Err(why),
             };
             if let Err(why) = result {
-                if why.kind == ErrorKind::SessionExpired || why.kind == ErrorKind::ScaleSetNotFound {
+                let is_dead = failing_since.is_some_and(|since: Instant| since.elapsed() >= self.pauses.given_up);
+                if is_dead || why.kind == ErrorKind::SessionExpired || why.kind == ErrorKind::ScaleSetNotFound {
                     hear(Heard::Lost(why));
                     return End::Lost;
                 }
@@ -441,7 +472,8 @@ impl Listener {
         Ok(id)
     }
 
-    /// Acquires what is on offer, as far as there may be runners for it.
+    /// Acquires what is on offer, as far as there may be runners for it. With `gives_up` what can't be had is put off, and
+    /// nothing waits for it.
     async fn acquire(
         &self,
         session: &Session,
@@ -449,32 +481,60 @@ impl Listener {
         gives_up: bool,
         hear: &impl Fn(Heard),
     ) -> Result<(), Error> {
-        let asked = offers.wanted(self.room.lent());
-        self.tell_room(offers, asked.len());
-        if asked.is_empty() {
-            return Ok(());
-        }
-        match session.acquire(&asked).await {
-            Ok(granted) => {
-                offers.answered(&asked, &granted);
-                self.tell_room(offers, 0);
-                hear(Heard::Acquired { asked: asked.len(), granted: granted.len() });
+        self.look_for_offers(offers, session, hear).await;
+        let mut refusals = 0;
+        loop {
+            let asked = offers.wanted(self.room.beside(offers.taken()), Instant::now());
+            self.tell_room(offers, asked.len());
+            if asked.is_empty() {
+                return Ok(());
             }
-            // Jobs that are not to be had must not keep others from being heard of: they are offered again.
-            Err(why) if is_final(why.kind) || gives_up => {
-                offers.answered(&asked, &[]);
+            match session.acquire(&asked).await {
+                Ok(granted) => {
+                    refusals = 0;
+                    offers.answered(&asked, &granted);
+                    self.tell_room(offers, 0);
+                    hear(Heard::Acquired { asked: asked.len(), granted: granted.len() });
+                }
+                // Jobs that are not to be had must not keep others from being heard of.
+                Err(why) if is_final(why.kind) || gives_up => {
+                    refusals += 1;
+                    let pause = |times| self.pauses.after(times, why.kind);
+                    offers.put_off(&asked, Instant::now(), pause);
+                    if refusals == REFUSALS {
+                        offers.put_off_all(Instant::now(), pause);
+                    }
+                    hear(Heard::Trouble(why));
+                }
+                // Granted or not: nobody knows before it is asked again.
+                Err(why) => return Err(why),
+            }
+        }
+    }
+
+    /// Looks for what is counted as on offer, and whose offers never came or were forgotten.
+    async fn look_for_offers(&self, offers: &mut Offers, session: &Session, hear: &impl Fn(Heard)) {
+        if !offers.lacks_some(self.room.beside(offers.taken()), Instant::now(), self.pauses.offers) {
+            return;
+        }
+        let look_at = Instant::now() + self.pauses.offers;
+        match self.client.acquirable_jobs(session.scale_set()).await {
+            Ok(listed) => {
+                let listed = listed.into_iter().map(|job| job.runner_request_id).filter(|id| *id != 0).collect();
+                if let Some(available) = offers.found(listed, look_at) {
+                    hear(Heard::Unlisted(available));
+                }
+            }
+            Err(why) => {
+                offers.look_again(look_at);
                 hear(Heard::Trouble(why));
             }
-            // Granted or not: nobody knows before it is asked again.
-            Err(why) => return Err(why),
         }
-        self.tell_room(offers, 0);
-        Ok(())
     }
 
     /// Notes how many jobs the set has, so many included that are being asked for.
     fn tell_room(&self, offers: &Offers, asked: usize) {
-        self.room.take(offers.taken().saturating_add(asked as u64), offers.count() > asked);
+        self.room.take(offers.taken().saturating_add(asked as u64), offers.count().saturating_sub(asked));
     }
 }
 
@@ -521,6 +581,14 @@ async fn wait(pause: Duration, stop: &mut watch::Receiver<bool>) {
     tokio::select! {
         () = tokio::time::sleep(pause) => {}
         () = stopped(stop) => {}
+    }
+}
+
+/// Returns when a time has come; never, if there is none.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }
 

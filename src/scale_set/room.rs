@@ -1,6 +1,6 @@
 //! How many jobs a listener may have at once: what it was lent, and what it has made of that.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,10 +17,12 @@ pub(super) const ARRIVES_WITHIN: Duration = Duration::from_millis(250);
 pub struct Room {
     lent: watch::Sender<u32>,
     announced: Mutex<Announced>,
-    /// The jobs that it has, those included that it is asking for.
-    taken: AtomicU32,
-    /// There are offers that it has no room for.
-    has_offers: AtomicBool,
+    /// The jobs that it has by its set's count, those included that it is asking for.
+    taken: AtomicU64,
+    /// So many of them are not there: the set's count is wrong.
+    phantoms: AtomicU64,
+    /// Offers that it has not acquired.
+    offers: AtomicU64,
 }
 
 /// What the polls have announced.
@@ -38,8 +40,9 @@ impl Room {
         Self {
             lent: watch::Sender::new(jobs),
             announced: Mutex::default(),
-            taken: AtomicU32::default(),
-            has_offers: AtomicBool::default(),
+            taken: AtomicU64::default(),
+            phantoms: AtomicU64::default(),
+            offers: AtomicU64::default(),
         }
     }
 
@@ -59,7 +62,18 @@ impl Room {
     /// Returns how many it has, or may be given by what it has announced: they can't be lent to others.
     #[must_use]
     pub fn promised(&self) -> u32 {
-        self.announced().at_most().max(self.taken.load(Ordering::Relaxed))
+        self.announced().at_most().max(self.has())
+    }
+
+    /// Tells it how many of the jobs that its set counts are not there.
+    pub fn doubt(&self, phantoms: u64) {
+        self.phantoms.store(phantoms, Ordering::Relaxed);
+    }
+
+    /// Returns how many offers are known to it that it has not acquired.
+    #[must_use]
+    pub fn offers(&self) -> u64 {
+        self.offers.load(Ordering::Relaxed)
     }
 
     /// Returns whether it could use more than it is lent.
@@ -90,13 +104,24 @@ impl Room {
     /// The session is gone, and what it had announced and asked for with it.
     pub(super) fn close(&self) {
         *self.announced() = Announced::default();
-        self.take(0, false);
+        self.take(0, 0);
     }
 
-    /// Notes how many jobs it has or asks for, and whether more are on offer.
-    pub(super) fn take(&self, jobs: u64, has_offers: bool) {
-        self.taken.store(u32::try_from(jobs).unwrap_or(u32::MAX), Ordering::Relaxed);
-        self.has_offers.store(has_offers, Ordering::Relaxed);
+    /// Notes how many jobs it has by its set's count, or asks for, and how many more are on offer.
+    pub(super) fn take(&self, jobs: u64, offers: usize) {
+        self.taken.store(jobs, Ordering::Relaxed);
+        self.offers.store(offers as u64, Ordering::Relaxed);
+    }
+
+    /// Returns how many more jobs it may acquire beside so many that its set counts.
+    pub(super) fn beside(&self, counted: u64) -> u64 {
+        u64::from(self.lent()).saturating_sub(counted.saturating_sub(self.phantoms.load(Ordering::Relaxed)))
+    }
+
+    /// Returns how many jobs it has, as far as they are there.
+    fn has(&self) -> u32 {
+        let has = self.taken.load(Ordering::Relaxed).saturating_sub(self.phantoms.load(Ordering::Relaxed));
+        u32::try_from(has).unwrap_or(u32::MAX)
     }
 
     /// Returns when what is lent has come to be another number than the poll that is out announced, and that can't wait for
@@ -113,8 +138,8 @@ impl Room {
     }
 
     fn presses_beyond(&self, room: u32) -> bool {
-        let taken = self.taken.load(Ordering::Relaxed);
-        self.has_offers.load(Ordering::Relaxed) || (taken > 0 && taken >= room)
+        let has = self.has();
+        self.offers() > 0 || (has > 0 && has >= room)
     }
 }
 
@@ -143,7 +168,7 @@ mod tests {
         assert_eq!(room.promised(), 5);
         room.announced().before = Some((5, Instant::now()));
         assert_eq!(room.promised(), 2);
-        room.take(4, false);
+        room.take(4, 0);
         assert_eq!(room.promised(), 4, "what it has it has");
         room.close();
         assert_eq!(room.promised(), 0);
@@ -154,8 +179,18 @@ mod tests {
         let room = Room::new(0);
         assert_eq!((room.announce(), room.promised()), ((1, false), 0));
         assert!(!room.presses(), "it has nothing, and nothing is on offer");
-        room.take(1, false);
+        room.take(1, 0);
         assert!(room.presses(), "it was given one");
+        room.doubt(1);
+        assert_eq!((room.presses(), room.promised()), (false, 0), "which is not there");
+    }
+
+    #[test]
+    fn jobs_that_are_not_there_take_no_room() {
+        let room = Room::new(8);
+        assert_eq!(room.beside(10), 0);
+        room.doubt(7);
+        assert_eq!(room.beside(10), 5);
     }
 
     #[tokio::test]
@@ -166,7 +201,7 @@ mod tests {
         assert!(!is_ended().await);
         room.lend(9);
         assert!(!is_ended().await, "it has room enough");
-        room.take(3, false);
+        room.take(3, 0);
         room.lend(10);
         assert!(is_ended().await, "it is full by what it has announced");
         room.announce();

@@ -115,6 +115,12 @@ impl Session {
         &self.id
     }
 
+    /// Returns the scale set.
+    #[must_use]
+    pub fn scale_set(&self) -> ScaleSetId {
+        self.scale_set
+    }
+
     /// Returns the counts as they were when the session was opened or last refreshed.
     #[must_use]
     pub fn statistics(&self) -> Statistics {

@@ -13,6 +13,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,9 @@ use crate::services::{Memory, Note, Unordered};
 
 /// Where this host's system tells which boot this is.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// What was not made a note for so long was left by a process that died.
+const ABANDONED_AFTER: Duration = Duration::from_mins(1);
 
 /// The notes of one fleet, at one scope.
 #[derive(Clone, Debug)]
@@ -71,9 +75,10 @@ impl UnorderedNotes {
     #[must_use]
     pub fn left_over(&self) -> Vec<LeftOver> {
         let Ok(entries) = fs::read_dir(&self.directory) else { return Vec::new() };
+        let is = |path: &Path, wanted: &str| path.extension().is_some_and(|kind| kind == wanted);
         let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-        let mut paths: Vec<PathBuf> =
-            paths.filter(|path| path.extension().is_some_and(|kind| kind == "json")).collect();
+        let (mut paths, others): (Vec<PathBuf>, Vec<PathBuf>) = paths.partition(|path| is(path, "json"));
+        others.iter().filter(|path| is(path, "tmp") && is_abandoned(path)).for_each(|path| drop_file(path));
         paths.sort();
         paths.into_iter().filter_map(|path| self.claim(path)).collect()
     }
@@ -178,6 +183,12 @@ impl Note for OwnNote {
 fn is_still(file: &File, path: &Path) -> bool {
     let id = |metadata: io::Result<fs::Metadata>| metadata.ok().map(|metadata| (metadata.dev(), metadata.ino()));
     id(file.metadata()).is_some_and(|opened| Some(opened) == id(fs::metadata(path)))
+}
+
+/// Returns whether a file that is no note yet will never be one: it is locked as soon as it is there, and renamed at once.
+fn is_abandoned(path: &Path) -> bool {
+    let age = || fs::metadata(path).ok()?.modified().ok()?.elapsed().ok();
+    age().is_some_and(|age| age > ABANDONED_AFTER) && File::open(path).is_ok_and(|file| file.try_lock().is_ok())
 }
 
 fn drop_file(path: &Path) {
@@ -293,6 +304,18 @@ mod tests {
         drop(notes.note(registration(3)));
         fs::write(files(home.path()).remove(0), "{\"scope\":").unwrap();
         assert_eq!((left(&notes), files(home.path()).len()), (Vec::new(), 0));
+    }
+
+    #[test]
+    fn what_a_process_that_died_was_about_to_note_is_removed() {
+        let home = tempfile::tempdir().unwrap();
+        let notes = open(home.path());
+        drop(notes.note(registration(0)));
+        let beside = files(home.path()).remove(0).with_extension("tmp");
+        let half = File::create(&beside).unwrap();
+        assert_eq!((left(&notes).len(), beside.exists()), (1, true), "it may become one");
+        half.set_modified(std::time::SystemTime::now() - 2 * ABANDONED_AFTER).unwrap();
+        assert_eq!((left(&notes).len(), beside.exists()), (1, false));
     }
 
     #[test]

@@ -346,6 +346,33 @@ async fn a_set_whose_launches_have_no_price_under_a_ceiling_acquires_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn under_a_ceiling_too_a_set_without_any_gets_its_share_of_one_that_has_all() {
+    let desk = desk().await;
+    let table = "max_usd_per_hour = 0.3\n[ec2.prices]\n\"m7a.large\" = 0.1\n\"m6a.large\" = 0.1\n\"m7g.large\" = 0.1\n\"g5.xlarge\" = 0.1\n";
+    desk.reconfigure("fleet = \"sandbox\"\n", &format!("fleet = \"sandbox\"\n{table}"));
+    desk.reconfigure("market = \"spot-then-on-demand\"", "market = \"on-demand\"");
+    desk.reconfigure("name = \"gpu\"\n", "name = \"gpu\"\nscale_set = \"gpu\"\n");
+    {
+        let mut world = desk.sandbox.world();
+        world.scale_set("gpu").labels(GPU);
+        world.settings.scale_sets.dispatch = Dispatch::Acquire;
+        (world.settings.boot, world.settings.shutdown) = (Duration::from_millis(100), Duration::from_millis(50));
+    }
+    let mut listening = Listening::on(&desk, "--interval 1s");
+    listening.opened().await;
+    listening.opened().await;
+    desk.looked_at().await;
+    for _ in 0..20 {
+        desk.sandbox.world().repository("api").run().job(X64).lasting(Duration::from_secs(2));
+    }
+    listening.launches(3).await;
+    desk.jobs(1, GPU);
+    listening.within(Duration::from_mins(1), |event| is_launch(event) && event["pool"] == "gpu").await;
+    assert!(desk.sandbox.world().count_jobs(JobStatus::Completed) < 12, "it had to wait for most of the other's");
+    listening.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn jobs_on_offer_that_there_was_no_room_for_are_acquired_when_there_is() {
     let desk = desk().await;
     desk.reconfigure("max = 8\n", "max = 2\n");
@@ -492,6 +519,55 @@ async fn what_is_not_known_is_absent_and_a_lower_bound_says_so() {
     // The set's messages still come: what they count is known.
     shows(&["ghascale_jobs_queued_exact{pool=\"linux-x64\"} 1"], &[]).await;
     listening.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_a_set_does_not_count_are_shown_as_what_is_launched_for() {
+    let desk = desk().await;
+    let port = free_port();
+    let mut listening = Listening::on(&desk, &format!("--metrics 127.0.0.1:{port}"));
+    listening.opened().await;
+    desk.has_looked().await;
+    let (queued, exact) =
+        ("ghascale_jobs_queued{pool=\"linux-x64\"}", "ghascale_jobs_queued_exact{pool=\"linux-x64\"}");
+    shows(port, &[&format!("{queued} 0"), &format!("{exact} 1")], &[]).await;
+    desk.sandbox.world().scale_set("linux-x64").statistics_stuck_at_zero();
+    desk.jobs(2, X64);
+    listening.launches(2).await;
+    shows(port, &[&format!("{queued} 2"), &format!("{exact} 0")], &[]).await;
+    listening.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_lost_session_counted_is_of_a_while_ago() {
+    let desk = desk().await;
+    let port = free_port();
+    let mut listening = Listening::on(&desk, &format!("--interval 10m --metrics 127.0.0.1:{port}"));
+    listening.opened().await;
+    desk.jobs(1, X64);
+    listening.launches(1).await;
+    let exact = "ghascale_jobs_queued_exact{pool=\"linux-x64\"}";
+    shows(port, &[&format!("{exact} 1")], &[]).await;
+    desk.sandbox.fault(Fault::actions("/sessions").status(503).times(100_000));
+    desk.sandbox.world().settings.scale_sets.expired_sessions = 1;
+    shows(port, &[&format!("{exact} 0")], &[]).await;
+    listening.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn that_the_supply_can_not_be_read_is_seen_in_its_health() {
+    let desk = desk().await;
+    let port = free_port();
+    desk.sandbox.fault(Fault::ec2("DescribeInstances").status(503).code("Unavailable").times(100_000));
+    let mut listening = Listening::on(&desk, &format!("--pool linux-x64 --metrics 127.0.0.1:{port}"));
+    listening.opened().await;
+    let (_, text) = get(port, "healthz").await;
+    assert!(text.contains("\ninstances and runners: not read, begun "), "{text}");
+    listening.end().await;
+    // What has no address yet may have it when it is started again.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let ran = desk.run(&format!("listen --metrics {}", taken.local_addr().unwrap())).await;
+    assert_eq!(ran.code, 1, "{ran:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,6 +28,7 @@ impl Desk<'_> {
                 metrics.session(&pool, true);
                 self.say(session(SessionState::Opened, Some(scale_set.id), None));
                 self.served.insert(pool.clone(), Served::new(scale_set, statistics));
+                self.troubled.remove(&pool);
             }
             Heard::Refreshed => {
                 self.say(session(SessionState::Refreshed, None, None));
@@ -35,6 +36,7 @@ impl Desk<'_> {
             }
             Heard::Lost(why) => {
                 metrics.session(&pool, false);
+                metrics.silent(&pool);
                 metrics.trouble(&pool);
                 self.say(session(SessionState::Lost, None, Some(why.to_string())));
                 self.served.remove(&pool);
@@ -60,6 +62,17 @@ impl Desk<'_> {
             Heard::Trouble(why) => {
                 metrics.trouble(&pool);
                 self.warn_of(Warning::new(WarningCode::Degraded, pool.as_str(), why.to_string()));
+                // Its queue may say nothing for a while.
+                self.troubled.insert(pool);
+                self.look_soon();
+                return None;
+            }
+            Heard::Unlisted(available) => {
+                let said = format!(
+                    "its scale set counts {available} jobs on offer that there is room for, and its list of offers shows \
+                     none: they can't be acquired"
+                );
+                self.warn_of(Warning::new(WarningCode::Degraded, pool.as_str(), said));
                 return None;
             }
             Heard::Poison { id, why } => {
@@ -83,6 +96,7 @@ impl Desk<'_> {
             Heard::Idle => {
                 metrics.polled(&pool);
                 self.unserved.remove(&pool);
+                self.troubled.remove(&pool);
                 if let Some(served) = self.served.get_mut(&pool) {
                     served.is_quiet();
                 }
@@ -103,7 +117,8 @@ impl Desk<'_> {
     fn take_in_message(&mut self, pool: &PoolName, message: &Message, written_after: Option<StdInstant>) {
         let (metrics, now) = (self.shared.parts.metrics, Timestamp::now());
         self.unserved.remove(pool);
-        metrics.message(pool, message);
+        self.troubled.remove(pool);
+        metrics.message(pool);
         self.say(Event::of_message(pool, message));
         for (pool, took) in self.shared.supply.borrow_mut().hear(message, now) {
             metrics.booted(&pool, took);
@@ -114,7 +129,11 @@ impl Desk<'_> {
             served.heard_at = Instant::now();
             match message.statistics {
                 Some(statistics) => served.count(statistics, StdInstant::now(), written_after),
-                None => served.is_outdated = true,
+                // What it counts is asked for then: soon, and once for any number of such messages.
+                None => {
+                    served.is_outdated = true;
+                    self.to_recount.insert(pool.clone());
+                }
             }
             let counts = served.found.statistics;
             let (assigned, lapses) = (served.told.at_least(counts, now).assigned, served.told.lapses());

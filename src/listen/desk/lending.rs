@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::Desk;
 use crate::engine::{Held, Plan, Policy, PoolName, Price, ReasonCode, Snapshot, View, affordable};
 use crate::listen::ledger::{self, Account, Limits};
@@ -41,7 +43,7 @@ impl Bounds {
     /// Reads them off a plan, and what it was made from.
     ///
     /// A pool whose launches wait for a boot that works, or for a price, has no more than it launches now. What waits for
-    /// room among all pools is the ledger's: it goes by shares, and not by who was there first.
+    /// room among all pools, or under the ceiling, is the ledger's: it goes by shares, and not by who was there first.
     pub(super) fn of(snapshot: &Snapshot, policy: &Policy, plan: &Plan) -> Self {
         let Policy { max_total, max_usd_per_hour, .. } = *policy;
         let is_its_own = |held: &&Held| matches!(held.reason.code, ReasonCode::BootsFail | ReasonCode::PriceUnknown);
@@ -58,12 +60,17 @@ impl Bounds {
         for pool in &view.pools {
             let (name, held) = (&pool.pool.name, pool.supply().held);
             let more = affordable.as_ref().and_then(|counts| counts.get(name)).copied();
-            let mut most = pool.pool.max.min(more.map_or(u32::MAX, |more| held.saturating_add(more)));
+            let cheapest = pool.pool.offerings.iter().filter_map(|offering| prices.at_most_of_offering(offering)).min();
+            let by_price = match (max_usd_per_hour, cheapest) {
+                (Some(ceiling), Some(price)) => ceiling.holds(price),
+                (Some(_), None) => held,
+                (None, _) => u32::MAX,
+            };
+            let mut most = pool.pool.max.min(by_price);
             let waits = plan.held.iter().filter(is_its_own).any(|held| held.pool == *name);
             if let Some(sums) = plan.pools.iter().find(|sums| sums.name == *name).filter(|_| waits) {
                 most = most.min(held.saturating_add(sums.launch));
             }
-            let cheapest = pool.pool.offerings.iter().filter_map(|offering| prices.at_most_of_offering(offering)).min();
             let price = cheapest.filter(|_| more.is_some()).map_or(0, Price::in_micros);
             // What is spare in dollars, as far as whole runners of a pool show it.
             spare = spare.max(u64::from(more.unwrap_or(0)).saturating_mul(price));
@@ -91,8 +98,10 @@ impl Desk<'_> {
             let Some(room) = self.rooms.get(name) else {
                 return Account { has: held, price, ..Account::default() };
             };
-            // What a set has been given will hold slots, too.
-            let given = self.served.get(name).map_or(0, |served| served.found.statistics.assigned);
+            // What a set has been given will hold slots, too; not what it counts and was never there.
+            let counted = self.served.get(name).map_or(0, |served| served.found.statistics.assigned);
+            let given = self.demand(name, Timestamp::now()).map_or(counted, |counts| counts.assigned);
+            room.doubt(counted.saturating_sub(given));
             let given = u32::try_from(given).unwrap_or(u32::MAX);
             let promised = room.promised().min(pool.max);
             Account {

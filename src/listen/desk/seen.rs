@@ -42,6 +42,7 @@ impl<'a> Desk<'a> {
                             && runners.whole
                         {
                             self.shared.supply.borrow_mut().see(supply.seen_at, instances.items, runners.items);
+                            self.shared.parts.metrics.supplied();
                             self.read_at = self.read_at.max(Some(supply.read_at));
                         }
                         for (pool, counts) in counts {
@@ -61,7 +62,7 @@ impl<'a> Desk<'a> {
                 }
                 let all = self.served.keys().cloned().collect();
                 self.launch_at_once(&all, carrying);
-                if self.is_in_a_hurry() {
+                if self.is_in_a_hurry() || !self.troubled.is_empty() {
                     self.look_soon();
                 }
             }
@@ -186,7 +187,9 @@ impl<'a> Desk<'a> {
         warnings.extend(view.warnings());
         for pool in &view.pools {
             if let Some(served) = self.served.get(&pool.pool.name) {
-                self.phantoms.see(&pool.pool.name, snapshot.now, unlisted(pool, &served.found, &snapshot.demand));
+                let offers = self.rooms.get(&pool.pool.name).map_or(0, |room| room.offers());
+                let missing = unlisted(pool, &served.found, offers, &snapshot.demand);
+                self.phantoms.see(&pool.pool.name, snapshot.now, missing);
             }
         }
         let parts = self.shared.parts;
@@ -194,6 +197,7 @@ impl<'a> Desk<'a> {
         let supply_is_known = known.instances && known.runners;
         let chosen = &self.chosen;
         parts.metrics.observed(Look { snapshot: &snapshot, view: &view, chosen, supply_is_known, is_partial });
+        self.measure(serving.iter());
         self.warn(warnings);
         if !supply_is_known {
             return;

@@ -175,6 +175,22 @@ async fn while_the_actions_service_is_down_rest_stands_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_a_queue_fails_its_set_is_asked_every_quarter_of_a_minute() {
+    let desk = desk().await;
+    let mut listening = Listening::on(&desk, "--interval 10m");
+    listening.opened().await;
+    desk.has_looked().await;
+    desk.sandbox.fault(Fault::actions("GET /scalesets/message").status(500).times(100_000));
+    listening.until(|event| event["event"] == "warning" && event["code"] == "degraded").await;
+    // The look that follows what happens is over.
+    let before = desk.calls(Service::Ec2, "DescribeInstances").len();
+    until(|| desk.calls(Service::Ec2, "DescribeInstances").len() > before).await;
+    desk.jobs(1, X64);
+    listening.launches(1).await;
+    listening.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_the_rest_api_is_down_scale_sets_are_served() {
     let desk = desk().await;
     let mut listening = Listening::on(&desk, "--interval 1s");
@@ -369,6 +385,48 @@ async fn a_reader_that_stands_still_stops_nothing() {
     let status = tokio::time::timeout(Duration::from_secs(20), child.wait()).await.unwrap().unwrap();
     assert_eq!(status.code(), Some(0));
     assert_eq!(desk.sandbox.world().session_owner("linux-x64"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_of_stderr_that_stands_still_stops_nothing() {
+    let desk = desk().await;
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut full = writer.try_clone().unwrap();
+    // It blocks when the pipe is full, which it stays: nobody reads.
+    std::thread::spawn(move || std::io::Write::write_all(&mut full, &[b'.'; 1 << 21]));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut command = desk.command("listen -vv -o json");
+    let child = command.stdout(Stdio::piped()).stderr(writer).spawn();
+    let mut child = child.unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut listening = Listening { child, lines, said: Vec::new() };
+    listening.opened().await;
+    desk.jobs(1, X64);
+    listening.launches(1).await;
+    let (status, _) = listening.end().await;
+    assert_eq!(status.code(), Some(0));
+    drop(reader);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn launches_that_wait_for_a_throttle_to_pass_do_not_hold_a_reload_up() {
+    let desk = desk().await;
+    let mut listening = Listening::on(&desk, "");
+    listening.opened().await;
+    desk.has_looked().await;
+    desk.sandbox.fault(Fault::ec2("RunInstances").status(503).code("RequestLimitExceeded").times(100_000));
+    desk.jobs(8, X64);
+    // The first is sent five times, at an ever slower pace; the others wait for what becomes of it.
+    until(|| desk.calls(Service::Ec2, "RunInstances").len() >= 2).await;
+    listening.signal("-HUP");
+    listening.within(Duration::from_secs(10), |event| event["event"] == "session" && event["state"] == "opened").await;
+    let is_undone = |event: &&Value| {
+        is_launch(event)
+            && event["result"] == "failed"
+            && event["error"].as_str().is_some_and(|error| error.starts_with("not begun: the process ends"))
+    };
+    assert!(listening.said.iter().any(|event| is_undone(&event)), "{:#?}", listening.said);
+    listening.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
