@@ -85,6 +85,10 @@ impl<'a> PoolView<'a> {
             }
             let serves = self.serves(unit);
             match unit.state {
+                State::Busy | State::Disconnected if self.may_be_counted_as_waiting(unit) => {
+                    // The set's counts may be of before its job: it is the runner that they wait for.
+                    if unit.is_online() { supply.idle += 1 } else { supply.starting += 1 }
+                }
                 State::Busy => supply.busy += 1,
                 // Connected under our name: GitHub gives it jobs of this pool, wherever its instance is.
                 State::Foreign if unit.is_online() && unit.works() => supply.busy += 1,
@@ -105,6 +109,14 @@ impl<'a> PoolView<'a> {
             }
         }
         supply
+    }
+
+    /// Returns whether the set's counts may not know yet that a runner of the set works: they are read after the records and
+    /// before the jobs, and only a job says so. Where they do know it, its job is one that works beyond our busy runners,
+    /// and is counted beside it.
+    fn may_be_counted_as_waiting(&self, unit: &Unit<'_>) -> bool {
+        let is_by_job_alone = unit.job.is_some() && unit.runner().is_some_and(|runner| !runner.busy);
+        matches!(self.scale_set, Some(ScaleSetDemand::Counted(_))) && is_by_job_alone && is_of_the_set(unit)
     }
 
     /// Returns whether a runner may get the jobs that its pool's source counts: those of a scale set go to the set's own
@@ -196,7 +208,7 @@ impl<'a> PoolView<'a> {
     pub fn busy_at_the_set(&self) -> u32 {
         let works = |unit: &&Unit<'_>| {
             let is_busy = unit.state == State::Busy || unit.state == State::Foreign && unit.is_online() && unit.works();
-            is_busy && is_of_the_set(unit)
+            is_busy && is_of_the_set(unit) && !self.may_be_counted_as_waiting(unit)
         };
         u32::try_from(self.units.iter().filter(works).count()).unwrap_or(u32::MAX)
     }

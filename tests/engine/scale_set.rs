@@ -77,6 +77,20 @@ fn a_count_that_lags_behind_our_busy_runners_ends_none_and_asks_for_no_more() {
 }
 
 #[test]
+fn a_job_that_began_after_the_counts_were_read_is_launched_for_once() {
+    for record in [runner("linux", 0).online(), runner("linux", 0)] {
+        let world = snapshot().instance(instance("linux", 0).aged(20)).runner(record).job(job(1).on(100));
+        for running in [0, 1] {
+            let plan = planned(&world.clone().scale_set("linux", 1, running), &linux());
+            assert_eq!((plan.pools[0].launch, plan.pools[0].demand), (0, Some(1)), "{running}: {:?}", said(&plan));
+        }
+        // Another job waits beside it.
+        let plan = planned(&world.scale_set("linux", 2, 1), &linux());
+        assert_eq!(plan.pools[0].launch, 1, "{:?}", said(&plan));
+    }
+}
+
+#[test]
 fn offered_jobs_that_nobody_acquired_ask_for_no_runner() {
     let world = counted(snapshot(), Statistics { available: 4, acquired: 1, ..Statistics::default() });
     assert_eq!(planned(&world, &linux()).pools[0].launch, 0);
