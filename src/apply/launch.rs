@@ -393,7 +393,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
     /// Sleeps; where it may end, for little longer than until it is to stop.
     async fn rest(&self, pause: Duration, may_end: bool) {
         let mut left = pause;
-        while !left.is_zero() && !(may_end && (self.is_stopping)()) {
+        while !(left.is_zero() || may_end && (self.is_stopping)()) {
             let part = left.min(WAKES_WITHIN);
             self.clock.sleep(part).await;
             left -= part;

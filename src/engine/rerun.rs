@@ -44,6 +44,9 @@ pub struct SpotJob {
     pub runner: RunnerName,
     /// The instance of that runner.
     pub instance_id: InstanceId,
+    /// That is known by the runner's name alone, which its successor in the slot has, too.
+    #[serde(default)]
+    pub is_by_name: bool,
     /// When the job was last seen in a list.
     pub seen_at: Timestamp,
     /// When the instance was last seen alive.
@@ -75,6 +78,8 @@ pub struct AttemptedJob {
     pub id: JobId,
     /// GitHub's word for how it ended.
     pub conclusion: Option<String>,
+    /// When it began.
+    pub started_at: Option<Timestamp>,
     /// When it ended.
     pub completed_at: Option<Timestamp>,
 }
@@ -222,8 +227,13 @@ pub fn judge_rerun(interrupted: &[SpotJob], run: Option<&LatestAttempt>) -> Reru
 }
 
 /// Returns whether a job failed, and not before its instance was last seen alive. A job that was cancelled is not one:
-/// nobody can tell whether a person did it.
+/// nobody can tell whether a person did it. One that is known by name alone had begun when its instance was seen alive: else
+/// an observation that took long has shown it beside the instance of the runner before.
 fn is_lost(job: &SpotJob, ended: &AttemptedJob) -> bool {
+    let had_begun = ended.started_at.zip(job.alive_at).is_some_and(|(began, alive)| began <= alive);
+    if job.is_by_name && !had_begun {
+        return false;
+    }
     let is_before = |alive: Timestamp| ended.completed_at.is_none_or(|completed| completed < alive);
     job.taken_at.is_some() && ended.conclusion.as_deref() == Some("failure") && !job.alive_at.is_some_and(is_before)
 }
@@ -282,6 +292,7 @@ fn spot_job(job: &Job, pool: &Pool, runner: RunnerName, instance: &Instance, now
         pool: pool.name.clone(),
         runner,
         instance_id: instance.id.clone(),
+        is_by_name: job.runner_id != instance.runner_id,
         seen_at: now,
         alive_at: None,
         taken_at: None,
@@ -453,7 +464,8 @@ mod tests {
 
     fn ended(id: u64, conclusion: &str) -> AttemptedJob {
         let completed_at = Some(noon() + Duration::from_mins(11));
-        AttemptedJob { id: JobId(id), conclusion: Some(conclusion.to_owned()), completed_at }
+        let started_at = Some(noon() - Duration::from_mins(1));
+        AttemptedJob { id: JobId(id), conclusion: Some(conclusion.to_owned()), started_at, completed_at }
     }
 
     fn run(jobs: impl IntoIterator<Item = AttemptedJob>) -> LatestAttempt {
@@ -515,6 +527,11 @@ mod tests {
         ] {
             assert_eq!(judge_rerun(one, run.as_ref()), RerunVerdict::Never(why), "{run:?}");
         }
+        let by_name = SpotJob { is_by_name: true, ..one[0].clone() };
+        assert_eq!(due(&judge_rerun(std::slice::from_ref(&by_name), Some(&good()))), [1]);
+        let began_later = AttemptedJob { started_at: Some(noon() + Duration::from_mins(1)), ..ended(1, "failure") };
+        let judged = judge_rerun(&[by_name], Some(&run([began_later])));
+        assert_eq!(judged, RerunVerdict::Never(NoRerun::NoneFailed), "it was on the next instance of the slot");
         let alive = SpotJob { taken_at: None, ..one[0].clone() };
         assert_eq!(judge_rerun(&[alive], Some(&good())), RerunVerdict::Never(NoRerun::NoneFailed));
         for later in [

@@ -21,6 +21,7 @@ struct ShownRun {
 struct ShownJob {
     id: JobId,
     conclusion: Option<String>,
+    started_at: Option<Timestamp>,
     completed_at: Option<Timestamp>,
 }
 
@@ -61,7 +62,12 @@ async fn jobs(client: &Client, run: &str) -> Result<Listing<AttemptedJob>, Error
     let mut listing = Listing::whole(Vec::new());
     while let Some(page) = pages.next::<ShownJob>().await? {
         listing.whole &= page.unreadable == 0;
-        let job = |ShownJob { id, conclusion, completed_at }| AttemptedJob { id, conclusion, completed_at };
+        let job = |ShownJob { id, conclusion, started_at, completed_at }| AttemptedJob {
+            id,
+            conclusion,
+            started_at,
+            completed_at,
+        };
         listing.items.extend(page.items.into_iter().map(job));
     }
     Ok(listing)

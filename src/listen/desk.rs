@@ -243,6 +243,7 @@ type Looking<'a> = Option<LocalBoxFuture<'a, Seen>>;
 type Carrying<'a> = FuturesUnordered<LocalBoxFuture<'a, Carried>>;
 
 impl<'a> Desk<'a> {
+    #[expect(clippy::large_types_passed_by_value, reason = "it is kept, and there is one")]
     pub(super) fn new(shared: Shared<'a>) -> Self {
         let Parts { config, pools, .. } = shared.parts;
         let is_chosen = |pool: &&Pool| pools.is_empty() || pools.contains(&pool.policy.name);

@@ -419,21 +419,9 @@ impl Listener {
                     received.map(|id| cursor = id)
                 }
                 Some(Ok(Polled::Unreadable { id, why })) => {
-                    unread = (id, if unread.0 == id { unread.1 + 1 } else { 1 });
-                    match (id, unread.1 >= READS) {
-                        (Some(id), true) => {
-                            unread = (None, 0);
-                            hear(Heard::Poison { id, why });
-                            let acknowledging = session.acknowledge(id);
-                            let Some(acknowledged) = finished(acknowledging, stop).await else { return End::Stopped };
-                            acknowledged.map(|()| cursor = id)
-                        }
-                        // Nobody can say what to acknowledge: another session may be told something else.
-                        (None, true) => {
-                            hear(Heard::Lost(why));
-                            return End::Lost;
-                        }
-                        (_, false) => Err(why),
+                    match self.unreadable(session, (id, why), &mut unread, stop, hear).await {
+                        Ok(acknowledged) => acknowledged.map(|id| cursor = id),
+                        Err(end) => return end,
                     }
                 }
                 Some(Err(why)) => Err(why),
@@ -451,6 +439,30 @@ impl Listener {
                 wait(pause, stop).await;
             }
         }
+    }
+
+    /// Lets a message that can't be read come some times more, and then acknowledges it unread; returns the cursor behind it.
+    async fn unreadable(
+        &self,
+        session: &Session,
+        (id, why): (Option<i64>, Error),
+        unread: &mut (Option<i64>, u32),
+        stop: &mut watch::Receiver<bool>,
+        hear: &impl Fn(Heard),
+    ) -> Result<Result<i64, Error>, End> {
+        *unread = (id, if unread.0 == id { unread.1 + 1 } else { 1 });
+        if unread.1 < READS {
+            return Ok(Err(why));
+        }
+        let Some(id) = id else {
+            // Nobody can say what to acknowledge: another session may be told something else.
+            hear(Heard::Lost(why));
+            return Err(End::Lost);
+        };
+        *unread = (None, 0);
+        hear(Heard::Poison { id, why });
+        let acknowledged = finished(session.acknowledge(id), stop).await.ok_or(End::Stopped)?;
+        Ok(acknowledged.map(|()| id))
     }
 
     /// Tells of a message, acquires what it offers as far as there may be runners for it, and acknowledges it; returns the

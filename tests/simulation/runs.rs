@@ -87,6 +87,7 @@ impl World {
         let job = |nth: usize| AttemptedJob {
             id: JobId(self.jobs[nth].id),
             conclusion: self.jobs[nth].conclusion.map(str::to_owned),
+            started_at: Some(Self::at(self.jobs[nth].started)),
             completed_at: self.jobs[nth].ended.map(Self::at),
         };
         LatestAttempt {

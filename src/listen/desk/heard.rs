@@ -127,13 +127,12 @@ impl Desk<'_> {
             let newly_lapsed = served.told.hear(message, now);
             metrics.lapsed(pool, newly_lapsed);
             served.heard_at = Instant::now();
-            match message.statistics {
-                Some(statistics) => served.count(statistics, StdInstant::now(), written_after),
+            if let Some(statistics) = message.statistics {
+                served.count(statistics, StdInstant::now(), written_after);
+            } else {
                 // What it counts is asked for then: soon, and once for any number of such messages.
-                None => {
-                    served.is_outdated = true;
-                    self.to_recount.insert(pool.clone());
-                }
+                served.is_outdated = true;
+                self.to_recount.insert(pool.clone());
             }
             let counts = served.found.statistics;
             let (assigned, lapses) = (served.told.at_least(counts, now).assigned, served.told.lapses());
