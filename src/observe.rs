@@ -209,6 +209,10 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
 pub async fn renew(sources: Sources<'_>, seen: &mut Observation) -> Result<Vec<Warning>, github::Error> {
     let Supply { seen_at, clock_ahead, read_at, instances, runners, warnings } = supply(sources).await?;
     let snapshot = &mut seen.snapshot;
+    if snapshot.demand.earlier.is_empty() {
+        let worked = snapshot.runners.items.iter().filter(|runner| runner.busy).map(|runner| runner.id);
+        snapshot.demand.worked_before = worked.collect();
+    }
     for job in &snapshot.demand.jobs {
         snapshot.demand.earlier.entry(job.id).or_insert(snapshot.now);
     }

@@ -44,20 +44,14 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
     let mut warnings = Vec::new();
     let state = state_directory();
     let session = Session::open(config, Needs::Launch).await?;
-    // A look at everything takes as long as it takes: runs that launch go on meanwhile.
-    let swept = if session.config.scan.full { Some(session.observe(args.view.source, ui).await?) } else { None };
-    let patience = if swept.is_some() { LOCK_PATIENCE } else { Duration::ZERO };
     let fleet = session.config.policy().fleet;
-    let _lock = match lock(&state, fleet.as_str(), patience).await {
-        Ok(lock) => Some(lock),
-        Err(error @ LockError::Held(_)) => {
-            return Err(Failure::new(exit::TRY_AGAIN, error.to_string()).hint("try again when that run has ended"));
-        }
-        Err(error @ LockError::Unwritable(..)) => {
-            warnings.push(Warning { code: WarningCode::StateUnwritable, message: error.to_string(), subject: None });
-            None
-        }
-    };
+    // A look at everything takes as long as it takes: runs that launch go on meanwhile, and no second one of its kind.
+    let is_full = session.config.scan.full;
+    let full = format!("{fleet}.full");
+    let _looking = if is_full { locked(lock(&state, &full, Duration::ZERO).await, &mut warnings)? } else { None };
+    let swept = if is_full { Some(session.observe(args.view.source, ui).await?) } else { None };
+    let patience = if is_full { LOCK_PATIENCE } else { Duration::ZERO };
+    let _lock = locked(lock(&state, fleet.as_str(), patience).await, &mut warnings)?;
 
     // Where somebody is asked, nothing is done before the answer; and where a file says what is done, nothing else is.
     let undoes = file.is_none();
@@ -100,6 +94,21 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
     let report = session.report("apply", decision.seen_at, warnings, body);
     show(ui, &report, None, || report.body.text(ui.look()))?;
     Ok(code(&report, file.is_some() || has_dropped))
+}
+
+/// Returns the lock, or none where none can be had; that another run has it ends this one.
+fn locked(lock: Result<HostLock, LockError>, warnings: &mut Vec<Warning>) -> Result<Option<HostLock>, Failure> {
+    match lock {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error @ LockError::Held(_)) => {
+            Err(Failure::new(exit::TRY_AGAIN, error.to_string()).hint("try again when that run has ended"))
+        }
+        Err(error @ LockError::Unwritable(..)) => {
+            let warning = Warning { code: WarningCode::StateUnwritable, message: error.to_string(), subject: None };
+            warnings.extend((!warnings.contains(&warning)).then_some(warning));
+            Ok(None)
+        }
+    }
 }
 
 /// Undoes what runs before this one had registered and not ordered when they died: no plan shows it, since it is gone when

@@ -313,7 +313,8 @@ impl<'a> Checker<'a> {
             let works = |instance: &&&Instance| {
                 let record = instance.runner_id.and_then(|id| self.record(id)).filter(|record| record.busy);
                 record.is_some_and(|record| {
-                    record.name.slot_in(&self.policy.fleet, &pool.name) == instance.slot
+                    !self.snapshot.demand.worked_before.contains(&record.id)
+                        && record.name.slot_in(&self.policy.fleet, &pool.name) == instance.slot
                         && self.no_job(Some(record.id), Some(&record.name)).is_ok()
                         && !self.jobs.named.contains_key(&record.name)
                 })

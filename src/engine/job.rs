@@ -170,6 +170,8 @@ pub struct Demand {
     pub jobs: Vec<Job>,
     /// When those of them were seen that were not read now: a runner may have taken one since.
     pub earlier: BTreeMap<JobId, Timestamp>,
+    /// Runners that worked before any of those was seen: they have none of them.
+    pub worked_before: BTreeSet<RunnerId>,
     /// `AtLeast` where anything that could hold a job was not read whole and is not known from before either; `Stale`
     /// where all of that is known from before.
     pub kind: CountKind,
@@ -205,6 +207,7 @@ impl Demand {
             source: Source::Rest,
             jobs: Vec::new(),
             earlier: BTreeMap::new(),
+            worked_before: BTreeSet::new(),
             kind: CountKind::Exact,
             age: Duration::ZERO,
             unresolved: Vec::new(),

@@ -442,7 +442,9 @@ fn taken_since<'a>(pools: &[PoolView<'a>], demand: &'a Demand) -> BTreeMap<&'a P
     for view in pools.iter().filter(|view| view.scale_set.is_none()) {
         let fits = |(job, _): &(&Job, Timestamp)| Signature::of(&job.labels).unneeded_on(view.pool).is_some();
         let (mut fitting, others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(fits);
-        for unit in &view.units {
+        let worked_before =
+            |unit: &&Unit<'_>| unit.runner().is_some_and(|runner| demand.worked_before.contains(&runner.id));
+        for unit in view.units.iter().filter(|unit| !worked_before(unit)) {
             if let Some(nth) = fitting.iter().position(|(_, seen)| unit.may_have_taken_one_since(*seen)) {
                 taken.entry(&view.pool.name).or_default().push(fitting.remove(nth).0);
             }
@@ -527,6 +529,19 @@ mod tests {
         assert_eq!(demand(&seen(job(1).labels("gpu"), busy)), (0, 0), "no job of its pool");
         let idle = snapshot().instance(instance("linux", 0)).runner(runner("linux", 0).online());
         assert_eq!(demand(&seen(job(1), idle)), (1, 0), "an idle runner is supply as it is");
+    }
+
+    #[test]
+    fn a_runner_that_worked_before_has_no_job_that_was_seen_waiting_since() {
+        let mut snapshot = snapshot()
+            .instance(instance("linux", 0).marked(Mark::SeenOnline, 600))
+            .runner(runner("linux", 0).online().busy())
+            .job(job(1));
+        snapshot.demand.earlier.insert(JobId(1), noon() - Duration::from_mins(5));
+        let policy = policy([pool("linux")]);
+        assert!(View::of(&snapshot, &policy).pending_on(&"linux".into()).is_empty());
+        snapshot.demand.worked_before.insert(RunnerId(100));
+        assert_eq!(View::of(&snapshot, &policy).pending_on(&"linux".into()).len(), 1);
     }
 
     #[test]

@@ -578,6 +578,7 @@ impl Sum {
             source: Source::Rest,
             jobs: self.jobs.into_values().collect(),
             earlier: self.earlier,
+            worked_before: BTreeSet::new(),
             kind,
             age: self.remembered.map_or(Duration::ZERO, |at| age(now, at)),
             unresolved: self.unresolved,

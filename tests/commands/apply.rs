@@ -405,6 +405,8 @@ async fn a_look_at_everything_lets_others_launch_meanwhile_and_launches_nothing_
     assert!(hold.reached().await.is_some());
     let quick = desk.run("apply --yes -o json").await;
     assert_eq!((quick.code, &quick.json()["summary"]["done"]), (0, &2.into()), "{quick:#?}");
+    let second = desk.run("--full apply --yes").await;
+    assert_eq!((second.code, second.stdout.as_str()), (75, ""), "one look at everything is enough: {second:#?}");
     desk.sandbox.advance(std::time::Duration::from_secs(30));
     drop(hold);
     let slow = super::Ran::from(slow.await.unwrap().unwrap());
