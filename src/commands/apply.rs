@@ -16,7 +16,7 @@ use crate::ages::age;
 use crate::apply::{Executor, Listener, Outcome, PoolSettings};
 use crate::cli::{ApplyArgs, Cli};
 use crate::config::{Config, Needs, Pool};
-use crate::engine::{Action, Plan, PoolName, Prices, Step, View};
+use crate::engine::{Action, Held, Plan, PoolName, Prices, Step, View};
 use crate::exit;
 use crate::files;
 use crate::github::AllJobs;
@@ -49,8 +49,10 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
     let is_full = session.config.scan.full;
     let full = format!("{fleet}.full");
     let _looking = if is_full { locked(lock(&state, &full, Duration::ZERO).await, &mut warnings)? } else { None };
+    let began = Instant::now();
     let swept = if is_full { Some(session.observe(args.view.source, ui).await?) } else { None };
-    let patience = if is_full { LOCK_PATIENCE } else { Duration::ZERO };
+    // As long as it took to look: others on this host may take as long, with their part of the pace.
+    let patience = if is_full { LOCK_PATIENCE.max(began.elapsed()) } else { Duration::ZERO };
     let _lock = locked(lock(&state, fleet.as_str(), patience).await, &mut warnings)?;
 
     // Where somebody is asked, nothing is done before the answer; and where a file says what is done, nothing else is.
@@ -213,6 +215,10 @@ fn joined(mut ends: Plan, mut launches: Plan) -> Plan {
     }
     ends.actions.append(&mut launches.actions);
     ends.actions.sort_by(|a, b| a.pool.cmp(&b.pool));
+    let holds_launches = |held: &Held| held.reason.code.holds_launches();
+    launches.held.retain(holds_launches);
+    ends.held.retain(|held| !holds_launches(held));
+    ends.held.append(&mut launches.held);
     Plan { actions: ends.actions, held: ends.held, ..launches }
 }
 

@@ -4,7 +4,7 @@
 //! of preference: as many jobs served as possible; by runners that are there already; by priority; by the pool with the
 //! fewest labels that the job doesn't need; by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::flow::{ArcId, Cost, Network};
 use super::job::Job;
@@ -112,6 +112,12 @@ fn unschedulable(job: &Job, reason: Reason) -> Unschedulable {
     Unschedulable { job_id: job.id, labels: job.labels.clone(), reason }
 }
 
+/// Returns the instance types that a pool launches, each once.
+fn types(pool: &Pool) -> String {
+    let types: BTreeSet<&str> = pool.offerings.iter().map(|offering| offering.instance_type.as_str()).collect();
+    types.into_iter().collect::<Vec<_>>().join(", ")
+}
+
 fn no_room(pool: &Pool, shortage: Shortage) -> Reason {
     let Pool { name, max, .. } = pool;
     match shortage {
@@ -127,7 +133,10 @@ fn no_room(pool: &Pool, shortage: Shortage) -> Reason {
         ),
         Shortage::Unpriced => Reason::new(
             ReasonCode::PriceUnknown,
-            format!("nothing that pool `{name}` launches has a known price, which `max_usd_per_hour` asks for"),
+            format!(
+                "nothing that pool `{name}` launches has a known price, which `max_usd_per_hour` asks for: {}",
+                types(pool)
+            ),
         ),
         Shortage::TooDear => Reason::new(
             ReasonCode::MaxUsdPerHour,

@@ -123,20 +123,17 @@ impl<'a> Unit<'a> {
     /// Returns whether it may have a job that waited at that time, or have had it, and no listed job says so.
     ///
     /// A record is gone once its runner has done its job. When an instance ended is not known: one that was launched since
-    /// then did so since then.
+    /// then, or was on its way then, most likely did so since then.
     #[must_use]
     pub fn may_have_taken_one_since(&self, then: Timestamp) -> bool {
-        // EC2 tells whole seconds.
-        let was_launched_since =
-            |one: &Instance| one.launched_at.is_some_and(|launched| launched + Duration::from_secs(1) > then);
+        let was_on_its_way =
+            |one: &Instance| one.launched_at.is_some_and(|launched| launched + self.pool.boot_timeout > then);
         let was_given_up = |one: &Instance| one.mark(Mark::Draining).is_some();
         self.job.is_none()
             && match (self.runner(), self.state) {
                 (Some(runner), _) => runner.busy,
                 (None, State::Settling | State::OrphanInstance) => true,
-                (None, State::Ending) => {
-                    self.instance().is_some_and(|one| was_launched_since(one) && !was_given_up(one))
-                }
+                (None, State::Ending) => self.instance().is_some_and(|one| was_on_its_way(one) && !was_given_up(one)),
                 (None, _) => false,
             }
     }

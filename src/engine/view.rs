@@ -444,7 +444,12 @@ fn taken_since<'a>(pools: &[PoolView<'a>], demand: &'a Demand) -> BTreeMap<&'a P
         let (mut fitting, others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(fits);
         let worked_before =
             |unit: &&Unit<'_>| unit.runner().is_some_and(|runner| demand.worked_before.contains(&runner.id));
+        let mut asked: BTreeSet<RunnerId> = BTreeSet::new();
         for unit in view.units.iter().filter(|unit| !worked_before(unit)) {
+            // Two instances with one runner's tag are one runner.
+            if unit.runner().is_some_and(|runner| !asked.insert(runner.id)) {
+                continue;
+            }
             if let Some(nth) = fitting.iter().position(|(_, seen)| unit.may_have_taken_one_since(*seen)) {
                 taken.entry(&view.pool.name).or_default().push(fitting.remove(nth).0);
             }

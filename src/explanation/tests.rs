@@ -435,12 +435,15 @@ fn a_ceiling_that_keeps_a_job_waiting_is_said_with_its_cure() {
     dear.ceiling = engine::Price::parse("0.05");
     let (step, evidence, cure) = dear.failed();
     assert_eq!(step, StepName::Cap);
-    assert!(evidence.contains("m7a.large has no known price") && cure.contains("price table"), "{evidence}: {cure}");
+    assert!(
+        evidence.contains("known price, which `max_usd_per_hour` asks for: m7a.large") && cure.contains("price table"),
+        "{evidence}: {cure}"
+    );
     dear.snapshot = dear.snapshot.price("m7a.large", "0.10");
     let (step, evidence, cure) = dear.failed();
     assert_eq!(step, StepName::Cap);
     assert!(
-        evidence.contains("max_usd_per_hour is 0.05") && cure.contains("raise `max_usd_per_hour`"),
+        evidence.contains("costs more than `max_usd_per_hour`") && cure.contains("raise `max_usd_per_hour`"),
         "{evidence}: {cure}"
     );
 }

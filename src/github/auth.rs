@@ -132,7 +132,8 @@ impl App {
         if let Some(held) = minted.clone().filter(lasts).or_else(|| kept().filter(lasts)) {
             if minted.is_none() {
                 let is_selected = client.cache().and_then(|cache| cache.note(client.who(), SELECTED));
-                self.is_selected.store(is_selected.unwrap_or(false), Ordering::Relaxed);
+                // Not known, it may be.
+                self.is_selected.store(is_selected.unwrap_or(true), Ordering::Relaxed);
             }
             let header = bearer(held.token.expose_secret());
             *minted = Some(held);

@@ -24,7 +24,8 @@ use super::turns::{Coverage, Pace, Tier, Turn, cost, turns};
 use crate::ages::{age, short};
 use crate::config;
 use crate::engine::{
-    CountKind, Demand, HiddenRun, Job, JobId, JobState, RepositoryName, Scope, SkippedRepository, Source, WaitReason,
+    CountKind, Demand, HiddenRun, JOBS_LAST, Job, JobId, JobState, RepositoryName, Scope, SkippedRepository, Source,
+    WaitReason,
 };
 use crate::quoting;
 use crate::services;
@@ -69,7 +70,12 @@ impl services::Jobs for AllJobs<'_> {
         let budget = client.budget();
         async move {
             let _budget = budget;
-            Ok(scan(client, scope, settings, Timestamp::now(), &NoProgress).await?.demand)
+            // A longer look ends nothing by what it saw.
+            let looking = scan(client, scope, settings, Timestamp::now(), &NoProgress);
+            match tokio::time::timeout(JOBS_LAST, looking).await {
+                Ok(scanned) => Ok(scanned?.demand),
+                Err(_) => Ok(Demand { kind: CountKind::AtLeast, ..Demand::none() }),
+            }
         }
         .boxed_local()
     }
@@ -238,6 +244,11 @@ impl Look {
                     Some(reason) => Self::Closed(reason, seen),
                     None => Self::Lost(error, seen),
                 }
+            }
+            // Nothing that waits there is begun any more; what runs may run on.
+            Self::Read(mut part) if listed.is_some() => {
+                part.jobs.retain(|job| job.state == JobState::InProgress);
+                Self::Read(part)
             }
             other => other,
         }

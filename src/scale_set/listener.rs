@@ -33,6 +33,8 @@ const ANSWERS_WITHIN: Duration = Duration::from_millis(250);
 const JITTER: Duration = Duration::from_millis(10);
 /// A session that somebody else holds for so long is no left-over of a process that died.
 const HELD_FOR_LONG: Duration = Duration::from_mins(5);
+/// So many polls in a row have failed, and for long, where a queue is given up.
+const POLLS_FAIL: u32 = 5;
 /// Refusals in a row after which no more is asked for until the pause is over.
 const REFUSALS: u32 = 2;
 /// How often it is said again that somebody else holds the session.
@@ -194,6 +196,27 @@ struct Trouble {
     silences: u32,
 }
 
+/// The polls in a row that have failed: when the first was sent, and how many.
+#[derive(Debug, Default)]
+struct Failing(Option<(Instant, u32)>);
+
+impl Failing {
+    /// Hears what came of a poll; nothing, where it was given up for something else.
+    fn hear(&mut self, polled: Option<&Result<Polled, Error>>, asked: Instant) {
+        match polled {
+            Some(Err(why)) if matches!(why.kind, ErrorKind::Throttled { .. }) => {}
+            Some(Err(_)) => self.0.get_or_insert((asked, 0)).1 += 1,
+            // One that was given up later was held, as where all is well.
+            None if asked.elapsed() < ANSWERS_WITHIN => {}
+            Some(Ok(_)) | None => self.0 = None,
+        }
+    }
+
+    fn is_for(&self, time: Duration) -> bool {
+        self.0.is_some_and(|(since, polls)| since.elapsed() >= time && polls >= POLLS_FAIL)
+    }
+}
+
 impl Listener {
     /// Listens until `stop` is true; then the message in hand is finished, and the session closed.
     pub async fn run(&self, mut stop: watch::Receiver<bool>, hear: impl Fn(Heard)) {
@@ -346,7 +369,7 @@ impl Listener {
         let mut unread = (None, 0);
         // After trouble messages may have waited, and what they count was so then.
         let mut is_late = trouble.failures > 0;
-        let mut failing_since = None;
+        let mut failing = Failing::default();
         loop {
             let asked = Instant::now();
             self.tell_room(&offers, 0);
@@ -356,11 +379,7 @@ impl Listener {
                 () = stopped(stop) => return End::Stopped,
                 polled = self.poll(session, cursor, due_at, hear) => polled,
             };
-            match &polled {
-                Some(Ok(_)) => failing_since = None,
-                Some(Err(_)) => drop(failing_since.get_or_insert_with(Instant::now)),
-                None => {}
-            }
+            failing.hear(polled.as_ref(), asked);
             if session.renewals() != renewals {
                 renewals = session.renewals();
                 hear(Heard::Refreshed);
@@ -395,8 +414,9 @@ impl Listener {
                     let is_news = told != Some(message.id);
                     told = Some(message.id);
                     // One that was waited for has just been written; and so it is told in a busy set, too, where none is
-                    // waited for for long.
-                    is_late &= asked.elapsed() < ANSWERS_WITHIN;
+                    // waited for for long. Just after trouble a connection has to be made anew, which takes time, too.
+                    let waited = if trouble.failures > 0 { self.pauses.first } else { ANSWERS_WITHIN };
+                    is_late &= asked.elapsed() < waited;
                     if asked.elapsed() >= answers_within {
                         written_after = Instant::now().checked_sub(answers_within);
                     }
@@ -427,7 +447,7 @@ impl Listener {
                 Some(Err(why)) => Err(why),
             };
             if let Err(why) = result {
-                let is_dead = failing_since.is_some_and(|since: Instant| since.elapsed() >= self.pauses.given_up);
+                let is_dead = failing.is_for(self.pauses.given_up);
                 if is_dead || why.kind == ErrorKind::SessionExpired || why.kind == ErrorKind::ScaleSetNotFound {
                     hear(Heard::Lost(why));
                     return End::Lost;
@@ -516,7 +536,12 @@ impl Listener {
                     if refusals == REFUSALS {
                         offers.put_off_all(Instant::now(), pause);
                     }
+                    let is_refused = is_final(why.kind);
                     hear(Heard::Trouble(why));
+                    // Granted all the same, they come with the next counts: nothing more is asked for before.
+                    if !is_refused {
+                        return Ok(());
+                    }
                 }
                 // Granted or not: nobody knows before it is asked again.
                 Err(why) => return Err(why),

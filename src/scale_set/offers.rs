@@ -122,12 +122,17 @@ impl Offers {
         let times = before.unwrap_or(0).saturating_add(1);
         let until = now + pause(times);
         self.refused.extend(asked.iter().map(|offer| (*offer, (times, until))));
+        // Others are asked for first by then.
+        self.open.retain(|offer| !asked.contains(offer));
+        self.open.extend(asked);
     }
 
     /// One question after the other was refused: nothing is asked for for a while.
     pub(super) fn put_off_all(&mut self, now: Instant, pause: impl Fn(u32) -> Duration) {
-        let all: Vec<u64> = self.open.iter().copied().collect();
-        self.put_off(&all, now, pause);
+        let until = now + pause(1);
+        for offer in &self.open {
+            self.refused.entry(*offer).or_insert((0, until));
+        }
     }
 
     /// Notices whether jobs are counted as on offer that no offer is known of, though there is room for them; returns
@@ -248,9 +253,20 @@ mod tests {
         assert_eq!(offers.wanted(9, after(3)), [4]);
         // Something else is said of one.
         offers.hear(&message(&JobEvent::Assigned, &[1], None), false);
-        assert_eq!(offers.wanted(9, after(60)), [2, 4]);
+        assert_eq!(offers.wanted(9, after(60)), [4, 2], "what was refused comes last");
         offers.answered(&[2, 4], &[2]);
         assert_eq!((offers.count(), offers.due_at(9)), (0, None));
+    }
+
+    #[test]
+    fn offers_that_are_always_refused_keep_no_other_from_being_asked_for() {
+        let (mut offers, now) = (Offers::of(counts(0)), Instant::now());
+        let second = |_| Duration::from_secs(1);
+        offers.hear(&message(&JobEvent::Available, &[1, 2, 3], Some(0)), false);
+        offers.put_off(&[1, 2], now, second);
+        offers.put_off_all(now, second);
+        assert_eq!(offers.wanted(9, now), [0; 0]);
+        assert_eq!(offers.wanted(9, now + Duration::from_secs(1)), [3]);
     }
 
     #[test]

@@ -40,6 +40,7 @@ impl Desk<'_> {
                 metrics.trouble(&pool);
                 self.say(session(SessionState::Lost, None, Some(why.to_string())));
                 self.served.remove(&pool);
+                self.troubled.remove(&pool);
                 // Since the first loss without a good poll after it.
                 self.is_unserved(pool, Why::Unavailable);
                 return None;
