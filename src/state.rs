@@ -202,9 +202,7 @@ impl StateDirectory {
         let known: BTreeMap<T, Timestamp> = self.fresh(fleet, file, lasts, now);
         let mut kept = known.clone();
         kept.retain(|name, _| !is_over(name));
-        for name in new {
-            kept.entry(name.clone()).or_insert(now);
-        }
+        kept.extend(new.iter().map(|name| (name.clone(), now)));
         if kept == known { Ok(()) } else { self.replace(&format!("{fleet}.{file}"), &kept) }
     }
 
@@ -382,6 +380,27 @@ mod tests {
         assert!(state.shortages("acme").is_empty(), "what is old is forgotten in the file too");
         std::fs::write(home.path().join("ghascale/acme.shortages.json"), "{").unwrap();
         assert!(state.without_capacity("acme", at(0)).is_empty(), "a torn file is no knowledge");
+    }
+
+    #[test]
+    fn a_pool_that_is_refused_again_is_remembered_anew_and_one_launch_that_succeeds_ends_it() {
+        let home = tempfile::tempdir().unwrap();
+        let state = StateDirectory::new(home.path().join("ghascale"));
+        let offering = crate::engine::build::pool("linux").offerings.remove(0);
+        let launch = |is_refused| Outcome { is_refused, no_capacity: Vec::new(), ..launch_without(&offering) };
+        let at = |seconds: i64| Timestamp::from_second(10_000 + seconds).unwrap();
+        let is_refused = |seconds| {
+            let mut snapshot = Snapshot { now: at(seconds), ..crate::engine::build::snapshot() };
+            state.remind("acme", &mut snapshot);
+            !snapshot.refused.is_empty()
+        };
+        state.remember_launches("acme", &[launch(true)], at(0)).unwrap();
+        assert!(is_refused(299) && !is_refused(300));
+        state.remember_launches("acme", &[launch(true)], at(240)).unwrap();
+        assert!(is_refused(500));
+        let done = Outcome { result: Done, offering: Some(offering.clone()), ..launch(false) };
+        state.remember_launches("acme", &[done], at(300)).unwrap();
+        assert!(!is_refused(301));
     }
 
     #[test]

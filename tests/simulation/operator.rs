@@ -214,7 +214,7 @@ impl Hand {
         process.shortages.extend(short.map(|offering| (offering, now)));
         for outcome in &outcomes {
             if outcome.is_refused {
-                process.refused.entry(outcome.action.pool.clone()).or_insert(now);
+                process.refused.insert(outcome.action.pool.clone(), now);
             } else if outcome.offering.is_some() {
                 process.refused.remove(&outcome.action.pool);
             }
