@@ -160,15 +160,17 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
         refused: BTreeSet::new(),
         never_came: BTreeSet::new(),
     };
-    warnings.extend(recall(sources, &mut snapshot));
+    let policy = config.policy();
+    sources.state.remind(policy.fleet.as_str(), &mut snapshot);
     let offerings = config.pools.iter().flat_map(|pool| &pool.policy.offerings);
     let lacked = |offering: &&Offering| snapshot.instances.items.iter().any(|one| one.lacked(offering, now));
     let lacked: Vec<Offering> = offerings.filter(lacked).cloned().collect();
     snapshot.without_capacity.extend(lacked);
     let mut scale_sets = BTreeMap::new();
     let (mut demands, mut unheard) = (BTreeMap::new(), BTreeSet::new());
-    {
-        let rest = Rest::of(config, &snapshot);
+    let failed: BTreeSet<InstanceId> = {
+        let view = View::of(&snapshot, &policy);
+        let rest = Rest::of(&view, &policy.fleet, &snapshot);
         for (pool, wish) in asked {
             let name = &pool.policy.name;
             let Some(found) = found.get(name) else { continue };
@@ -196,7 +198,13 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
                 }
             }
         }
+        failed_boots(&view).into_iter().cloned().collect()
+    };
+    if let Err(error) = sources.state.remember_boots(policy.fleet.as_str(), &failed, now) {
+        let said = format!("that instances never came could not be kept, so more are launched: {error}");
+        warnings.push(Warning { code: WarningCode::StateUnwritable, message: said, subject: None });
     }
+    snapshot.never_came.extend(failed);
     (snapshot.scale_sets, snapshot.unheard) = (demands, unheard);
     Ok(Observation { snapshot, known, read_at, scale_sets, warnings, coverage: scanned.coverage })
 }
@@ -229,18 +237,6 @@ pub async fn renew(sources: Sources<'_>, seen: &mut Observation) -> Result<Vec<W
     Ok(warnings)
 }
 
-/// Adds what this host remembers of launches that failed, and notes which have failed now.
-fn recall(sources: Sources<'_>, snapshot: &mut Snapshot) -> Option<Warning> {
-    let policy = sources.config.policy();
-    let failed: BTreeSet<InstanceId> = failed_boots(&View::of(snapshot, &policy)).into_iter().cloned().collect();
-    let kept = sources.state.remember_boots(policy.fleet.as_str(), &failed, snapshot.now);
-    sources.state.remind(policy.fleet.as_str(), snapshot);
-    kept.err().map(|error| {
-        let said = format!("that instances never came could not be kept, so more are launched: {error}");
-        Warning { code: WarningCode::StateUnwritable, message: said, subject: None }
-    })
-}
-
 /// Returns a warning where this host's clock is not GitHub's.
 fn clock(ahead: SignedDuration) -> Option<Warning> {
     (ahead.abs() > CLOCK_ENDS_WITHIN).then(|| {
@@ -265,17 +261,14 @@ fn choose(wish: Wish, found: &Result<Found, Missing>, is_unheard: bool) -> Resul
 
 /// What the REST API says of the pools' jobs, beside which their scale sets' counts are held.
 struct Rest<'a> {
-    fleet: FleetName,
+    fleet: &'a FleetName,
     snapshot: &'a Snapshot,
-    pool_of: BTreeMap<JobId, PoolName>,
+    pool_of: BTreeMap<JobId, &'a PoolName>,
 }
 
 impl<'a> Rest<'a> {
-    fn of(config: &Config, snapshot: &'a Snapshot) -> Self {
-        let policy = config.policy();
-        let pool_of = View::of(snapshot, &policy).pools_of_jobs(&snapshot.demand);
-        let pool_of = pool_of.into_iter().map(|(job, pool)| (job, pool.clone())).collect();
-        Self { fleet: policy.fleet, snapshot, pool_of }
+    fn of(view: &'a View<'_>, fleet: &'a FleetName, snapshot: &'a Snapshot) -> Self {
+        Self { fleet, snapshot, pool_of: view.pools_of_jobs(&snapshot.demand) }
     }
 
     /// Returns whether a scale set has been given no job at all while jobs of its pool have been there, queued or in
@@ -287,10 +280,10 @@ impl<'a> Rest<'a> {
         let is_old = |job: &Job| job.queued_at.is_some_and(|at| age(self.snapshot.now, at) >= IN_FLIGHT);
         // One that runs is a job of the pool only on a runner of ours: others have the labels, too.
         let could_be_given = |job: &&Job| match &job.runner_name {
-            Some(name) => name.slot_in(&self.fleet, pool).is_some(),
+            Some(name) => name.slot_in(self.fleet, pool).is_some(),
             None => job.state != JobState::InProgress,
         };
-        let of_pool = |job: &&Job| self.pool_of.get(&job.id) == Some(pool);
+        let of_pool = |job: &&Job| self.pool_of.get(&job.id) == Some(&pool);
         let mut mine = self.snapshot.demand.jobs.iter().filter(of_pool).filter(could_be_given);
         let is_empty = |found: &Found| found.statistics.assigned == 0 && found.statistics.acquired == 0;
         found.as_ref().is_ok_and(is_empty) && mine.any(is_old)
@@ -298,8 +291,7 @@ impl<'a> Rest<'a> {
 
     /// Returns a warning where the two counts differ beyond what running time explains.
     fn difference(&self, pool: &PoolName, found: &Found) -> Option<Warning> {
-        let pool_of = self.pool_of.iter().map(|(job, pool)| (*job, pool)).collect();
-        let books = Books { now: self.snapshot.now, demand: &self.snapshot.demand, pool_of: &pool_of };
+        let books = Books { now: self.snapshot.now, demand: &self.snapshot.demand, pool_of: &self.pool_of };
         let side = Side {
             labels: &found.scale_set.labels,
             before: found.statistics,

@@ -28,6 +28,8 @@ use crate::rerun::RerunOutcome;
 use crate::services::SpotMemory;
 use crate::warning::{Warning, WarningCode};
 
+/// The file of offerings that had no capacity.
+const SHORTAGES: &str = "shortages";
 /// The file of pools in which nothing could be launched.
 const REFUSALS: &str = "refusals";
 /// The file of instances that never came.
@@ -112,8 +114,7 @@ impl StateDirectory {
     /// kind yet; a file that can't be read is none.
     #[must_use]
     pub fn sightings(&self, fleet: &str) -> Option<BTreeMap<String, Timestamp>> {
-        let text = files::read(&self.path.join(format!("{fleet}.sightings.json")), LARGEST_MEMORY).ok()?;
-        serde_json::from_slice(&text).ok()
+        self.read(&format!("{fleet}.sightings"))
     }
 
     /// Remembers when records were first seen, each by a name that no other ever has. Those that were not seen now may be
@@ -129,7 +130,7 @@ impl StateDirectory {
     ) -> io::Result<()> {
         let known = self.sightings(fleet);
         let mut kept = known.clone().unwrap_or_default();
-        kept.retain(|_, at| *at <= now && age(now, *at) < SIGHTINGS_FORGOTTEN);
+        kept.retain(|_, at| is_fresh(*at, SIGHTINGS_FORGOTTEN, now));
         kept.extend(seen.clone());
         if known.as_ref() == Some(&kept) {
             return Ok(());
@@ -137,19 +138,12 @@ impl StateDirectory {
         self.replace(&format!("{fleet}.sightings"), &kept)
     }
 
-    /// Returns the offerings that had no capacity within the last three minutes.
-    fn without_capacity(&self, fleet: &str, now: Timestamp) -> BTreeSet<Offering> {
-        let known = self.shortages(fleet).into_iter();
-        let is_fresh = |at: &Timestamp| *at <= now && age(now, *at) < CAPACITY_RETURNS;
-        known.filter(|(_, at)| is_fresh(at)).map(|(offering, _)| offering).collect()
-    }
-
     /// Tells a snapshot what earlier runs met: offerings without capacity, pools that were refused, instances that never came.
     pub fn remind(&self, fleet: &str, snapshot: &mut Snapshot) {
         let now = snapshot.now;
-        snapshot.without_capacity.extend(self.without_capacity(fleet, now));
-        snapshot.refused.extend(self.fresh(fleet, REFUSALS, REFUSED_FOR, now).into_keys());
-        snapshot.never_came.extend(self.fresh(fleet, BOOTS, ENDED_SHOW_FOR, now).into_keys());
+        snapshot.without_capacity.extend(self.fresh(fleet, SHORTAGES, CAPACITY_RETURNS, now));
+        snapshot.refused.extend(self.fresh(fleet, REFUSALS, REFUSED_FOR, now));
+        snapshot.never_came.extend(self.fresh(fleet, BOOTS, ENDED_SHOW_FOR, now));
     }
 
     /// Remembers what launches met: what had no capacity, and the pools in which nothing could be launched.
@@ -157,7 +151,9 @@ impl StateDirectory {
     /// # Errors
     /// The directory or a file can't be written. Nothing is lost with it but some calls.
     pub fn remember_launches(&self, fleet: &str, outcomes: &[Outcome], now: Timestamp) -> io::Result<()> {
-        self.remember_shortages(fleet, outcomes, now)?;
+        let short: BTreeSet<Offering> =
+            outcomes.iter().flat_map(|outcome| outcome.no_capacity.iter().cloned()).collect();
+        self.renew(fleet, SHORTAGES, CAPACITY_RETURNS, now, &short, |_| false)?;
         let refused = outcomes.iter().filter(|outcome| outcome.is_refused).map(|outcome| outcome.action.pool.clone());
         let refused: BTreeSet<PoolName> = refused.collect();
         let is_launched = |pool: &PoolName| {
@@ -174,22 +170,19 @@ impl StateDirectory {
         self.renew(fleet, BOOTS, ENDED_SHOW_FOR, now, failed, |_| false)
     }
 
-    /// Returns the names in one of the fleet's files that are younger than `lasts`; a file that can't be read holds none.
-    fn fresh<T: DeserializeOwned + Ord>(
+    /// Returns what one of the fleet's files names that is younger than `lasts`.
+    fn fresh<T: DeserializeOwned>(
         &self,
         fleet: &str,
         file: &str,
         lasts: Duration,
         now: Timestamp,
-    ) -> BTreeMap<T, Timestamp> {
-        let text = files::read(&self.path.join(format!("{fleet}.{file}.json")), LARGEST_MEMORY).ok();
-        let mut kept: BTreeMap<T, Timestamp> =
-            text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
-        kept.retain(|_, at| *at <= now && age(now, *at) < lasts);
-        kept
+    ) -> impl Iterator<Item = T> {
+        let kept: Vec<(T, Timestamp)> = self.read(&format!("{fleet}.{file}")).unwrap_or_default();
+        kept.into_iter().filter(move |(_, at)| is_fresh(*at, lasts, now)).map(|(one, _)| one)
     }
 
-    /// Adds names to one of the fleet's files, and leaves out those that are old or over.
+    /// Adds to what one of the fleet's files names, and leaves out what is old or over.
     fn renew<T: Serialize + DeserializeOwned + Ord + Clone>(
         &self,
         fleet: &str,
@@ -199,31 +192,18 @@ impl StateDirectory {
         new: &BTreeSet<T>,
         is_over: impl Fn(&T) -> bool,
     ) -> io::Result<()> {
-        let known: BTreeMap<T, Timestamp> = self.fresh(fleet, file, lasts, now);
-        let mut kept = known.clone();
-        kept.retain(|name, _| !is_over(name));
-        kept.extend(new.iter().map(|name| (name.clone(), now)));
-        if kept == known { Ok(()) } else { self.replace(&format!("{fleet}.{file}"), &kept) }
+        let name = format!("{fleet}.{file}");
+        let known: Vec<(T, Timestamp)> = self.read(&name).unwrap_or_default();
+        let stays = |(one, at): &&(T, Timestamp)| !new.contains(one) && !is_over(one) && is_fresh(*at, lasts, now);
+        let mut kept: Vec<(T, Timestamp)> = known.iter().filter(stays).cloned().collect();
+        kept.extend(new.iter().map(|one| (one.clone(), now)));
+        if kept == known { Ok(()) } else { self.replace(&name, &kept) }
     }
 
-    /// Remembers the offerings that had no capacity in a run, and forgets those that have had time to recover.
-    fn remember_shortages(&self, fleet: &str, outcomes: &[Outcome], now: Timestamp) -> io::Result<()> {
-        let seen: BTreeSet<Offering> =
-            outcomes.iter().flat_map(|outcome| outcome.no_capacity.iter().cloned()).collect();
-        let known = self.shortages(fleet);
-        if seen.is_empty() && known.is_empty() {
-            return Ok(());
-        }
-        let old = known
-            .into_iter()
-            .filter(|(offering, at)| !seen.contains(offering) && *at <= now && age(now, *at) < CAPACITY_RETURNS);
-        let kept: Vec<(Offering, Timestamp)> = old.chain(seen.iter().map(|offering| (offering.clone(), now))).collect();
-        self.replace(&format!("{fleet}.shortages"), &kept)
-    }
-
-    fn shortages(&self, fleet: &str) -> Vec<(Offering, Timestamp)> {
-        let text = files::read(&self.path.join(format!("{fleet}.shortages.json")), LARGEST_MEMORY).ok();
-        text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+    /// Reads a JSON file; one that can't be read is none.
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        let text = files::read(&self.path.join(format!("{name}.json")), LARGEST_MEMORY).ok()?;
+        serde_json::from_slice(&text).ok()
     }
 
     /// Writes a JSON file whole or not at all: beside its place first, then renamed into it.
@@ -243,8 +223,7 @@ impl StateDirectory {
 impl SpotMemory for StateDirectory {
     /// A file that can't be read holds none.
     fn spot_jobs(&self, fleet: &str, scope: &str) -> SpotJobs {
-        let text = files::read(&self.path.join(format!("{fleet}.spot-jobs.json")), LARGEST_MEMORY).ok();
-        let kept: Option<KeptJobs> = text.and_then(|text| serde_json::from_slice(&text).ok());
+        let kept: Option<KeptJobs> = self.read(&format!("{fleet}.spot-jobs"));
         let jobs = kept.filter(|kept| kept.scope == scope).map(|kept| kept.jobs).unwrap_or_default();
         jobs.into_iter().map(|job| (job.job_id, job)).collect()
     }
@@ -256,6 +235,11 @@ impl SpotMemory for StateDirectory {
         let kept = KeptJobs { scope: scope.to_owned(), jobs: jobs.values().cloned().collect() };
         self.replace(&format!("{fleet}.spot-jobs"), &kept)
     }
+}
+
+/// Returns whether something is younger than `lasts`. A clock that was set back proves nothing.
+fn is_fresh(at: Timestamp, lasts: Duration, now: Timestamp) -> bool {
+    at <= now && age(now, at) < lasts
 }
 
 /// A line for each action, with what decided it and the ids to ask GitHub and AWS about it. No secret is in it.
@@ -370,16 +354,22 @@ mod tests {
         let state = StateDirectory::new(home.path().join("ghascale"));
         let offering = crate::engine::build::pool("linux").offerings.remove(0);
         let at = |seconds: i64| Timestamp::from_second(10_000 + seconds).unwrap();
-        assert!(state.without_capacity("acme", at(0)).is_empty());
-        state.remember_shortages("acme", &[launch_without(&offering)], at(0)).unwrap();
-        assert!(state.without_capacity("acme", at(179)).contains(&offering));
-        assert!(state.without_capacity("other", at(1)).is_empty());
-        assert!(state.without_capacity("acme", at(180)).is_empty());
-        assert!(state.without_capacity("acme", at(-1)).is_empty(), "a clock that was set back proves nothing");
-        state.remember_shortages("acme", &[], at(200)).unwrap();
-        assert!(state.shortages("acme").is_empty(), "what is old is forgotten in the file too");
+        let short = |fleet: &str, seconds: i64| {
+            let mut snapshot = Snapshot { now: at(seconds), ..crate::engine::build::snapshot() };
+            state.remind(fleet, &mut snapshot);
+            snapshot.without_capacity
+        };
+        assert!(short("acme", 0).is_empty());
+        state.remember_launches("acme", &[launch_without(&offering)], at(0)).unwrap();
+        assert!(short("acme", 179).contains(&offering));
+        assert!(short("other", 1).is_empty());
+        assert!(short("acme", 180).is_empty());
+        assert!(short("acme", -1).is_empty(), "a clock that was set back proves nothing");
+        state.remember_launches("acme", &[], at(200)).unwrap();
+        let kept = std::fs::read_to_string(home.path().join("ghascale/acme.shortages.json")).unwrap();
+        assert_eq!(kept, "[]", "what is old is forgotten in the file too");
         std::fs::write(home.path().join("ghascale/acme.shortages.json"), "{").unwrap();
-        assert!(state.without_capacity("acme", at(0)).is_empty(), "a torn file is no knowledge");
+        assert!(short("acme", 0).is_empty(), "a torn file is no knowledge");
     }
 
     #[test]

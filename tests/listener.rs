@@ -489,6 +489,19 @@ async fn offered() -> Ear {
 }
 
 impl Ear {
+    /// Lets the next message be another, which counts so many jobs on offer and offers none; then it is gone.
+    fn is_told_of_offers(&self, available: u64) {
+        let body = serde_json::json!({
+            "messageId": 100_000_009, "messageType": "RunnerScaleSetJobMessages", "body": "[]",
+            "statistics": {
+                "totalAvailableJobs": available, "totalAcquiredJobs": 0, "totalAssignedJobs": 0, "totalRunningJobs": 0,
+                "totalRegisteredRunners": 0, "totalBusyRunners": 0, "totalIdleRunners": 0,
+            },
+        });
+        let told = Fault::actions("GET /scalesets/message").status(200).body(&body.to_string());
+        self.sandbox.fault(told);
+    }
+
     /// Waits until so many jobs are granted.
     async fn granted(&mut self, jobs: usize) {
         let mut all = 0;
@@ -533,12 +546,7 @@ async fn jobs_whose_offers_never_came_are_found_in_the_list() {
     let mut ear = offered().await;
     ear.sandbox.world().settings.scale_sets.poll_hold = Duration::from_millis(50);
     ear.opened().await;
-    // The first message is another, which counts the job and doesn't offer it; then it is gone.
-    let counts = r#"{"totalAvailableJobs":1,"totalAcquiredJobs":0,"totalAssignedJobs":0,"totalRunningJobs":0,"totalRegisteredRunners":0,"totalBusyRunners":0,"totalIdleRunners":0}"#;
-    let body = format!(
-        r#"{{"messageId":100000009,"messageType":"RunnerScaleSetJobMessages","statistics":{counts},"body":"[]"}}"#
-    );
-    ear.sandbox.fault(Fault::actions("GET /scalesets/message").status(200).body(&body));
+    ear.is_told_of_offers(1);
     while ear.message().await.id != 100_000_009 {}
     ear.job();
     ear.granted(1).await;
@@ -551,11 +559,7 @@ async fn jobs_that_are_counted_as_on_offer_and_are_not_are_said() {
     let mut ear = offered().await;
     ear.sandbox.world().settings.scale_sets.poll_hold = Duration::from_millis(50);
     ear.opened().await;
-    let counts = r#"{"totalAvailableJobs":4,"totalAcquiredJobs":0,"totalAssignedJobs":0,"totalRunningJobs":0,"totalRegisteredRunners":0,"totalBusyRunners":0,"totalIdleRunners":0}"#;
-    let body = format!(
-        r#"{{"messageId":100000009,"messageType":"RunnerScaleSetJobMessages","statistics":{counts},"body":"[]"}}"#
-    );
-    ear.sandbox.fault(Fault::actions("GET /scalesets/message").status(200).body(&body));
+    ear.is_told_of_offers(4);
     ear.until(|heard| matches!(heard, Heard::Unlisted(4)).then_some(())).await;
     ear.stop().await;
 }

@@ -87,10 +87,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         }
         let mut held = match self.register(action, name, settings, lessons).await {
             Ok(held) => held,
-            Err(outcome) => {
-                let is_refused = outcome.result == Result::Failed && lessons.borrow().closed.contains_key(&action.pool);
-                return Outcome { is_refused, ..*outcome };
-            }
+            Err(outcome) => return Outcome { is_refused: lessons.borrow().has_refused(&outcome), ..*outcome },
         };
         let outcome = match self.buy(action, name, slot, &mut held, offerings, lessons).await {
             Ok(outcome) => outcome,
@@ -113,7 +110,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         let better = offerings.iter().take_while(|offering| Some(*offering) != outcome.offering.as_ref());
         let exhausted = &lessons.borrow().exhausted;
         let no_capacity = better.filter(|offering| exhausted.contains(*offering)).cloned().collect();
-        let is_refused = outcome.result == Result::Failed && lessons.borrow().closed.contains_key(&action.pool);
+        let is_refused = lessons.borrow().has_refused(&outcome);
         Outcome { runner_id: Some(held.id), no_capacity, is_refused, ..outcome }
     }
 
@@ -435,6 +432,11 @@ impl Lessons {
             let why = not_tried(&format!("GitHub answered none of the last {UNANSWERED} registrations"));
             self.closed.insert(pool.clone(), why);
         }
+    }
+
+    /// Returns whether a launch failed for what its pool's others would meet, too.
+    fn has_refused(&self, outcome: &Outcome) -> bool {
+        outcome.result == Result::Failed && self.closed.contains_key(&outcome.action.pool)
     }
 
     /// Returns why a launch needn't be tried.

@@ -45,7 +45,7 @@ fn a_damaged_memory_is_forgotten_and_written_anew() {
         assert_eq!(reminded(&state), known);
     });
     for (file, of) in [(REFUSALS, "linux"), (BOOTS, "i-1")] {
-        each(&json_documents(&json!({ of: noon().to_string() })), |document| {
+        each(&json_documents(&json!([[of, noon().to_string()]])), |document| {
             std::fs::write(home.path().join(file), document).unwrap();
             let known = reminded(&state);
             state.remember_launches("acme", &[], noon()).unwrap();

@@ -56,6 +56,29 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
+    /// Returns one that runs and that everybody sees, and that is nobody's of ours.
+    fn new(id: InstanceId, offering: Offering, token: String, launched: Ms) -> Self {
+        Self {
+            id,
+            pool: None,
+            slot: Slot(0),
+            runner_id: RunnerId(7),
+            offering,
+            token,
+            state: InstanceState::Running,
+            launched,
+            listed_from: launched,
+            ended: None,
+            reason: None,
+            marks: Marks::default(),
+            job: None,
+            had_job: false,
+            seen_alive: BTreeMap::new(),
+            excused: true,
+            has_host: false,
+        }
+    }
+
     pub(crate) fn is_live(&self) -> bool {
         !matches!(self.state, InstanceState::ShuttingDown | InstanceState::Terminated)
     }
@@ -286,25 +309,7 @@ impl World {
     /// Puts things into the world that look a little like ours, and are not.
     fn strangers(&mut self) {
         let offering = self.offerings(0).remove(0);
-        let stranger = Machine {
-            id: InstanceId::new("i-stranger"),
-            pool: None,
-            slot: Slot(0),
-            runner_id: RunnerId(7),
-            offering,
-            token: String::new(),
-            state: InstanceState::Running,
-            launched: 0,
-            listed_from: 0,
-            ended: None,
-            reason: None,
-            marks: Marks::default(),
-            job: None,
-            had_job: false,
-            seen_alive: BTreeMap::new(),
-            excused: true,
-            has_host: false,
-        };
+        let stranger = Machine::new(InstanceId::new("i-stranger"), offering, String::new(), 0);
         self.machines.push(stranger);
         for (id, name) in [(7, "acme-linux-x"), (8, "elsewhere-linux-000")] {
             self.records.push(Record {
@@ -503,24 +508,11 @@ impl World {
         let Some(nth) = self.machines.iter().position(|one| one.pool.is_some() && one.is_live() && !one.excused) else {
             return;
         };
-        let one = &self.machines[nth];
-        let copy = Machine {
-            id: InstanceId::new(format!("i-{}", self.machines.len())),
-            offering: one.offering.clone(),
-            token: format!("by hand {}", self.machines.len()),
-            state: InstanceState::Running,
-            launched: self.now,
-            listed_from: self.now,
-            ended: None,
-            reason: None,
-            marks: Marks::default(),
-            job: None,
-            had_job: false,
-            seen_alive: BTreeMap::new(),
-            excused: true,
-            has_host: true,
-            ..*one
-        };
+        let Machine { pool, slot, runner_id, ref offering, .. } = self.machines[nth];
+        let id = InstanceId::new(format!("i-{}", self.machines.len()));
+        let token = format!("by hand {id}");
+        let copy =
+            Machine { pool, slot, runner_id, has_host: true, ..Machine::new(id, offering.clone(), token, self.now) };
         let nth = self.machines.len();
         self.machines.push(copy);
         self.later(lasts, Happening::PoweredOff(nth));
@@ -857,23 +849,13 @@ impl World {
         let unlisted = self.unlisted.pop_front().unwrap_or(SECOND);
         let is_registered = self.records.iter().any(|record| record.id == runner_id);
         self.machines.push(Machine {
-            id: id.clone(),
             pool: self.pools.iter().position(|setup| setup.name == pool.as_str()),
             slot,
             runner_id,
-            offering: offering.clone(),
-            token: token.to_owned(),
-            state: InstanceState::Running,
-            launched: self.now,
             listed_from: self.now + unlisted,
-            ended: None,
-            reason: None,
-            marks: Marks::default(),
-            job: None,
-            had_job: false,
-            seen_alive: BTreeMap::new(),
             excused: !is_registered,
             has_host: fate != Fate::Never,
+            ..Machine::new(id.clone(), offering.clone(), token.to_owned(), self.now)
         });
         match fate {
             Fate::After(time) => self.later(time, Happening::Booted(nth)),

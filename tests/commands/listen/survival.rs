@@ -395,7 +395,6 @@ async fn a_reader_of_stderr_that_stands_still_stops_nothing() {
     let mut full = writer.try_clone().unwrap();
     // It blocks when the pipe is full, which it stays: nobody reads.
     std::thread::spawn(move || std::io::Write::write_all(&mut full, &vec![b'.'; 1 << 21]));
-    tokio::time::sleep(Duration::from_millis(300)).await;
     let mut command = desk.command("listen -vv -o json");
     let child = command.stdout(Stdio::piped()).stderr(writer).spawn();
     let mut child = child.unwrap();
