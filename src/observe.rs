@@ -20,11 +20,11 @@ use crate::ages::{age, apart, short};
 use crate::cli::SourceChoice;
 use crate::comparison::{Books, IN_FLIGHT, Side, Verdict, compare, signed, verdict};
 use crate::config::{self, Config, Pool};
-use crate::ec2::Fleet;
+use crate::ec2::{ErrorClass, Fleet};
 use crate::engine::{
     CLOCK_ENDS_WITHIN, CLOCK_LAUNCHES_WITHIN, Connection, CountKind, Demand, FleetName, Instance, InstanceId, Job,
-    JobId, JobState, LAUNCH_WINDOW, Listing, Offering, PoolName, Runner, RunnerId, RunnerName, SUPPLY_LASTS,
-    ScaleSetDemand, Snapshot, Statistics, View, failed_boots,
+    JobId, JobState, LAUNCH_WINDOW, Listing, Offering, PoolName, REFUSED_FOR, Runner, RunnerId, RunnerName,
+    SUPPLY_LASTS, ScaleSetDemand, Snapshot, Statistics, View, failed_boots,
 };
 use crate::github::{self, Client, Coverage, ErrorKind, Progress, Scanned};
 use crate::report::Known;
@@ -166,6 +166,8 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
     let lacked = |offering: &&Offering| snapshot.instances.items.iter().any(|one| one.lacked(offering, now));
     let lacked: Vec<Offering> = offerings.filter(lacked).cloned().collect();
     snapshot.without_capacity.extend(lacked);
+    let refused = refused_later(&snapshot.instances.items, now);
+    snapshot.refused.extend(refused);
     let mut scale_sets = BTreeMap::new();
     let (mut demands, mut unheard) = (BTreeMap::new(), BTreeSet::new());
     let failed: BTreeSet<InstanceId> = {
@@ -235,6 +237,25 @@ pub async fn renew(sources: Sources<'_>, seen: &mut Observation) -> Result<Vec<W
     snapshot.instances = instances.unwrap_or_else(|| Listing::partial(Vec::new()));
     snapshot.runners = runners.unwrap_or_else(|| Listing::partial(Vec::new()));
     Ok(warnings)
+}
+
+/// Returns the pools whose latest order EC2 took, and then could not start an instance, for what the pool's other launches
+/// would meet, too: a quota of volumes, a key that may not be used.
+fn refused_later(instances: &[Instance], now: Timestamp) -> BTreeSet<PoolName> {
+    let mut latest: BTreeMap<&PoolName, &Instance> = BTreeMap::new();
+    for instance in instances {
+        let Some(pool) = &instance.pool else { continue };
+        let known = latest.entry(pool).or_insert(instance);
+        if instance.launched_at > known.launched_at {
+            *known = instance;
+        }
+    }
+    let is_refused = |instance: &Instance| {
+        let class = instance.state_reason.as_deref().map(|code| ErrorClass::of(code, "", None));
+        matches!(class, Some(ErrorClass::Quota | ErrorClass::Configuration))
+            && instance.launched_at.is_some_and(|at| age(now, at) < REFUSED_FOR)
+    };
+    latest.into_iter().filter(|(_, instance)| is_refused(instance)).map(|(pool, _)| pool.clone()).collect()
 }
 
 /// Returns a warning where this host's clock is not GitHub's.

@@ -107,10 +107,10 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                 }
             },
         };
+        let lessons = lessons.borrow();
         let better = offerings.iter().take_while(|offering| Some(*offering) != outcome.offering.as_ref());
-        let exhausted = &lessons.borrow().exhausted;
-        let no_capacity = better.filter(|offering| exhausted.contains(*offering)).cloned().collect();
-        let is_refused = lessons.borrow().has_refused(&outcome);
+        let no_capacity = better.filter(|offering| lessons.is_hopeless(offering)).cloned().collect();
+        let is_refused = lessons.has_refused(&outcome);
         Outcome { runner_id: Some(held.id), no_capacity, is_refused, ..outcome }
     }
 

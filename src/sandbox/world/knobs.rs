@@ -47,6 +47,13 @@ impl World {
         }
     }
 
+    /// Lets EC2 find that it can't start an instance whose order it has taken.
+    pub fn fail_to_start(&mut self, instance: &str, reason: &'static str) {
+        if self.instances.contains_key(instance) {
+            self.shut_down(instance, (reason, reason));
+        }
+    }
+
     /// Terminates an instance, as somebody with a console would.
     pub fn terminate_by_hand(&mut self, instance: &str) {
         if self.instances.contains_key(instance) {
