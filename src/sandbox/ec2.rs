@@ -5,6 +5,7 @@ mod query;
 mod xml;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -14,6 +15,7 @@ use http::{HeaderMap, StatusCode, header};
 pub(super) use self::query::Parameters;
 use self::xml::Xml;
 use super::world::{Instance, LaunchRequest, Refusal, World};
+use crate::ages::age;
 use crate::engine::{InstanceState, Market};
 
 /// The access key that this EC2 knows; the secret is not looked at.
@@ -21,6 +23,10 @@ pub(super) const ACCESS_KEY: &str = "sandbox";
 
 /// The most instances on one page, and how many there are on a page where the caller asks for no number.
 const PAGE: usize = 1000;
+
+/// EC2's bucket of launches by account and region, and how long it takes for one to come back.
+const LAUNCHES_AT_ONCE: u32 = 5;
+const LAUNCHES_EVERY: Duration = Duration::from_millis(500);
 
 /// Launch templates by id and name, and the image each names.
 const LAUNCH_TEMPLATES: [(&str, &str, &str); 1] = [("lt-0123456789abcdef0", "runner", "ami-0123456789abcdef0")];
@@ -97,6 +103,9 @@ fn dry_run(parameters: &Parameters) -> Result<(), Refusal> {
 }
 
 fn run_instances(world: &mut World, parameters: &Parameters, fault: Option<Refusal>) -> Result<Xml, Refusal> {
+    if is_throttled(world) {
+        return Err(Refusal::new("RequestLimitExceeded", "Request limit exceeded."));
+    }
     let request = launch_request(parameters)?;
     world.validate(&request)?;
     dry_run(parameters)?;
@@ -107,6 +116,19 @@ fn run_instances(world: &mut World, parameters: &Parameters, fault: Option<Refus
         .text("reservationId", &reservation)
         .text("ownerId", OWNER)
         .list("instancesSet", instances.into_iter().map(|instance| instance_xml(world, instance))))
+}
+
+/// Takes a launch out of EC2's bucket; returns whether there was none.
+fn is_throttled(world: &mut World) -> bool {
+    if !world.settings.launch_limit {
+        return false;
+    }
+    let full_at = world.launches_full_at.max(world.now) + LAUNCHES_EVERY;
+    let is_one_too_many = age(full_at, world.now) > LAUNCHES_EVERY * LAUNCHES_AT_ONCE;
+    if !is_one_too_many {
+        world.launches_full_at = full_at;
+    }
+    is_one_too_many
 }
 
 const OWNER: &str = "123456789012";

@@ -80,6 +80,8 @@ pub struct World {
     pub(super) actions: ActionsService,
     /// When the requests of the last minute came in, where there is a secondary rate limit.
     pub(super) recent: VecDeque<Timestamp>,
+    /// When EC2's bucket of launches will be full again, where it has one.
+    pub(super) launches_full_at: Timestamp,
     /// What a webhook delivered beside what it did of jobs.
     pub(super) deliveries: Vec<Delivery>,
     index: index::Index,
@@ -313,6 +315,7 @@ impl World {
             budget: Budget { limit: 5000, remaining: 5000, reset: now + Duration::from_hours(1) },
             actions: ActionsService::default(),
             recent: VecDeque::new(),
+            launches_full_at: now,
             deliveries: Vec::new(),
             index: index::Index::new(),
             quiet_until: None,

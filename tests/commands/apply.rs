@@ -401,6 +401,16 @@ async fn an_order_that_ec2_takes_and_can_not_carry_out_for_a_quota_is_a_refusal(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn launches_keep_to_ec2s_pace() {
+    let desk = Desk::open().await;
+    desk.sandbox.world().settings.launch_limit = true;
+    desk.jobs(8, X64);
+    assert_eq!(desk.run("apply --yes").await.code, 0);
+    let statuses: Vec<_> = desk.calls(Service::Ec2, "RunInstances").into_iter().map(|call| call.status).collect();
+    assert_eq!(statuses, [Some(200); 8]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_to_buy_anywhere_leaves_no_record() {
     let desk = Desk::open().await;
     desk.jobs(2, X64);

@@ -184,6 +184,23 @@ async fn without_capacity_a_launch_is_refused_as_a_server_error_and_binds_its_to
 }
 
 #[tokio::test]
+async fn launches_beyond_ec2s_bucket_are_throttled_where_it_has_one() {
+    let sandbox = empty().await;
+    sandbox.world().settings.launch_limit = true;
+    let mut launched = 0;
+    let refused = loop {
+        match run_instance(&sandbox, &format!("t{launched}")).send().await {
+            Ok(_) if launched < 100 => launched += 1,
+            answer => break answer,
+        }
+    };
+    assert!(launched >= 5, "{launched}");
+    assert_eq!(refusal(refused), ("RequestLimitExceeded".to_owned(), 503));
+    sandbox.advance(Duration::from_millis(500));
+    run(&sandbox, "later").await;
+}
+
+#[tokio::test]
 async fn an_injected_refusal_binds_the_token_too() {
     let sandbox = empty().await;
     sandbox.fault(Fault::ec2("RunInstances").code("InsufficientInstanceCapacity"));

@@ -372,6 +372,7 @@ impl World {
         }
         self.arrivals.iter_mut().for_each(|arrival| older(&mut arrival.at));
         self.deliveries.iter_mut().for_each(|delivery| older(&mut delivery.at));
+        older(&mut self.launches_full_at);
         self.index.values_mut().flatten().for_each(|(at, _)| older(at));
         self.tokens.values_mut().filter_map(Option::as_mut).for_each(older);
         older(&mut self.budget.reset);
