@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::fleet::{Connection, Instance, InstanceState, Mark, Runner};
 use super::job::{CountKind, Job, Source};
-use super::names::{InstanceId, PoolName, RunnerId, RunnerName, Slot};
+
+use super::names::{InstanceId, Label, PoolName, RunnerId, RunnerName, Slot};
 use super::plan::{Action, Plan, Step};
 use super::policy::{DRAIN_GRACE, LOST_GRACE, Policy, Pool};
 use super::prices::Price;
@@ -304,12 +305,18 @@ impl<'a> Checker<'a> {
     /// What was seen before the supply is no demand beside runners that work and that no job names: they may have it.
     fn jobs_with_runners(&self) -> Vec<String> {
         let mut violations = Vec::new();
+        // By their labels, which are few: how many jobs, and how many of them were seen earlier.
+        let mut jobs: BTreeMap<&[Label], (usize, usize)> = BTreeMap::new();
+        for job in self.snapshot.demand.pending() {
+            let (all, earlier) = jobs.entry(&job.labels).or_default();
+            *all += 1;
+            *earlier += usize::from(self.snapshot.demand.earlier.contains_key(&job.id));
+        }
         let pools = self.policy.pools.iter().filter(|pool| !self.snapshot.scale_sets.contains_key(&pool.name));
         for pool in pools {
-            let fits =
-                |job: &&Job| !job.labels.is_empty() && job.labels.iter().all(|label| pool.labels.contains(label));
-            let jobs: Vec<&Job> = self.snapshot.demand.pending().filter(fits).collect();
-            let earlier = jobs.iter().filter(|job| self.snapshot.demand.earlier.contains_key(&job.id)).count();
+            let fits = |labels: &[Label]| !labels.is_empty() && labels.iter().all(|label| pool.labels.contains(label));
+            let fitting = jobs.iter().filter(|(labels, _)| fits(labels)).map(|(_, counts)| counts);
+            let (jobs, earlier) = fitting.fold((0, 0), |(jobs, earlier), (all, seen)| (jobs + all, earlier + seen));
             let works = |instance: &&&Instance| {
                 let record = instance.runner_id.and_then(|id| self.record(id)).filter(|record| record.busy);
                 record.is_some_and(|record| {
@@ -321,7 +328,7 @@ impl<'a> Checker<'a> {
             };
             let runners: BTreeSet<RunnerId> =
                 self.live_in(&pool.name).iter().filter(works).filter_map(|instance| instance.runner_id).collect();
-            let most = jobs.len() - earlier.min(runners.len()) + pool.min_idle as usize;
+            let most = jobs - earlier.min(runners.len()) + pool.min_idle as usize;
             let launches = self.launches().filter(|(name, _)| **name == pool.name).count();
             if launches > most {
                 violations.push(format!(

@@ -95,8 +95,11 @@ impl Network {
             let Some(so_far) = best[node] else { continue };
             for &id in &self.leaving[node] {
                 let arc = &self.arcs[id];
+                if arc.room == 0 {
+                    continue;
+                }
                 let cost = so_far + arc.cost;
-                if arc.room > 0 && best[arc.to].is_none_or(|known| cost < known) {
+                if best[arc.to].is_none_or(|known| cost < known) {
                     best[arc.to] = Some(cost);
                     came_by[arc.to] = id;
                     if !queued[arc.to] {
