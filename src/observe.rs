@@ -20,11 +20,11 @@ use crate::ages::{age, apart, short};
 use crate::cli::SourceChoice;
 use crate::comparison::{Books, IN_FLIGHT, Side, Verdict, compare, signed, verdict};
 use crate::config::{self, Config, Pool};
-use crate::ec2::{ErrorClass, Fleet};
+use crate::ec2::Fleet;
 use crate::engine::{
     CLOCK_ENDS_WITHIN, CLOCK_LAUNCHES_WITHIN, Connection, CountKind, Demand, FleetName, Instance, InstanceId, Job,
-    JobId, JobState, LAUNCH_WINDOW, Listing, Offering, PoolName, REFUSED_FOR, Runner, RunnerId, RunnerName,
-    SUPPLY_LASTS, ScaleSetDemand, Snapshot, Statistics, View, failed_boots,
+    JobId, JobState, LAUNCH_WINDOW, Listing, PoolName, Runner, RunnerId, RunnerName, SUPPLY_LASTS, ScaleSetDemand,
+    Snapshot, Statistics, View, failed_boots,
 };
 use crate::github::{self, Client, Coverage, ErrorKind, Progress, Scanned};
 use crate::report::Known;
@@ -161,13 +161,7 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
         never_came: BTreeSet::new(),
     };
     let policy = config.policy();
-    sources.state.remind(policy.fleet.as_str(), &mut snapshot);
-    let offerings = config.pools.iter().flat_map(|pool| &pool.policy.offerings);
-    let lacked = |offering: &&Offering| snapshot.instances.items.iter().any(|one| one.lacked(offering, now));
-    let lacked: Vec<Offering> = offerings.filter(lacked).cloned().collect();
-    snapshot.without_capacity.extend(lacked);
-    let refused = refused_later(&snapshot.instances.items, now);
-    snapshot.refused.extend(refused);
+    // Before it is known which pools' launches fail: that says nothing of whose jobs there are.
     let mut scale_sets = BTreeMap::new();
     let (mut demands, mut unheard) = (BTreeMap::new(), BTreeSet::new());
     let failed: BTreeSet<InstanceId> = {
@@ -206,8 +200,10 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
         let said = format!("that instances never came could not be kept, so more are launched: {error}");
         warnings.push(Warning { code: WarningCode::StateUnwritable, message: said, subject: None });
     }
-    snapshot.never_came.extend(failed);
     (snapshot.scale_sets, snapshot.unheard) = (demands, unheard);
+    snapshot.never_came.extend(failed);
+    sources.state.remind(policy.fleet.as_str(), &mut snapshot);
+    warnings.extend(snapshot.learn_of_failed_orders(&policy).iter().filter_map(failed_order));
     Ok(Observation { snapshot, known, read_at, scale_sets, warnings, coverage: scanned.coverage })
 }
 
@@ -217,7 +213,7 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
 /// # Errors
 /// GitHub refused the credentials.
 pub async fn renew(sources: Sources<'_>, seen: &mut Observation) -> Result<Vec<Warning>, github::Error> {
-    let Supply { seen_at, clock_ahead, read_at, instances, runners, warnings } = supply(sources).await?;
+    let Supply { seen_at, clock_ahead, read_at, instances, runners, mut warnings } = supply(sources).await?;
     let snapshot = &mut seen.snapshot;
     if snapshot.demand.earlier.is_empty() {
         let worked = snapshot.runners.items.iter().filter(|runner| runner.busy).map(|runner| runner.id);
@@ -236,26 +232,19 @@ pub async fn renew(sources: Sources<'_>, seen: &mut Observation) -> Result<Vec<W
     (snapshot.now, snapshot.clock_ahead, seen.read_at) = (seen_at, clock_ahead, read_at);
     snapshot.instances = instances.unwrap_or_else(|| Listing::partial(Vec::new()));
     snapshot.runners = runners.unwrap_or_else(|| Listing::partial(Vec::new()));
+    snapshot.without_capacity.clear();
+    snapshot.refused.clear();
+    let policy = sources.config.policy();
+    sources.state.remind(policy.fleet.as_str(), snapshot);
+    warnings.extend(snapshot.learn_of_failed_orders(&policy).iter().filter_map(failed_order));
     Ok(warnings)
 }
 
-/// Returns the pools whose latest order EC2 took, and then could not start an instance, for what the pool's other launches
-/// would meet, too: a quota of volumes, a key that may not be used.
-fn refused_later(instances: &[Instance], now: Timestamp) -> BTreeSet<PoolName> {
-    let mut latest: BTreeMap<&PoolName, &Instance> = BTreeMap::new();
-    for instance in instances {
-        let Some(pool) = &instance.pool else { continue };
-        let known = latest.entry(pool).or_insert(instance);
-        if instance.launched_at > known.launched_at {
-            *known = instance;
-        }
-    }
-    let is_refused = |instance: &Instance| {
-        let class = instance.state_reason.as_deref().map(|code| ErrorClass::of(code, "", None));
-        matches!(class, Some(ErrorClass::Quota | ErrorClass::Configuration))
-            && instance.launched_at.is_some_and(|at| age(now, at) < REFUSED_FOR)
-    };
-    latest.into_iter().filter(|(_, instance)| is_refused(instance)).map(|(pool, _)| pool.clone()).collect()
+/// Returns a warning of an order that EC2 took and could not carry out.
+fn failed_order(instance: &Instance) -> Option<Warning> {
+    let (pool, reason) = (instance.pool.as_ref()?, instance.state_reason.as_ref()?);
+    let said = format!("EC2 could not start {}: {reason}; one launch a pass until one succeeds", instance.id);
+    Some(Warning::new(WarningCode::Degraded, pool.as_str(), said))
 }
 
 /// Returns a warning where this host's clock is not GitHub's.

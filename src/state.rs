@@ -153,13 +153,13 @@ impl StateDirectory {
     pub fn remember_launches(&self, fleet: &str, outcomes: &[Outcome], now: Timestamp) -> io::Result<()> {
         let short: BTreeSet<Offering> =
             outcomes.iter().flat_map(|outcome| outcome.no_capacity.iter().cloned()).collect();
-        self.renew(fleet, SHORTAGES, CAPACITY_RETURNS, now, &short, |_| false)?;
+        let is_short_kept = self.renew(fleet, SHORTAGES, CAPACITY_RETURNS, now, &short, |_| false);
         let refused = outcomes.iter().filter(|outcome| outcome.is_refused).map(|outcome| outcome.action.pool.clone());
         let refused: BTreeSet<PoolName> = refused.collect();
         let is_launched = |pool: &PoolName| {
             outcomes.iter().any(|one| one.offering.is_some() && one.result == Done && one.action.pool == *pool)
         };
-        self.renew(fleet, REFUSALS, REFUSED_FOR, now, &refused, is_launched)
+        self.renew(fleet, REFUSALS, REFUSED_FOR, now, &refused, is_launched).and(is_short_kept)
     }
 
     /// Remembers which instances had ended before their runners ever were online.
@@ -193,8 +193,9 @@ impl StateDirectory {
         is_over: impl Fn(&T) -> bool,
     ) -> io::Result<()> {
         let name = format!("{fleet}.{file}");
-        let known: Vec<(T, Timestamp)> = self.read(&name).unwrap_or_default();
-        let stays = |(one, at): &&(T, Timestamp)| !new.contains(one) && !is_over(one) && is_fresh(*at, lasts, now);
+        let mut known: Vec<(T, Timestamp)> = self.read(&name).unwrap_or_default();
+        known.retain(|(_, at)| is_fresh(*at, lasts, now));
+        let stays = |(one, _): &&(T, Timestamp)| !new.contains(one) && !is_over(one);
         let mut kept: Vec<(T, Timestamp)> = known.iter().filter(stays).cloned().collect();
         kept.extend(new.iter().map(|one| (one.clone(), now)));
         if kept == known { Ok(()) } else { self.replace(&name, &kept) }
@@ -365,9 +366,10 @@ mod tests {
         assert!(short("other", 1).is_empty());
         assert!(short("acme", 180).is_empty());
         assert!(short("acme", -1).is_empty(), "a clock that was set back proves nothing");
-        state.remember_launches("acme", &[], at(200)).unwrap();
+        let another = Offering { subnet: "subnet-z".into(), ..offering.clone() };
+        state.remember_launches("acme", &[launch_without(&another)], at(200)).unwrap();
         let kept = std::fs::read_to_string(home.path().join("ghascale/acme.shortages.json")).unwrap();
-        assert_eq!(kept, "[]", "what is old is forgotten in the file too");
+        assert!(!kept.contains(&offering.subnet), "what is old is forgotten in the file too: {kept}");
         std::fs::write(home.path().join("ghascale/acme.shortages.json"), "{").unwrap();
         assert!(short("acme", 0).is_empty(), "a torn file is no knowledge");
     }

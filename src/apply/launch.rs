@@ -109,7 +109,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         };
         let lessons = lessons.borrow();
         let better = offerings.iter().take_while(|offering| Some(*offering) != outcome.offering.as_ref());
-        let no_capacity = better.filter(|offering| lessons.is_hopeless(offering)).cloned().collect();
+        let no_capacity = better.filter(|offering| lessons.exhausted.contains(*offering)).cloned().collect();
         let is_refused = lessons.has_refused(&outcome);
         Outcome { runner_id: Some(held.id), no_capacity, is_refused, ..outcome }
     }
@@ -260,7 +260,9 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                     match error.class {
                         ErrorClass::NextOffering => drop(lessons.borrow_mut().exhausted.insert(offering.clone())),
                         ErrorClass::NextSubnet => {
-                            lessons.borrow_mut().full_subnets.insert(offering.subnet.clone());
+                            let mut lessons = lessons.borrow_mut();
+                            lessons.exhausted.insert(offering.clone());
+                            lessons.full_subnets.insert(offering.subnet.clone());
                         }
                         ErrorClass::NextMarket => {
                             lessons.borrow_mut().full_markets.insert(offering.market);
@@ -300,7 +302,11 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         let token = self.instances.client_token(request).map_err(|error| GaveUp::Surely(error.to_string()))?;
         let mut unanswered = None;
         for nth in 1..=SENDS {
-            let wait = self.paces.borrow_mut().launching.take(1, self.clock.now());
+            // First, since it may ask EC2 something: what has its turn is sent at once.
+            let prepared = self.instances.prepare(request).await;
+            let is_sent = prepared.is_ok();
+            let pace = || self.paces.borrow_mut().launching.take(1, self.clock.now());
+            let wait = if is_sent { pace() } else { Duration::ZERO };
             self.rest(wait, unanswered.is_none()).await;
             // A launch that has only slept, and of which nothing is ordered, doesn't keep a process from its end.
             if unanswered.is_none() && (nth > 1 || !wait.is_zero()) && (self.is_stopping)() {
@@ -312,8 +318,6 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                     None => Err(GaveUp::Surely("this process was held up for too long since its registration".into())),
                 };
             }
-            let prepared = self.instances.prepare(request).await;
-            let is_sent = prepared.is_ok();
             let answer = match prepared {
                 Ok(()) => {
                     held.note.lift().map_err(|error| {

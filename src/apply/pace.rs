@@ -2,7 +2,7 @@
 //!
 //! EC2 counts by account and region (`RunInstances` 5 at once and 2 a second, `TerminateInstances` 100 and 5, and of the
 //! instances in them 1000 and 20); so all pools of a run share one bucket. Another host has its own, and a throttle that
-//! comes all the same halves the rate. EC2 counts when calls arrive, and the first takes longer than those that find a
+//! comes all the same halves the rate. EC2 counts when calls arrive, and the first may take longer than those that find a
 //! connection: so one launch fewer goes at once.
 
 use std::time::Duration;
@@ -114,6 +114,29 @@ mod tests {
         let mut pace = Pace::of_launches();
         let waits: Vec<u128> = (0..8).map(|_| pace.take(1, at(0)).as_millis()).collect();
         assert_eq!(waits, [0, 0, 0, 0, 500, 1000, 1500, 2000]);
+    }
+
+    /// EC2's bucket of launches: when each call arrives, and whether it is throttled.
+    fn throttled(arrivals: &[i64]) -> usize {
+        let (mut left, mut since) = (5.0_f64, arrivals[0]);
+        let mut is_throttled = |at: i64| {
+            #[expect(clippy::cast_precision_loss, reason = "milliseconds of minutes")]
+            let back = (at - std::mem::replace(&mut since, at)) as f64 / 500.0;
+            left = (left + back).min(5.0);
+            left -= if left >= 1.0 { 1.0 } else { return true };
+            false
+        };
+        arrivals.iter().filter(|at| is_throttled(**at)).count()
+    }
+
+    #[test]
+    fn calls_of_which_the_first_take_half_a_second_longer_are_not_throttled() {
+        let mut pace = Pace::of_launches();
+        let sent: Vec<i64> = (0..40).map(|_| i64::try_from(pace.take(1, at(0)).as_millis()).unwrap()).collect();
+        assert_eq!(throttled(&sent), 0);
+        let late: Vec<i64> = sent.iter().enumerate().map(|(nth, at)| at + if nth < 4 { 490 } else { 0 }).collect();
+        assert_eq!(throttled(&late), 0);
+        assert!(throttled(&[0; 6]) == 1 && throttled(&[490, 490, 490, 490, 490, 500, 1000]) > 0);
     }
 
     #[test]

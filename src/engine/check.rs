@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::fleet::{Connection, Instance, InstanceState, Mark, Runner};
 use super::job::{CountKind, Job, Source};
-
 use super::names::{InstanceId, Label, PoolName, RunnerId, RunnerName, Slot};
 use super::plan::{Action, Plan, Step};
 use super::policy::{DRAIN_GRACE, LOST_GRACE, Policy, Pool};

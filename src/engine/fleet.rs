@@ -62,6 +62,12 @@ impl Instance {
             && self.subnet.as_ref().is_none_or(|subnet| *subnet == offering.subnet)
     }
 
+    /// Returns whether EC2 took its order and then could not start it for what its pool's other launches would meet, too.
+    #[must_use]
+    pub fn was_refused(&self) -> bool {
+        self.state_reason.as_deref().is_some_and(|reason| NEVER_STARTS.contains(&reason))
+    }
+
     /// Returns when a mark was set on this instance.
     ///
     /// A mark from before its launch (or of an unknown launch) may be another instance's: the console's "launch more like this" copies tags.
@@ -75,6 +81,10 @@ impl Instance {
 pub(super) const TAKEN_BACK: &str = "Server.SpotInstanceTermination";
 /// EC2's reason for an instance that never came to run.
 const NO_CAPACITY: &str = "Server.InsufficientInstanceCapacity";
+/// EC2's reasons for instances that never come to run as the account and the configuration are: a quota of volumes, a
+/// snapshot that is gone, a key that may not be used ("Troubleshoot Amazon EC2 instance launch issues").
+const NEVER_STARTS: [&str; 3] =
+    ["Client.VolumeLimitExceeded", "Client.InvalidSnapshot.NotFound", "Client.InternalError"];
 
 /// EC2's instance states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::fleet::{Instance, Offering, Runner};
+use super::fleet::{Instance, InstanceState, Offering, Runner};
 use super::job::{Demand, Source, Statistics};
 use super::names::{InstanceId, PoolName};
-use super::policy::{CLOCK_ENDS_WITHIN, CLOCK_LAUNCHES_WITHIN};
+use super::policy::{CLOCK_ENDS_WITHIN, CLOCK_LAUNCHES_WITHIN, Policy, REFUSED_FOR};
 use super::prices::Prices;
+use crate::ages::age;
 
 /// A list, and whether it is the whole list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,9 +57,9 @@ pub struct Snapshot {
     pub unheard: BTreeSet<PoolName>,
     /// What is known of prices.
     pub prices: Prices,
-    /// What EC2 had no capacity for, minutes ago.
+    /// What EC2 had no capacity for, or no room in the subnet, minutes ago.
     pub without_capacity: BTreeSet<Offering>,
-    /// Pools in which GitHub or EC2 refused to launch anything, minutes ago.
+    /// Pools in which GitHub or EC2 refused to launch anything minutes ago, at once or once it had taken the order.
     pub refused: BTreeSet<PoolName>,
     /// Instances that had ended when they were seen, and whose runner had never been online: their records are deleted by
     /// then, and nothing else tells them from those that did a short job.
@@ -85,6 +86,34 @@ impl Snapshot {
     #[must_use]
     pub fn clock_is_useless(&self) -> bool {
         self.clock_ahead.abs() > CLOCK_LAUNCHES_WITHIN
+    }
+
+    /// Takes in what EC2 says of orders that it took and could not carry out: what had no capacity, and the pools whose
+    /// latest order can't be carried out as things are. One that EC2 is still at says nothing yet. Returns the instances
+    /// of these pools' orders.
+    pub fn learn_of_failed_orders(&mut self, policy: &Policy) -> Vec<Instance> {
+        let now = self.now;
+        let is_decided = |one: &&Instance| one.fleet == policy.fleet && one.state != InstanceState::Pending;
+        let mut latest: BTreeMap<&PoolName, &Instance> = BTreeMap::new();
+        let mut lacking: Vec<&Offering> = Vec::new();
+        for instance in self.instances.items.iter().filter(is_decided) {
+            if instance.state_reason.is_some() {
+                let offerings = policy.pools.iter().flat_map(|pool| &pool.offerings);
+                lacking.extend(offerings.filter(|offering| instance.lacked(offering, now)));
+            }
+            let Some(pool) = &instance.pool else { continue };
+            let order = |one: &Instance| (one.launched_at, one.was_refused());
+            let known = latest.entry(pool).or_insert(instance);
+            if order(instance) > order(known) {
+                *known = instance;
+            }
+        }
+        let is_recent = |one: &Instance| one.launched_at.is_some_and(|at| age(now, at) < REFUSED_FOR);
+        let refused = latest.into_values().filter(|one| one.was_refused() && is_recent(one));
+        let refused: Vec<Instance> = refused.cloned().collect();
+        self.without_capacity.extend(lacking.into_iter().cloned());
+        self.refused.extend(refused.iter().filter_map(|one| one.pool.clone()));
+        refused
     }
 
     /// Returns where a pool's demand was read.

@@ -46,7 +46,7 @@ pub struct ActionResult {
     pub may_remain: bool,
     /// EC2's id of the request for launch, terminate and mark, GitHub's for deregister.
     pub request_id: Option<String>,
-    /// For a launch: what would have been bought before it, and had no capacity.
+    /// For a launch: what would have been bought before it, and had no capacity, or no room in its subnet.
     #[serde(default)]
     pub no_capacity: Vec<Offering>,
 }

@@ -1,8 +1,8 @@
 //! How soon demand is known under GitHub's own limits: 900 requests a minute, and a refusal of whatever is beyond.
 //!
 //! `cargo bench --bench limits` prints the tables. Everything is real, the client, its gate and its cache, and the embedded
-//! world over HTTP, but both go by a clock that runs twenty times as fast (`GHASCALE_BENCH_SPEED`): what this machine takes
-//! counts twenty times here, and so the figures are upper bounds. `GHASCALE_BENCH_REPOSITORIES` sets one size.
+//! world over HTTP, but both go by a clock that runs five times as fast (`GHASCALE_BENCH_SPEED`): what this machine takes
+//! counts five times here, and so the figures are upper bounds. `GHASCALE_BENCH_REPOSITORIES` sets one size.
 //!
 //! Detection is from the moment a job is queued, in a repository that had a run of late, to the end of the look that shows
 //! it. A command that cron starts each minute can't do better than the half of its minute; `listen --interval 10s` looks
@@ -37,7 +37,7 @@ fn main() {
     let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse::<usize>().ok());
     let sizes = number("GHASCALE_BENCH_REPOSITORIES")
         .map_or_else(|| if is_bench { vec![100, 1000, 10_000] } else { vec![20] }, |size| vec![size]);
-    let speed = number("GHASCALE_BENCH_SPEED").and_then(|speed| u32::try_from(speed).ok()).unwrap_or(20);
+    let speed = number("GHASCALE_BENCH_SPEED").and_then(|speed| u32::try_from(speed).ok()).unwrap_or(5);
     let watched = Duration::from_mins(if is_bench { 10 } else { 1 });
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {

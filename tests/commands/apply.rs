@@ -361,32 +361,23 @@ async fn what_has_no_capacity_is_tried_last_by_the_next_run_and_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_subnet_and_a_market_that_gives_no_more_are_known_to_the_next_run() {
-    for (code, elsewhere) in [
-        ("InsufficientFreeAddressesInSubnet", ("SubnetId", "subnet-b")),
-        ("MaxSpotInstanceCountExceeded", ("InstanceMarketOptions.MarketType", "")),
-    ] {
-        let desk = Desk::open().await;
-        desk.jobs(1, X64);
-        desk.sandbox.fault(Fault::ec2("RunInstances").code(code).status(400));
-        let first = desk.run("apply --yes").await;
-        assert_eq!(first.code, 0, "{first:#?}");
-        desk.jobs(1, X64);
-        let next = desk.run("apply --yes").await;
-        assert_eq!(next.code, 0, "{next:#?}");
-        let calls = desk.calls(Service::Ec2, "RunInstances");
-        assert_eq!(calls.len(), 3, "{code}: the second run does not ask there again");
-        let (parameter, value) = elsewhere;
-        for call in &calls[1..] {
-            assert_eq!(call.parameters.get(parameter).map_or("", String::as_str), value, "{code}");
-        }
-    }
+async fn a_full_subnet_is_known_to_the_next_run() {
+    let desk = Desk::open().await;
+    desk.jobs(1, X64);
+    desk.sandbox.fault(Fault::ec2("RunInstances").code("InsufficientFreeAddressesInSubnet").status(400));
+    assert_eq!(desk.run("apply --yes").await.code, 0);
+    // Slots take turns at the subnets: one of these two would ask the full one first.
+    desk.jobs(2, X64);
+    assert_eq!(desk.run("apply --yes").await.code, 0);
+    let calls = desk.calls(Service::Ec2, "RunInstances");
+    let subnets: Vec<&str> = calls.iter().map(|call| call.parameters["SubnetId"].as_str()).collect();
+    assert_eq!(subnets, ["subnet-a", "subnet-b", "subnet-b", "subnet-b"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_ec2_takes_and_can_not_carry_out_for_a_quota_is_a_refusal() {
     let desk = Desk::open().await;
-    desk.jobs(3, X64);
+    desk.jobs(2, X64);
     assert_eq!(desk.run("apply --yes").await.code, 0);
     let instances = desk.sandbox.world().instance_states();
     for (instance, _) in &instances {
@@ -398,16 +389,7 @@ async fn an_order_that_ec2_takes_and_can_not_carry_out_for_a_quota_is_a_refusal(
     let launches = plan["actions"].as_array().unwrap().iter().filter(|action| action["action"] == "launch").count();
     assert_eq!(launches, 1, "{plan:#}");
     assert!(plan.to_string().contains("were refused: one is tried again"), "{plan:#}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn launches_keep_to_ec2s_pace() {
-    let desk = Desk::open().await;
-    desk.sandbox.world().settings.launch_limit = true;
-    desk.jobs(8, X64);
-    assert_eq!(desk.run("apply --yes").await.code, 0);
-    let statuses: Vec<_> = desk.calls(Service::Ec2, "RunInstances").into_iter().map(|call| call.status).collect();
-    assert_eq!(statuses, [Some(200); 8]);
+    assert!(plan["warnings"].to_string().contains("Client.VolumeLimitExceeded"), "{plan:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

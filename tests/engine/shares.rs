@@ -1,7 +1,7 @@
 //! What all pools share: who comes first, and who goes without.
 
 use ghascale::engine::build::{instance, job, policy, pool, runner, snapshot};
-use ghascale::engine::{Mark, Offering, Plan, Policy, Pool, Price, Snapshot, Step};
+use ghascale::engine::{Instance, InstanceState, Mark, Offering, Plan, Policy, Pool, PoolName, Price, Snapshot, Step};
 
 use super::planned;
 
@@ -133,4 +133,37 @@ fn an_instance_that_ec2_could_not_start_says_what_lacks_capacity() {
     assert!(ended.lacked(&elsewhere, now), "EC2 has forgotten where");
     assert!(!instance("linux", 0).aged(60).lacked(&wanted, now));
     assert!(!ended.aged(600).lacked(&wanted, now), "long ago");
+}
+
+#[test]
+fn an_order_that_ec2_can_not_carry_out_is_a_refusal_until_a_later_one_is() {
+    let failed = |slot, age, reason: &str| {
+        let one = instance("linux", slot).aged(age).in_state(InstanceState::Terminated);
+        Instance { state_reason: Some(reason.into()), ..one }
+    };
+    let quota = || failed(0, 60, "Client.VolumeLimitExceeded");
+    let both = policy([pool("linux"), pool("other")]);
+    for (others, is_refused) in [
+        (vec![], true),
+        (vec![instance("linux", 1).aged(20)], false),
+        (vec![instance("linux", 1).aged(90)], true),
+        // EC2 is still at it; and of those of one second, one that failed decides.
+        (vec![instance("linux", 1).aged(20).in_state(InstanceState::Pending)], true),
+        (vec![instance("linux", 1).aged(60)], true),
+        (vec![instance("other", 1).aged(20)], true),
+        (vec![failed(1, 20, "Client.UserInitiatedShutdown")], false),
+    ] {
+        let mut world = others.iter().cloned().fold(snapshot().instance(quota()), |world, one| world.instance(one));
+        let said = world.learn_of_failed_orders(&both);
+        assert_eq!(
+            world.refused.iter().map(PoolName::as_str).collect::<Vec<_>>(),
+            ["linux"].repeat(is_refused.into()),
+            "{others:?}"
+        );
+        assert_eq!(said.len(), usize::from(is_refused));
+    }
+    let mut world = snapshot().instance(failed(0, 400, "Client.VolumeLimitExceeded"));
+    assert!(world.learn_of_failed_orders(&both).is_empty(), "long ago");
+    let mut world = snapshot().instance(Instance { fleet: "another".into(), ..quota() });
+    assert!(world.learn_of_failed_orders(&both).is_empty(), "another fleet's");
 }

@@ -408,7 +408,6 @@ impl Hand {
         }
     }
 
-    /// Returns what had no capacity by this host's memory.
     /// Adds what this host remembers of launches that failed, and notes which have failed now.
     fn remember(&self, seen: &mut Snapshot, policy: &Policy) {
         let failed: BTreeSet<_> = failed_boots(&View::of(seen, policy)).into_iter().cloned().collect();
@@ -422,6 +421,8 @@ impl Hand {
         let refused = process.refused.iter().filter(|(_, at)| is_fresh(at, REFUSED_FOR));
         seen.refused.extend(refused.map(|(pool, _)| pool.clone()));
         seen.never_came.extend(process.never_came.iter().cloned());
+        drop(world);
+        let _ = seen.learn_of_failed_orders(policy);
     }
 
     /// Reads what things cost, where there is a ceiling: the table, and spot prices if EC2 tells them.

@@ -54,6 +54,8 @@ impl<'a> Desk<'a> {
         drop(supply);
         snapshot.clock_ahead = self.shared.parts.client.clock_ahead();
         self.shared.parts.state.remind(self.policy.fleet.as_str(), &mut snapshot);
+        // The look that has just read these has warned of them.
+        let _ = snapshot.learn_of_failed_orders(&self.policy);
         self.launch(&snapshot, seen_at, &BTreeMap::new(), &pools, carrying);
     }
 
