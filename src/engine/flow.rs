@@ -3,7 +3,8 @@
 //! Ours, because the engine is what this project exists for and because costs here are tuples: with one number each
 //! preference would need a weight that outbids all lesser ones at any size of fleet.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::ops::{Add, Neg};
 
 /// A cost whose first part outweighs every amount of the next.
@@ -70,11 +71,15 @@ impl Network {
         self.arcs[arc.0 ^ 1].room
     }
 
-    /// Sends as much as possible from `source` to `sink`, as cheaply as possible.
+    /// Sends as much as possible from `source` to `sink`, as cheaply as possible; no arc may cost less than nothing.
     ///
-    /// Ties go to the arc that was added first, so the same network always gives the same flow.
+    /// Ties go to the node with the lower number, then to the arc that was added first, so the same network always gives
+    /// the same flow.
     pub(super) fn fill(&mut self, source: usize, sink: usize) {
-        while let Some(path) = self.cheapest_path(source, sink) {
+        // By how much each node is dearer to reach than before anything flowed: less that, no arc with room costs less than
+        // nothing, though the reverse ones do.
+        let mut dearer = vec![Cost::default(); self.leaving.len()];
+        while let Some(path) = self.cheapest_path(source, sink, &mut dearer) {
             let room = path.iter().map(|&arc| self.arcs[arc].room).min().unwrap_or(0);
             for arc in path {
                 self.arcs[arc].room -= room;
@@ -83,33 +88,39 @@ impl Network {
         }
     }
 
-    /// Bellman and Ford's search with a queue; arcs of the residual network may have negative costs.
-    fn cheapest_path(&self, source: usize, sink: usize) -> Option<Vec<usize>> {
+    /// Dijkstra's search, by costs less Johnson's potentials (`dearer`), which it keeps up to date; it ends at the sink.
+    fn cheapest_path(&self, source: usize, sink: usize, dearer: &mut [Cost]) -> Option<Vec<usize>> {
         let mut best: Vec<Option<Cost>> = vec![None; self.leaving.len()];
         let mut came_by = vec![usize::MAX; self.leaving.len()];
-        let mut queued = vec![false; self.leaving.len()];
+        let mut is_settled = vec![false; self.leaving.len()];
         best[source] = Some(Cost::default());
-        let mut queue = VecDeque::from([source]);
-        while let Some(node) = queue.pop_front() {
-            queued[node] = false;
-            let Some(so_far) = best[node] else { continue };
+        let mut nearest = BinaryHeap::from([Reverse((Cost::default(), source))]);
+        let to_sink = loop {
+            let Reverse((so_far, node)) = nearest.pop()?;
+            if node == sink {
+                break so_far;
+            }
+            if std::mem::replace(&mut is_settled[node], true) {
+                continue;
+            }
+            let from = so_far + dearer[node];
             for &id in &self.leaving[node] {
                 let arc = &self.arcs[id];
-                if arc.room == 0 {
+                if arc.room == 0 || is_settled[arc.to] {
                     continue;
                 }
-                let cost = so_far + arc.cost;
+                let cost = from + arc.cost + -dearer[arc.to];
                 if best[arc.to].is_none_or(|known| cost < known) {
                     best[arc.to] = Some(cost);
                     came_by[arc.to] = id;
-                    if !queued[arc.to] {
-                        queued[arc.to] = true;
-                        queue.push_back(arc.to);
-                    }
+                    nearest.push(Reverse((cost, arc.to)));
                 }
             }
+        };
+        // What was not settled is no nearer than the sink.
+        for (node, dearer) in dearer.iter_mut().enumerate() {
+            *dearer = *dearer + best[node].filter(|_| is_settled[node]).unwrap_or(to_sink);
         }
-        best[sink]?;
         let mut path = Vec::new();
         let mut node = sink;
         while node != source {
@@ -126,6 +137,62 @@ mod tests {
 
     fn cost(first: i64, second: i64) -> Cost {
         Cost([first, second, 0, 0, 0])
+    }
+
+    /// Fills a network by the search that needs no potentials (Bellman and Ford's).
+    fn fill_slowly(network: &mut Network, source: usize, sink: usize) {
+        loop {
+            let mut best: Vec<Option<(Cost, usize)>> = vec![None; network.leaving.len()];
+            best[source] = Some((Cost::default(), usize::MAX));
+            for _ in 0..network.leaving.len() {
+                for (id, arc) in network.arcs.iter().enumerate().filter(|(_, arc)| arc.room > 0) {
+                    let Some((so_far, _)) = best[network.arcs[id ^ 1].to] else { continue };
+                    let cost = so_far + arc.cost;
+                    if best[arc.to].is_none_or(|(known, _)| cost < known) {
+                        best[arc.to] = Some((cost, id));
+                    }
+                }
+            }
+            let Some(_) = best[sink] else { return };
+            let mut node = sink;
+            while node != source {
+                let (_, id) = best[node].unwrap();
+                network.arcs[id].room -= 1;
+                network.arcs[id ^ 1].room += 1;
+                node = network.arcs[id ^ 1].to;
+            }
+        }
+    }
+
+    /// Returns how much flows out of node 0, and what all of it costs.
+    fn amount_and_cost(network: &Network) -> (u64, Cost) {
+        let flows = (0..network.arcs.len()).step_by(2).map(|id| (id, network.flow(ArcId(id))));
+        flows.fold((0, Cost::default()), |(amount, cost), (id, flow)| {
+            let times = |part: i64| part * i64::try_from(flow).unwrap();
+            let is_first = network.arcs[id ^ 1].to == 0;
+            (amount + if is_first { flow } else { 0 }, cost + Cost(network.arcs[id].cost.0.map(times)))
+        })
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_other_search_fills_it_better(
+            arcs in proptest::collection::vec((0..7_usize, 1..8_usize, 0..4_u64, 0..3_i64, 0..4_i64), 1..40)
+        ) {
+            let network = || {
+                let mut network = Network::new(8);
+                for (from, to, room, first, second) in &arcs {
+                    if from != to {
+                        network.arc(*from, *to, *room, cost(*first, *second));
+                    }
+                }
+                network
+            };
+            let (mut filled, mut slowly) = (network(), network());
+            filled.fill(0, 7);
+            fill_slowly(&mut slowly, 0, 7);
+            proptest::prop_assert_eq!(amount_and_cost(&filled), amount_and_cost(&slowly));
+        }
     }
 
     #[test]
