@@ -196,7 +196,7 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
         }
         failed_boots(&view).into_iter().cloned().collect()
     };
-    if let Err(error) = sources.state.remember_boots(policy.fleet.as_str(), &failed, now) {
+    if let Err(error) = sources.state.remember_boots(policy.fleet.as_str(), &failed, Timestamp::now()) {
         let said = format!("that instances never came could not be kept, so more are launched: {error}");
         warnings.push(Warning { code: WarningCode::StateUnwritable, message: said, subject: None });
     }
@@ -213,7 +213,7 @@ pub async fn observe(sources: Sources<'_>, progress: &dyn Progress) -> Result<Ob
 /// # Errors
 /// GitHub refused the credentials.
 pub async fn renew(sources: Sources<'_>, seen: &mut Observation) -> Result<Vec<Warning>, github::Error> {
-    let Supply { seen_at, clock_ahead, read_at, instances, runners, mut warnings } = supply(sources).await?;
+    let Supply { seen_at, clock_ahead, read_at, instances, runners, warnings } = supply(sources).await?;
     let snapshot = &mut seen.snapshot;
     if snapshot.demand.earlier.is_empty() {
         let worked = snapshot.runners.items.iter().filter(|runner| runner.busy).map(|runner| runner.id);
@@ -236,14 +236,16 @@ pub async fn renew(sources: Sources<'_>, seen: &mut Observation) -> Result<Vec<W
     snapshot.refused.clear();
     let policy = sources.config.policy();
     sources.state.remind(policy.fleet.as_str(), snapshot);
-    warnings.extend(snapshot.learn_of_failed_orders(&policy).iter().filter_map(failed_order));
+    // Most of them were said already.
+    let _ = snapshot.learn_of_failed_orders(&policy);
     Ok(warnings)
 }
 
 /// Returns a warning of an order that EC2 took and could not carry out.
-fn failed_order(instance: &Instance) -> Option<Warning> {
+pub(crate) fn failed_order(instance: &Instance) -> Option<Warning> {
     let (pool, reason) = (instance.pool.as_ref()?, instance.state_reason.as_ref()?);
-    let said = format!("EC2 could not start {}: {reason}; one launch a pass until one succeeds", instance.id);
+    let said =
+        format!("EC2 took its latest order and could not start it: {reason}; one launch a pass until one succeeds");
     Some(Warning::new(WarningCode::Degraded, pool.as_str(), said))
 }
 

@@ -194,11 +194,13 @@ impl StateDirectory {
     ) -> io::Result<()> {
         let name = format!("{fleet}.{file}");
         let mut known: Vec<(T, Timestamp)> = self.read(&name).unwrap_or_default();
+        // By a clock that has been set back since: it would come true again.
+        let is_of_the_future = known.iter().any(|(_, at)| *at > now);
         known.retain(|(_, at)| is_fresh(*at, lasts, now));
         let stays = |(one, _): &&(T, Timestamp)| !new.contains(one) && !is_over(one);
         let mut kept: Vec<(T, Timestamp)> = known.iter().filter(stays).cloned().collect();
         kept.extend(new.iter().map(|one| (one.clone(), now)));
-        if kept == known { Ok(()) } else { self.replace(&name, &kept) }
+        if kept == known && !is_of_the_future { Ok(()) } else { self.replace(&name, &kept) }
     }
 
     /// Reads a JSON file; one that can't be read is none.

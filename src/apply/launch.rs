@@ -109,7 +109,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
         };
         let lessons = lessons.borrow();
         let better = offerings.iter().take_while(|offering| Some(*offering) != outcome.offering.as_ref());
-        let no_capacity = better.filter(|offering| lessons.exhausted.contains(*offering)).cloned().collect();
+        let no_capacity = better.filter(|offering| lessons.is_hopeless(offering)).cloned().collect();
         let is_refused = lessons.has_refused(&outcome);
         Outcome { runner_id: Some(held.id), no_capacity, is_refused, ..outcome }
     }
@@ -260,9 +260,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                     match error.class {
                         ErrorClass::NextOffering => drop(lessons.borrow_mut().exhausted.insert(offering.clone())),
                         ErrorClass::NextSubnet => {
-                            let mut lessons = lessons.borrow_mut();
-                            lessons.exhausted.insert(offering.clone());
-                            lessons.full_subnets.insert(offering.subnet.clone());
+                            lessons.borrow_mut().full_subnets.insert(offering.subnet.clone());
                         }
                         ErrorClass::NextMarket => {
                             lessons.borrow_mut().full_markets.insert(offering.market);
@@ -343,7 +341,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                         self.listener.refused(&error.code);
                     }
                     // A call that was refused did nothing; after any other of this class EC2 may have launched and not said so.
-                    if error.is_throttle() {
+                    if error.is_throttle() && is_sent {
                         self.paces.borrow_mut().launching.throttled(self.clock.now());
                     } else if is_sent && !error.is_refusal() {
                         unanswered = Some(error.to_string());

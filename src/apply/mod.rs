@@ -51,7 +51,7 @@ pub struct Outcome {
     pub may_remain: bool,
     /// A launch that was refused, whatever it asked for: the pool's next ones would be, too.
     pub is_refused: bool,
-    /// What would have been bought before it, and had no capacity, or no room in its subnet.
+    /// What would have been bought before it, and was not to be had: no capacity, a full subnet, a full market.
     pub no_capacity: Vec<Offering>,
     /// The client token of the launch, for the audit log.
     pub client_token: Option<String>,

@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(waits, [0, 0, 0, 0, 500, 1000, 1500, 2000]);
     }
 
-    /// EC2's bucket of launches: when each call arrives, and whether it is throttled.
+    /// Returns how many calls EC2's bucket of launches throttles, by when each arrives.
     fn throttled(arrivals: &[i64]) -> usize {
         let (mut left, mut since) = (5.0_f64, arrivals[0]);
         let mut is_throttled = |at: i64| {

@@ -76,10 +76,10 @@ impl Network {
     /// Ties go to the node with the lower number, then to the arc that was added first, so the same network always gives
     /// the same flow.
     pub(super) fn fill(&mut self, source: usize, sink: usize) {
-        // By how much each node is dearer to reach than before anything flowed: less that, no arc with room costs less than
-        // nothing, though the reverse ones do.
-        let mut dearer = vec![Cost::default(); self.leaving.len()];
-        while let Some(path) = self.cheapest_path(source, sink, &mut dearer) {
+        // What each node costs to reach, or the sink where that is nearer: less that, no arc with room costs less than
+        // nothing, though reverse ones do.
+        let mut potentials = vec![Cost::default(); self.leaving.len()];
+        while let Some(path) = self.cheapest_path(source, sink, &mut potentials) {
             let room = path.iter().map(|&arc| self.arcs[arc].room).min().unwrap_or(0);
             for arc in path {
                 self.arcs[arc].room -= room;
@@ -88,8 +88,8 @@ impl Network {
         }
     }
 
-    /// Dijkstra's search, by costs less Johnson's potentials (`dearer`), which it keeps up to date; it ends at the sink.
-    fn cheapest_path(&self, source: usize, sink: usize, dearer: &mut [Cost]) -> Option<Vec<usize>> {
+    /// Dijkstra's search, by costs less Johnson's potentials, which it brings up to date; it ends at the sink.
+    fn cheapest_path(&self, source: usize, sink: usize, potentials: &mut [Cost]) -> Option<Vec<usize>> {
         let mut best: Vec<Option<Cost>> = vec![None; self.leaving.len()];
         let mut came_by = vec![usize::MAX; self.leaving.len()];
         let mut is_settled = vec![false; self.leaving.len()];
@@ -103,13 +103,13 @@ impl Network {
             if std::mem::replace(&mut is_settled[node], true) {
                 continue;
             }
-            let from = so_far + dearer[node];
+            let from = so_far + potentials[node];
             for &id in &self.leaving[node] {
                 let arc = &self.arcs[id];
                 if arc.room == 0 || is_settled[arc.to] {
                     continue;
                 }
-                let cost = from + arc.cost + -dearer[arc.to];
+                let cost = from + arc.cost + -potentials[arc.to];
                 if best[arc.to].is_none_or(|known| cost < known) {
                     best[arc.to] = Some(cost);
                     came_by[arc.to] = id;
@@ -118,8 +118,8 @@ impl Network {
             }
         };
         // What was not settled is no nearer than the sink.
-        for (node, dearer) in dearer.iter_mut().enumerate() {
-            *dearer = *dearer + best[node].filter(|_| is_settled[node]).unwrap_or(to_sink);
+        for (node, potential) in potentials.iter_mut().enumerate() {
+            *potential = *potential + best[node].filter(|_| is_settled[node]).unwrap_or(to_sink);
         }
         let mut path = Vec::new();
         let mut node = sink;

@@ -57,7 +57,7 @@ pub struct Snapshot {
     pub unheard: BTreeSet<PoolName>,
     /// What is known of prices.
     pub prices: Prices,
-    /// What EC2 had no capacity for, or no room in the subnet, minutes ago.
+    /// What EC2 had no capacity for minutes ago, no room in the subnet, or no more for this account in its market.
     pub without_capacity: BTreeSet<Offering>,
     /// Pools in which GitHub or EC2 refused to launch anything minutes ago, at once or once it had taken the order.
     pub refused: BTreeSet<PoolName>,

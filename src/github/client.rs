@@ -274,11 +274,6 @@ impl Client {
         self.gate.at_leisure(requests)
     }
 
-    /// Returns how long so many requests take by the pace; nothing where none is kept.
-    pub(super) fn lasts(&self, requests: u64) -> Duration {
-        self.gate.lasts(requests)
-    }
-
     /// Returns what time it is.
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()

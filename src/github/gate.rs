@@ -210,14 +210,6 @@ impl Gate {
         if state.paces_reads() { Duration::from_millis(milliseconds) } else { Duration::ZERO }
     }
 
-    /// Returns how long so many reads take by the pace; nothing where there is none.
-    pub(super) fn lasts(&self, requests: u64) -> Duration {
-        let state = lock(&self.state);
-        let beyond_burst = requests.saturating_sub(state.reads.burst.into());
-        let milliseconds = beyond_burst.saturating_mul(60_000) / u64::from(state.reads.now.max(1));
-        if state.paces_reads() { Duration::from_millis(milliseconds) } else { Duration::ZERO }
-    }
-
     /// Counts requests against the budget from now on, until what is returned is dropped. Of observations that overlap the
     /// budget is one.
     pub(super) fn budget(&self) -> Budget<'_> {
@@ -723,14 +715,6 @@ mod tests {
             assert_eq!(world.send(Purpose::Read), Err(Refusal::Budget(3)));
             world.send(Purpose::Write).unwrap();
         }
-    }
-
-    #[test]
-    fn reads_beyond_the_burst_take_as_long_as_the_pace_says() {
-        let gate = Gate::new(Limits::default(), PATIENCE, Clock::real());
-        assert_eq!((gate.lasts(200), gate.lasts(800)), (Duration::ZERO, seconds(60)));
-        gate.answered(false, Told::default());
-        assert_eq!(gate.lasts(800), Duration::ZERO, "a server without limits has no pace");
     }
 
     #[test]

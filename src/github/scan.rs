@@ -295,12 +295,7 @@ impl Scan<'_> {
             .zip(&seen)
             .map(|(name, seen)| Tier::of(seen.as_ref(), hinted.get(name).copied(), self.now))
             .collect();
-        let (turns, mut coverage) = turns(&seen, &tiers, pace);
-        // What is looked at last is seen when the look ends.
-        let due = seen.iter().zip(&turns).filter(|(_, turn)| **turn != Turn::Later);
-        let lasts = self.client.lasts(due.map(|(seen, turn)| cost(seen.as_ref(), *turn == Turn::Whole)).sum());
-        coverage.detection += lasts;
-        coverage.rerun_detection += lasts;
+        let (turns, coverage) = turns(&seen, &tiers, pace);
         let may_rest = every.is_some() && !coverage.whole;
         let of = |(((repository, seen), turn), tier): (((&RepositoryName, _), _), _)| Task {
             repository: repository.clone(),

@@ -46,7 +46,7 @@ pub struct ActionResult {
     pub may_remain: bool,
     /// EC2's id of the request for launch, terminate and mark, GitHub's for deregister.
     pub request_id: Option<String>,
-    /// For a launch: what would have been bought before it, and had no capacity, or no room in its subnet.
+    /// For a launch: what would have been bought before it, and was not to be had: no capacity, a full subnet, a full market.
     #[serde(default)]
     pub no_capacity: Vec<Offering>,
 }

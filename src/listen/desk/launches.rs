@@ -19,6 +19,7 @@ use crate::engine::{
 use crate::github::AllJobs;
 use crate::listen::Parts;
 use crate::listen::event::{Event, Line};
+use crate::observe::failed_order;
 use crate::report::{ActionResult, PlanReport};
 use crate::scale_set::ScaleSetId;
 use crate::services::SystemClock;
@@ -54,8 +55,8 @@ impl<'a> Desk<'a> {
         drop(supply);
         snapshot.clock_ahead = self.shared.parts.client.clock_ahead();
         self.shared.parts.state.remind(self.policy.fleet.as_str(), &mut snapshot);
-        // The look that has just read these has warned of them.
-        let _ = snapshot.learn_of_failed_orders(&self.policy);
+        let failed = snapshot.learn_of_failed_orders(&self.policy);
+        failed.iter().filter_map(failed_order).for_each(|warning| self.warn_of(warning));
         self.launch(&snapshot, seen_at, &BTreeMap::new(), &pools, carrying);
     }
 

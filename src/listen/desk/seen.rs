@@ -220,7 +220,9 @@ impl<'a> Desk<'a> {
         self.read_at = self.read_at.max(Some(read_at));
         let holds = |pool: &PoolName| self.serving(pool).is_none_or(|served| served.counted_at >= Some(read_at));
         let to_launch: Vec<PoolName> = opened.into_iter().filter(holds).collect();
-        let filled = self.shared.supply.borrow().fill(now, &snapshot);
+        let mut filled = self.shared.supply.borrow().fill(now, &snapshot);
+        // What launches met while this was looked at.
+        self.shared.parts.state.remind(self.policy.fleet.as_str(), &mut filled);
         if !to_launch.is_empty() {
             self.launch(&filled, snapshot.now, &scale_sets, &to_launch, carrying);
         }
