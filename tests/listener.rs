@@ -415,7 +415,7 @@ async fn counts_that_may_have_waited_are_not_told() {
     ear.opened().await;
     ear.job();
     assert!(ear.message().await.statistics.is_some());
-    ear.sandbox.fault(Fault::actions("GET /scalesets/message").status(503).times(3));
+    ear.sandbox.fault(Fault::actions("GET /scalesets/message").status(503).times(5));
     ear.until(|heard| matches!(heard, Heard::Trouble(_)).then_some(())).await;
     ear.job();
     assert!(ear.message().await.statistics.is_none());

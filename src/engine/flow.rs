@@ -3,8 +3,7 @@
 //! Ours, because the engine is what this project exists for and because costs here are tuples: with one number each
 //! preference would need a weight that outbids all lesser ones at any size of fleet.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::VecDeque;
 use std::ops::{Add, Neg};
 
 /// A cost whose first part outweighs every amount of the next.
@@ -71,15 +70,11 @@ impl Network {
         self.arcs[arc.0 ^ 1].room
     }
 
-    /// Sends as much as possible from `source` to `sink`, as cheaply as possible; no arc may cost less than nothing.
+    /// Sends as much as possible from `source` to `sink`, as cheaply as possible.
     ///
-    /// Ties go to the node with the lower number, then to the arc that was added first, so the same network always gives
-    /// the same flow.
+    /// Ties go to the arc that was added first, so the same network always gives the same flow.
     pub(super) fn fill(&mut self, source: usize, sink: usize) {
-        // What each node costs to reach, or the sink where that is nearer: less that, no arc with room costs less than
-        // nothing, though reverse ones do.
-        let mut potentials = vec![Cost::default(); self.leaving.len()];
-        while let Some(path) = self.cheapest_path(source, sink, &mut potentials) {
+        while let Some(path) = self.cheapest_path(source, sink) {
             let room = path.iter().map(|&arc| self.arcs[arc].room).min().unwrap_or(0);
             for arc in path {
                 self.arcs[arc].room -= room;
@@ -88,39 +83,30 @@ impl Network {
         }
     }
 
-    /// Dijkstra's search, by costs less Johnson's potentials, which it brings up to date; it ends at the sink.
-    fn cheapest_path(&self, source: usize, sink: usize, potentials: &mut [Cost]) -> Option<Vec<usize>> {
+    /// Bellman and Ford's search with a queue; arcs of the residual network may have negative costs.
+    fn cheapest_path(&self, source: usize, sink: usize) -> Option<Vec<usize>> {
         let mut best: Vec<Option<Cost>> = vec![None; self.leaving.len()];
         let mut came_by = vec![usize::MAX; self.leaving.len()];
-        let mut is_settled = vec![false; self.leaving.len()];
+        let mut queued = vec![false; self.leaving.len()];
         best[source] = Some(Cost::default());
-        let mut nearest = BinaryHeap::from([Reverse((Cost::default(), source))]);
-        let to_sink = loop {
-            let Reverse((so_far, node)) = nearest.pop()?;
-            if node == sink {
-                break so_far;
-            }
-            if std::mem::replace(&mut is_settled[node], true) {
-                continue;
-            }
-            let from = so_far + potentials[node];
+        let mut queue = VecDeque::from([source]);
+        while let Some(node) = queue.pop_front() {
+            queued[node] = false;
+            let Some(so_far) = best[node] else { continue };
             for &id in &self.leaving[node] {
                 let arc = &self.arcs[id];
-                if arc.room == 0 || is_settled[arc.to] {
-                    continue;
-                }
-                let cost = from + arc.cost + -potentials[arc.to];
-                if best[arc.to].is_none_or(|known| cost < known) {
+                let cost = so_far + arc.cost;
+                if arc.room > 0 && best[arc.to].is_none_or(|known| cost < known) {
                     best[arc.to] = Some(cost);
                     came_by[arc.to] = id;
-                    nearest.push(Reverse((cost, arc.to)));
+                    if !queued[arc.to] {
+                        queued[arc.to] = true;
+                        queue.push_back(arc.to);
+                    }
                 }
             }
-        };
-        // What was not settled is no nearer than the sink.
-        for (node, potential) in potentials.iter_mut().enumerate() {
-            *potential = *potential + best[node].filter(|_| is_settled[node]).unwrap_or(to_sink);
         }
+        best[sink]?;
         let mut path = Vec::new();
         let mut node = sink;
         while node != source {
@@ -139,7 +125,7 @@ mod tests {
         Cost([first, second, 0, 0, 0])
     }
 
-    /// Fills a network by the search that needs no potentials (Bellman and Ford's).
+    /// Fills a network by one unit after the other, and each search looks at every arc as often as there are nodes.
     fn fill_slowly(network: &mut Network, source: usize, sink: usize) {
         loop {
             let mut best: Vec<Option<(Cost, usize)>> = vec![None; network.leaving.len()];

@@ -199,7 +199,9 @@ impl World {
                 if is_alone && is_shown && reruns && instance.market == Market::Spot {
                     job.known_to.insert(memory);
                 }
-                job.is_proven |= is_taken && job.known_to.contains(&memory);
+                if is_taken && job.known_to.contains(&memory) {
+                    job.proven_to.insert(memory);
+                }
             }
         }
     }
@@ -207,7 +209,8 @@ impl World {
     /// Returns whether a job that died with its instance is to be re-run by us, by all that we were shown.
     pub(crate) fn is_owed(&self, nth: usize) -> bool {
         let run = self.jobs[nth].run;
-        let has_failed = |nth: &usize| self.jobs[*nth].is_proven && self.jobs[*nth].conclusion == Some("failure");
+        let is_proven = |nth: &usize| !self.jobs[*nth].proven_to.is_empty();
+        let has_failed = |nth: &usize| is_proven(nth) && self.jobs[*nth].conclusion == Some("failure");
         let is_lost = |nth: &usize| has_failed(nth) && self.jobs[*nth].is_lost;
         let Run { attempt, is_refused, .. } = self.runs[run];
         if attempt > 1 || is_refused || !is_lost(&nth) || !self.is_over(run) || self.conclusion(run, 1) != "failure" {
@@ -216,6 +219,11 @@ impl World {
         let (ours, others): (Vec<usize>, Vec<usize>) = self.latest_jobs(run).into_iter().partition(is_lost);
         // Just before its instance was taken back a job may have failed by itself, and nobody can tell.
         let is_unclear = others.iter().any(has_failed);
+        // And of several, each operator may know some.
+        let knows_all = |memory: &usize| ours.iter().all(|nth| self.jobs[*nth].proven_to.contains(memory));
+        if !self.jobs[nth].proven_to.iter().any(knows_all) {
+            return false;
+        }
         // GitHub re-runs one job, or all that failed.
         let is_alone = ours.len() == 1 && !is_unclear;
         is_alone || others.iter().all(|nth| self.jobs[*nth].conclusion == Some("success"))

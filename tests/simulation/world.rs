@@ -51,6 +51,8 @@ pub(crate) struct Machine {
     pub(crate) seen_alive: BTreeMap<usize, Ms>,
     /// Its registration ended by itself, or somebody else ended it, or it was gone before the launch: it ends by itself.
     pub(crate) excused: bool,
+    /// It was in no list of EC2's yet, and its record missing from GitHub's, at once.
+    pub(crate) was_unseen: bool,
     /// Something runs on it that powers it off in time.
     pub(crate) has_host: bool,
 }
@@ -75,6 +77,7 @@ impl Machine {
             had_job: false,
             seen_alive: BTreeMap::new(),
             excused: true,
+            was_unseen: false,
             has_host: false,
         }
     }
@@ -126,8 +129,8 @@ pub(crate) struct Job {
     pub(crate) is_lost: bool,
     /// The memories in which it is known to be on a spot instance.
     pub(crate) known_to: BTreeSet<usize>,
-    /// One of them knows that EC2 took the instance back.
-    pub(crate) is_proven: bool,
+    /// Those of them that know that EC2 took the instance back.
+    pub(crate) proven_to: BTreeSet<usize>,
 }
 
 /// What is due at a time.
@@ -585,7 +588,7 @@ impl World {
             machine: None,
             is_lost: false,
             known_to: BTreeSet::new(),
-            is_proven: false,
+            proven_to: BTreeSet::new(),
         });
         self.later(SECOND, Happening::Assign);
         for process in &mut self.processes {
@@ -981,16 +984,21 @@ impl World {
     // --- what must always hold --------------------------------------------------------------------------------------
 
     /// Looks at what is standing: never more than `max`, never two in a slot, and of all pools together never more and
-    /// never dearer than the limits, which each operator may use up beside the others.
+    /// never dearer than the limits, which each operator may use up beside the others, and beside what nobody could see.
     pub(crate) fn look(&mut self) {
         let operators = self.processes.len();
+        if let Some((missed, _)) = self.missed.filter(|(_, until)| self.now < *until) {
+            let is_unseen = |one: &&mut Machine| one.runner_id == missed && self.now < one.listed_from;
+            self.machines.iter_mut().filter(is_unseen).for_each(|one| one.was_unseen = true);
+        }
         let stands =
             |one: &&Machine| one.pool.is_some() && one.is_live() && !one.excused && one.state != InstanceState::Stopped;
-        let standing = self.machines.iter().filter(stands).count();
+        let counts = |one: &&Machine| stands(one) && !one.was_unseen;
+        let standing = self.machines.iter().filter(counts).count();
         if let Some(max_total) = self.max_total.filter(|max_total| standing > *max_total as usize * operators) {
             self.violated(format!("{standing} instances are live, and max_total is {max_total}"));
         }
-        let costs: u64 = self.machines.iter().filter(stands).map(|one| price(&one.offering)).sum();
+        let costs: u64 = self.machines.iter().filter(counts).map(|one| price(&one.offering)).sum();
         if let Some(ceiling) = self.ceiling.filter(|ceiling| costs > *ceiling * operators as u64) {
             self.violated(format!("what runs costs {costs} millionths, and the ceiling is {ceiling}"));
         }
