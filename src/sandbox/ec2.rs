@@ -5,7 +5,6 @@ mod query;
 mod xml;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -24,9 +23,8 @@ pub(super) const ACCESS_KEY: &str = "sandbox";
 /// The most instances on one page, and how many there are on a page where the caller asks for no number.
 const PAGE: usize = 1000;
 
-/// EC2's bucket of launches by account and region, and how long it takes for one to come back.
+/// EC2's bucket of launches, by account and region.
 const LAUNCHES_AT_ONCE: u32 = 5;
-const LAUNCHES_EVERY: Duration = Duration::from_millis(500);
 
 /// Launch templates by id and name, and the image each names.
 const LAUNCH_TEMPLATES: [(&str, &str, &str); 1] = [("lt-0123456789abcdef0", "runner", "ami-0123456789abcdef0")];
@@ -120,11 +118,9 @@ fn run_instances(world: &mut World, parameters: &Parameters, fault: Option<Refus
 
 /// Takes a launch out of EC2's bucket; returns whether there was none.
 fn is_throttled(world: &mut World) -> bool {
-    if !world.settings.launch_limit {
-        return false;
-    }
-    let full_at = world.launches_full_at.max(world.now) + LAUNCHES_EVERY;
-    let is_one_too_many = age(full_at, world.now) > LAUNCHES_EVERY * LAUNCHES_AT_ONCE;
+    let Some(every) = world.settings.launches_every else { return false };
+    let full_at = world.launches_full_at.max(world.now) + every;
+    let is_one_too_many = age(full_at, world.now) > every * LAUNCHES_AT_ONCE;
     if !is_one_too_many {
         world.launches_full_at = full_at;
     }

@@ -171,7 +171,7 @@ async fn latency(pools: usize, jobs: usize) {
 
 async fn many_at_once(jobs: usize) {
     let mut bench = Bench::open(1, Duration::from_secs(50)).await;
-    bench.sandbox.world().settings.launch_limit = true;
+    bench.sandbox.world().settings.launches_every = Some(Duration::from_millis(500));
     let began = Instant::now();
     {
         let mut world = bench.sandbox.world();

@@ -384,7 +384,7 @@ async fn a_full_subnet_and_a_full_market_are_known_to_the_next_run() {
 #[tokio::test(flavor = "multi_thread")]
 async fn launches_keep_to_ec2s_pace() {
     let desk = Desk::open().await;
-    desk.sandbox.world().settings.launch_limit = true;
+    desk.sandbox.world().settings.launches_every = Some(Duration::from_millis(500));
     desk.jobs(8, X64);
     assert_eq!(desk.run("apply --yes").await.code, 0);
     let calls = desk.calls(Service::Ec2, "RunInstances");

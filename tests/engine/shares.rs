@@ -153,7 +153,7 @@ fn an_order_that_ec2_can_not_carry_out_is_a_refusal_until_a_later_one_is() {
         (vec![instance("other", 1).aged(20)], true),
         (vec![failed(1, 20, "Client.UserInitiatedShutdown")], false),
     ] {
-        let mut world = others.iter().cloned().fold(snapshot().instance(quota()), |world, one| world.instance(one));
+        let mut world = others.iter().cloned().fold(snapshot().instance(quota()), Snapshot::instance);
         let said = world.learn_of_failed_orders(&both);
         assert_eq!(
             world.refused.iter().map(PoolName::as_str).collect::<Vec<_>>(),

@@ -186,7 +186,7 @@ async fn without_capacity_a_launch_is_refused_as_a_server_error_and_binds_its_to
 #[tokio::test]
 async fn launches_beyond_ec2s_bucket_are_throttled_where_it_has_one() {
     let sandbox = empty().await;
-    sandbox.world().settings.launch_limit = true;
+    sandbox.world().settings.launches_every = Some(Duration::from_millis(500));
     let mut launched = 0;
     let refused = loop {
         match run_instance(&sandbox, &format!("t{launched}")).send().await {

@@ -51,8 +51,6 @@ pub(crate) struct Machine {
     pub(crate) seen_alive: BTreeMap<usize, Ms>,
     /// Its registration ended by itself, or somebody else ended it, or it was gone before the launch: it ends by itself.
     pub(crate) excused: bool,
-    /// It was in no list of EC2's yet, and its record missing from GitHub's, at once.
-    pub(crate) was_unseen: bool,
     /// Something runs on it that powers it off in time.
     pub(crate) has_host: bool,
 }
@@ -77,7 +75,6 @@ impl Machine {
             had_job: false,
             seen_alive: BTreeMap::new(),
             excused: true,
-            was_unseen: false,
             has_host: false,
         }
     }
@@ -240,6 +237,8 @@ pub(crate) struct World {
     /// A machine that is protected against termination, and until when.
     protected: Option<(usize, Ms)>,
     pub(crate) missed: Option<(RunnerId, Ms)>,
+    /// Whose instances were in no list of EC2's yet while their records were missing from GitHub's.
+    unseen: BTreeSet<RunnerId>,
     /// The counts that scale sets show, and until when.
     stuck: Option<(Vec<Statistics>, Ms)>,
     /// What messages have told of runners: which, and whether it works or is done.
@@ -285,6 +284,7 @@ impl World {
             no_capacity: Vec::new(),
             protected: None,
             missed: None,
+            unseen: BTreeSet::new(),
             stuck: None,
             notes: BTreeMap::new(),
             told: Vec::new(),
@@ -988,17 +988,17 @@ impl World {
     pub(crate) fn look(&mut self) {
         let operators = self.processes.len();
         if let Some((missed, _)) = self.missed.filter(|(_, until)| self.now < *until) {
-            let is_unseen = |one: &&mut Machine| one.runner_id == missed && self.now < one.listed_from;
-            self.machines.iter_mut().filter(is_unseen).for_each(|one| one.was_unseen = true);
+            let is_hidden = |one: &&Machine| one.runner_id == missed && self.now < one.listed_from;
+            self.unseen.extend(self.machines.iter().find(is_hidden).map(|one| one.runner_id));
         }
         let stands =
             |one: &&Machine| one.pool.is_some() && one.is_live() && !one.excused && one.state != InstanceState::Stopped;
-        let counts = |one: &&Machine| stands(one) && !one.was_unseen;
+        let counts = |one: &&Machine| stands(one) && !self.unseen.contains(&one.runner_id);
         let standing = self.machines.iter().filter(counts).count();
+        let costs: u64 = self.machines.iter().filter(counts).map(|one| price(&one.offering)).sum();
         if let Some(max_total) = self.max_total.filter(|max_total| standing > *max_total as usize * operators) {
             self.violated(format!("{standing} instances are live, and max_total is {max_total}"));
         }
-        let costs: u64 = self.machines.iter().filter(counts).map(|one| price(&one.offering)).sum();
         if let Some(ceiling) = self.ceiling.filter(|ceiling| costs > *ceiling * operators as u64) {
             self.violated(format!("what runs costs {costs} millionths, and the ceiling is {ceiling}"));
         }

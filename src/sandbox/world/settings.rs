@@ -35,8 +35,9 @@ pub struct Settings {
     pub secondary_limit: Option<usize>,
     /// Requests under way at once beyond which GitHub refuses; `None`: there are never too many.
     pub concurrency_limit: Option<usize>,
-    /// EC2 throttles `RunInstances` beyond its bucket of five, which gets two a second back.
-    pub launch_limit: bool,
+    /// EC2 throttles `RunInstances` beyond a bucket of five, which gets one back so often (EC2's own: half a second); `None`:
+    /// it never does.
+    pub launches_every: Option<Duration>,
     /// The organization's webhook, whose delivery log can be read; `None`: it has none.
     pub delivery_hook: Option<u64>,
     /// The log shows a delivery only after so long.
@@ -67,7 +68,7 @@ impl Default for Settings {
             rate_limits: true,
             secondary_limit: None,
             concurrency_limit: Some(100),
-            launch_limit: false,
+            launches_every: None,
             delivery_hook: None,
             delivery_lag: Duration::ZERO,
             deliveries_lost: false,
