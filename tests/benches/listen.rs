@@ -124,7 +124,8 @@ fn configuration(sandbox: &Sandbox, pools: usize) -> String {
     for pool in 0..pools {
         let _ = write!(
             text,
-            "[[pool]]\nname = \"p{pool}\"\nlabels = [\"p{pool}\"]\nscale_set = \"p{pool}\"\nmax = 900\n\
+            "[[pool]]\nname = \"p{pool}\"\nlabels = [\"p{pool}\"]\nscale_set = \"p{pool}\"\nmax = 1000\n\
+             boot_timeout = \"2h\"\nmax_lifetime = \"3h\"\n\
              image = \"ami-0123456789abcdef0\"\ninstance_types = [\"m7a.large\"]\nsubnets = [\"subnet-a\"]\n\
              security_groups = [\"sg-1\"]\nmarket = \"on-demand\"\n"
         );
