@@ -68,7 +68,7 @@ impl From<scale_set::Error> for github::Error {
             Kind::RunnerExists | Kind::ScaleSetExists | Kind::SessionConflict => ErrorKind::Conflict,
             Kind::JobStillRunning | Kind::SessionExpired | Kind::Refused => ErrorKind::Unprocessable,
             Kind::Throttled { until } => ErrorKind::RateLimited { until },
-            Kind::Server => ErrorKind::Server,
+            Kind::Server => ErrorKind::Server { after: None },
             Kind::Transport => ErrorKind::Transport,
             Kind::Protocol => ErrorKind::Protocol,
         };

@@ -231,7 +231,7 @@ impl<R: Runs, M: SpotMemory, C: Clock> Reruns<'_, R, M, C> {
             Err(error) if error.kind.ends_asking() => return Tried::stopped(error),
             Err(error) => error,
         };
-        let is_lost = matches!(error.kind, ErrorKind::Transport | ErrorKind::Server | ErrorKind::Protocol);
+        let is_lost = matches!(error.kind, ErrorKind::Transport | ErrorKind::Server { .. } | ErrorKind::Protocol);
         let request_id = error.request_id.clone();
         match self.runs.latest_attempt(repository, *run_id).await {
             Ok(Some(latest)) if latest.attempt > 1 && is_lost => {

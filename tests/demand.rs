@@ -5,7 +5,7 @@
 mod hints;
 mod turns;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ghascale::config::{AppIssuer, Credentials, Github, Scan};
 use ghascale::engine::{Connection, CountKind, JobState, Listing, Runner, Scope, WaitReason};
@@ -328,6 +328,25 @@ async fn a_short_rate_limit_is_waited_for_and_a_long_one_is_not() {
     let world = Bench::open().await;
     world.sandbox.fault(Fault::github("/orgs/acme/repos").status(403).message("Resource not accessible"));
     assert_eq!(world.try_scan(&[]).await.unwrap_err().kind, ErrorKind::Forbidden);
+}
+
+#[tokio::test]
+async fn a_server_that_fails_and_says_for_how_long_is_asked_no_earlier() {
+    let world = Bench::open().await;
+    world.sandbox.world().repository("api").run().job(LINUX);
+    world.sandbox.world().repository("web").run().job(LINUX);
+    let failing = || Fault::github("/repos/acme/api/actions/runs?").status(503);
+    world.sandbox.fault(failing().header("retry-after", "1"));
+    let began = Instant::now();
+    assert_eq!(pending(&world.scan().await), 2);
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    // Longer than a look waits: it is not asked again, and the others are read all the same.
+    world.sandbox.forget_calls();
+    world.sandbox.fault(failing().header("retry-after", "600").times(9));
+    let scanned = world.scan().await;
+    assert_eq!((pending(&scanned), scanned.demand.kind), (1, CountKind::AtLeast));
+    let asked = world.sandbox.calls().iter().filter(|call| call.target.contains("/acme/api/actions/runs?")).count();
+    assert_eq!(asked, 1);
 }
 
 #[tokio::test]

@@ -192,7 +192,7 @@ fn github_error(fault: &Fault) -> github::Error {
         "404" => (NotFound, Some(404)),
         "422" => (Unprocessable, Some(422)),
         "reset" => (Transport, None),
-        _ => (Server, Some(502)),
+        _ => (Server { after: None }, Some(502)),
     };
     github::Error {
         kind,

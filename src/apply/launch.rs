@@ -178,7 +178,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                 lessons.borrow_mut().closed.insert(action.pool.clone(), why);
             }
             // The answer was lost, and the record may be there: its key is gone with the answer, so it must go too.
-            ErrorKind::Server
+            ErrorKind::Server { .. }
             | ErrorKind::Transport
             | ErrorKind::Protocol
             | ErrorKind::Conflict
@@ -303,8 +303,8 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
             // First, since it may ask EC2 something: what has its turn is sent at once.
             let prepared = self.instances.prepare(request).await;
             let is_sent = prepared.is_ok();
-            let pace = || self.paces.borrow_mut().launching.take(1, self.clock.now());
-            let wait = if is_sent { pace() } else { Duration::ZERO };
+            let now = self.clock.now();
+            let wait = if is_sent { self.paces.borrow_mut().launching.take(1, now) } else { Duration::ZERO };
             self.rest(wait, unanswered.is_none()).await;
             // A launch that has only slept, and of which nothing is ordered, doesn't keep a process from its end.
             if unanswered.is_none() && (nth > 1 || !wait.is_zero()) && (self.is_stopping)() {
@@ -341,10 +341,12 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                         self.listener.refused(&error.code);
                     }
                     // A call that was refused did nothing; after any other of this class EC2 may have launched and not said so.
-                    if error.is_throttle() && is_sent {
-                        self.paces.borrow_mut().launching.throttled(self.clock.now());
-                    } else if is_sent && !error.is_refusal() {
-                        unanswered = Some(error.to_string());
+                    if is_sent {
+                        if error.is_throttle() {
+                            self.paces.borrow_mut().launching.throttled(self.clock.now());
+                        } else if !error.is_refusal() {
+                            unanswered = Some(error.to_string());
+                        }
                     }
                     if unanswered.is_none() {
                         held.note.set();

@@ -60,7 +60,7 @@ impl From<github::Error> for Failure {
             ErrorKind::Transport => failure.hint("check the network, the proxy and `github.ca_file`"),
             ErrorKind::Conflict
             | ErrorKind::Unprocessable
-            | ErrorKind::Server
+            | ErrorKind::Server { .. }
             | ErrorKind::Unexpected
             | ErrorKind::Protocol => failure,
         }

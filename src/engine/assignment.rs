@@ -170,8 +170,8 @@ fn route<'a>(
     capacities: &[Capacity],
 ) -> Vec<Vec<Route<'a>>> {
     // Per pool two nodes, "served" and "full", so that the flow of each signature into each can be read off its arc.
-    let (source, sink) = (0, 1);
-    let first_pool = 2;
+    let sink = 0;
+    let first_pool = 1;
     let first_signature = first_pool + 2 * pools.len();
     let mut network = Network::new(first_signature + by_signature.len());
     let highest = pools.iter().map(|pool| pool.priority).max().unwrap_or(0);
@@ -183,9 +183,8 @@ fn route<'a>(
         network.arc(full, sink, u64::MAX / 2, Cost([1, 0, 0, 0, 0]));
     }
     let mut arcs: Vec<Vec<(&Pool, Shortage, ArcId, ArcId)>> = Vec::new();
-    for (nth, (signature, jobs)) in by_signature.iter().enumerate() {
+    for (nth, signature) in by_signature.keys().enumerate() {
         let node = first_signature + nth;
-        network.arc(source, node, jobs.len() as u64, Cost::default());
         let mut leaving = Vec::new();
         for (nth, pool) in pools.iter().enumerate() {
             let Some(unneeded) = signature.unneeded_on(pool) else { continue };
@@ -197,7 +196,12 @@ fn route<'a>(
         }
         arcs.push(leaving);
     }
-    network.fill(source, sink);
+    // There is always room: what can go to few pools is sent first, which leaves the least to be sent another way.
+    let mut in_turn: Vec<(usize, usize)> = by_signature.values().map(Vec::len).enumerate().collect();
+    in_turn.sort_by_key(|(nth, _)| arcs[*nth].len());
+    for (nth, jobs) in in_turn {
+        network.send(first_signature + nth, sink, jobs as u64);
+    }
     let flow = |arc| usize::try_from(network.flow(arc)).unwrap_or(usize::MAX);
     arcs.into_iter()
         .map(|leaving| {

@@ -70,16 +70,21 @@ impl Network {
         self.arcs[arc.0 ^ 1].room
     }
 
-    /// Sends as much as possible from `source` to `sink`, as cheaply as possible.
+    /// Sends up to `amount` more from `source` to `sink`, as much as there is room for, so that everything that was sent
+    /// so far goes as cheaply as it can.
     ///
-    /// Ties go to the arc that was added first, so the same network always gives the same flow.
-    pub(super) fn fill(&mut self, source: usize, sink: usize) {
-        while let Some(path) = self.cheapest_path(source, sink) {
-            let room = path.iter().map(|&arc| self.arcs[arc].room).min().unwrap_or(0);
+    /// Earlier flow is rerouted where that is cheaper in all, but as much of it arrives as before: several sources may
+    /// send one after the other, in any order. Ties go to the arc that was added first, so the same network always gives
+    /// the same flow.
+    pub(super) fn send(&mut self, source: usize, sink: usize, mut amount: u64) {
+        while amount > 0 {
+            let Some(path) = self.cheapest_path(source, sink) else { return };
+            let room = path.iter().map(|&arc| self.arcs[arc].room).min().unwrap_or(0).min(amount);
             for arc in path {
                 self.arcs[arc].room -= room;
                 self.arcs[arc ^ 1].room += room;
             }
+            amount -= room;
         }
     }
 
@@ -125,8 +130,8 @@ mod tests {
         Cost([first, second, 0, 0, 0])
     }
 
-    /// Fills a network by one unit after the other, and each search looks at every arc as often as there are nodes.
-    fn fill_slowly(network: &mut Network, source: usize, sink: usize) {
+    /// Sends one unit after the other, and each search looks at every arc as often as there are nodes.
+    fn send_slowly(network: &mut Network, source: usize, sink: usize) {
         loop {
             let mut best: Vec<Option<(Cost, usize)>> = vec![None; network.leaving.len()];
             best[source] = Some((Cost::default(), usize::MAX));
@@ -162,7 +167,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_other_search_fills_it_better(
+        fn no_other_search_sends_it_for_less(
             arcs in proptest::collection::vec((0..7_usize, 1..8_usize, 0..4_u64, 0..3_i64, 0..4_i64), 1..40)
         ) {
             let network = || {
@@ -174,10 +179,40 @@ mod tests {
                 }
                 network
             };
-            let (mut filled, mut slowly) = (network(), network());
-            filled.fill(0, 7);
-            fill_slowly(&mut slowly, 0, 7);
-            proptest::prop_assert_eq!(amount_and_cost(&filled), amount_and_cost(&slowly));
+            let (mut fast, mut slowly) = (network(), network());
+            fast.send(0, 7, u64::MAX);
+            send_slowly(&mut slowly, 0, 7);
+            proptest::prop_assert_eq!(amount_and_cost(&fast), amount_and_cost(&slowly));
+        }
+
+        #[test]
+        fn sources_that_send_one_after_the_other_pay_no_more_than_all_at_once(
+            amounts in proptest::collection::vec(0..5_u64, 3),
+            arcs in proptest::collection::vec((1..4_usize, 4..8_usize, 0..3_i64, 0..4_i64), 1..12),
+            rooms in proptest::collection::vec((0..4_u64, 0..3_i64), 4),
+        ) {
+            // From 1, 2 and 3 by 4 to 7 to the sink, 8, which takes everything, at a price.
+            let network = || {
+                let mut network = Network::new(9);
+                for (source, amount) in (1..4).zip(&amounts) {
+                    network.arc(0, source, *amount, Cost::default());
+                }
+                for (from, to, first, second) in &arcs {
+                    network.arc(*from, *to, 9, cost(*first, *second));
+                }
+                for (from, (room, first)) in (4..8).zip(&rooms) {
+                    network.arc(from, 8, *room, cost(*first, 0));
+                    network.arc(from, 8, 99, cost(9, 0));
+                }
+                network
+            };
+            let (mut at_once, mut in_turn) = (network(), network());
+            at_once.send(0, 8, u64::MAX);
+            for (source, amount) in (1..4).zip(&amounts) {
+                in_turn.send(source, 8, *amount);
+            }
+            // Nothing went through the source's own arcs, which cost nothing.
+            proptest::prop_assert_eq!(amount_and_cost(&at_once).1, amount_and_cost(&in_turn).1);
         }
     }
 
@@ -187,7 +222,7 @@ mod tests {
         network.arc(0, 1, 5, Cost::default());
         let dear = network.arc(1, 2, 5, cost(1, 0));
         let cheap = network.arc(1, 2, 3, cost(0, 1000));
-        network.fill(0, 2);
+        network.send(0, 2, u64::MAX);
         assert_eq!((network.flow(cheap), network.flow(dear)), (3, 2));
     }
 
@@ -203,7 +238,7 @@ mod tests {
         let only = network.arc(second, narrow, 1, cost(0, 9));
         network.arc(narrow, sink, 1, Cost::default());
         network.arc(wide, sink, 1, Cost::default());
-        network.fill(source, sink);
+        network.send(source, sink, u64::MAX);
         assert_eq!((network.flow(preferred), network.flow(other), network.flow(only)), (0, 1, 1));
     }
 }

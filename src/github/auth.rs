@@ -162,7 +162,9 @@ impl App {
         let mut tries = 1;
         let reply = loop {
             match client.send(&Method::POST, &path, None, bearer(&self.issuer.jwt()?)?, None).await {
-                Err(error) if tries < MINTS && matches!(error.kind, ErrorKind::Transport | ErrorKind::Server) => {
+                Err(error)
+                    if tries < MINTS && matches!(error.kind, ErrorKind::Transport | ErrorKind::Server { .. }) =>
+                {
                     tries += 1;
                 }
                 reply => break reply?,

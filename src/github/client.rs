@@ -49,6 +49,8 @@ const UNAUTHORIZED_FOR: Duration = Duration::from_secs(30);
 const CLOSED: &str = "closed until";
 /// Times that a GET is sent, the first included.
 pub(crate) const SENDS: u32 = 3;
+/// A server that fails and asks to be left alone for longer is not asked again: one repository must not hold up a look.
+const LEFT_ALONE_FOR: Duration = Duration::from_secs(5);
 
 /// How long is waited for what.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +71,16 @@ impl Default for Patience {
 }
 
 impl Patience {
+    /// Returns the pause before a GET that failed so is sent again, after so many sendings; `None`: it is not.
+    fn before_again(&self, kind: ErrorKind, sends: u32) -> Option<Duration> {
+        let after = match kind {
+            ErrorKind::Transport => Duration::ZERO,
+            ErrorKind::Server { after } => after.unwrap_or_default(),
+            _ => return None,
+        };
+        (sends < SENDS && after <= LEFT_ALONE_FOR).then(|| after.max(self.before(sends)))
+    }
+
     /// Returns the pause before another sending, after so many.
     pub(crate) fn before(&self, sends: u32) -> Duration {
         self.pause.saturating_mul(1 << sends.min(16)).mul_f64(0.5 + fastrand::f64() / 2.0)
@@ -437,13 +449,12 @@ impl Client {
                 Ok(exchange) => return Ok(exchange),
                 Err(error) => error,
             };
-            match error.kind {
-                // The gate waits, or says that it takes too long; a request that was never sent is not repeated.
-                ErrorKind::RateLimited { .. } if sends < SENDS && error.status.is_some() => {}
-                ErrorKind::Transport | ErrorKind::Server if sends < SENDS => {
-                    self.clock.sleep(self.patience.before(sends)).await;
-                }
-                _ => return Err(error),
+            // The gate waits, or says that it takes too long; a request that was never sent is not repeated.
+            let is_gates = matches!(error.kind, ErrorKind::RateLimited { .. }) && error.status.is_some();
+            match self.patience.before_again(error.kind, sends) {
+                Some(pause) => self.clock.sleep(pause).await,
+                None if is_gates && sends < SENDS => {}
+                None => return Err(error),
             }
         }
     }
@@ -463,11 +474,13 @@ impl Client {
         let mut sends = 0;
         loop {
             sends += 1;
-            match self.authorized(&Method::POST, graphql::PATH, Some(body.to_string()), None).await {
-                Err(error) if sends < SENDS && matches!(error.kind, ErrorKind::Transport | ErrorKind::Server) => {
-                    tokio::time::sleep(self.patience.before(sends)).await;
-                }
-                answer => return Ok(answer?.reply),
+            let error = match self.authorized(&Method::POST, graphql::PATH, Some(body.to_string()), None).await {
+                Ok(exchange) => return Ok(exchange.reply),
+                Err(error) => error,
+            };
+            match self.patience.before_again(error.kind, sends) {
+                Some(pause) => self.clock.sleep(pause).await,
+                None => return Err(error),
             }
         }
     }
@@ -706,13 +719,14 @@ fn kind(status: StatusCode, headers: &HeaderMap, message: &str, now: Timestamp) 
         let reset = number("x-ratelimit-reset").filter(|_| exhausted).and_then(|at| Timestamp::from_second(at).ok());
         return ErrorKind::RateLimited { until: after.or(reset) };
     }
+    let after = retry_after.and_then(|seconds| seconds.try_into().ok()).map(Duration::from_secs);
     match status.as_u16() {
         401 => ErrorKind::Unauthorized,
         403 => ErrorKind::Forbidden,
         404 | 410 => ErrorKind::NotFound,
         409 => ErrorKind::Conflict,
         422 => ErrorKind::Unprocessable,
-        500..=599 => ErrorKind::Server,
+        500..=599 => ErrorKind::Server { after },
         _ => ErrorKind::Unexpected,
     }
 }

@@ -1,6 +1,7 @@
 //! What can go wrong between us and GitHub: each kind is a situation that a caller treats differently.
 
 use std::fmt;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -40,7 +41,10 @@ pub enum ErrorKind {
     /// Not asked at all: as many requests as the operator allows have been sent.
     OverBudget,
     /// 5xx.
-    Server,
+    Server {
+        /// How long GitHub asks to be left alone, if it said.
+        after: Option<Duration>,
+    },
     /// Another status that no caller expects, a redirect that could not be followed among them.
     Unexpected,
     /// No answer, or half of one: connection refused, reset, timed out.

@@ -74,7 +74,7 @@ impl Client {
             match error.kind {
                 // The gate waits, or says that it takes too long.
                 ErrorKind::RateLimited { .. } if error.status.is_some() => {}
-                ErrorKind::Unauthorized | ErrorKind::Forbidden | ErrorKind::Transport | ErrorKind::Server => {
+                ErrorKind::Unauthorized | ErrorKind::Forbidden | ErrorKind::Transport | ErrorKind::Server { .. } => {
                     tracing::debug!(%error, "registering again");
                     tokio::time::sleep(self.patience.before(sends)).await;
                 }

@@ -626,7 +626,7 @@ pub(super) fn unasked_code(error: &Error) -> WarningCode {
 
 /// Returns whether an error says nothing of what was asked for, so that it is most likely still as it was.
 pub(super) fn passes(error: &Error) -> bool {
-    error.kind.ends_asking() || matches!(error.kind, ErrorKind::Server | ErrorKind::Transport)
+    error.kind.ends_asking() || matches!(error.kind, ErrorKind::Server { .. } | ErrorKind::Transport)
 }
 
 /// Returns a run whose jobs are not visible.

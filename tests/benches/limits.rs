@@ -6,7 +6,7 @@
 //!
 //! Detection is from the moment a job is queued, in a repository that had a run of late, to the end of the look that shows
 //! it. A command that cron starts each minute can't do better than the half of its minute; `listen --interval 10s` looks
-//! more often.
+//! more often. With hints, the delivery log of a webhook says where something has happened.
 
 #![expect(clippy::cast_precision_loss, reason = "what is counted here is counted in thousands")]
 
@@ -25,6 +25,8 @@ const A_MINUTE: usize = 900;
 const ROUND_TRIP: Duration = Duration::from_millis(25);
 /// `scan.concurrency`, as it is if nobody sets it.
 const AT_ONCE: usize = 16;
+/// The number of the organization's webhook.
+const HOOK: u64 = 12;
 const LABELS: [&str; 3] = ["self-hosted", "linux", "x64"];
 /// A job comes so often, somewhere; no multiple of it is an interval's.
 const JOB_EVERY: Duration = Duration::from_secs(7);
@@ -53,8 +55,10 @@ fn main() {
         }
         println!("\n{:<28} {:>9} {:>9} {:>11} {:>9}", "a new job is seen", "p50", "p95", "not yet", "refused");
         for repositories in &sizes {
-            for cadence in [Cadence::Listen(Duration::from_secs(10)), Cadence::Cron(Duration::from_mins(1))] {
-                detect(*repositories, cadence, watched, speed).await;
+            let often = Cadence::Listen(Duration::from_secs(10));
+            for (cadence, has_hints) in [(often, false), (often, true), (Cadence::Cron(Duration::from_mins(1)), false)]
+            {
+                detect(*repositories, cadence, has_hints, watched, speed).await;
             }
         }
         println!(
@@ -94,6 +98,7 @@ impl Bench {
             world.rate_limit(100_000, 100_000);
             world.settings.secondary_limit = Some(A_MINUTE);
             world.settings.round_trip = ROUND_TRIP;
+            world.settings.delivery_hook = Some(HOOK);
             for nth in 0..repositories {
                 let repository = world.repository(&name(nth));
                 if nth < hot(repositories) {
@@ -115,8 +120,9 @@ impl Bench {
         client.with_cache(Cache::open(Path::new(self.home.path())).expect("a cache"))
     }
 
-    async fn look(&self, client: &Client) -> Scanned {
-        let settings = Scan { concurrency: AT_ONCE, ..Scan::of_every_repository().expect("a glob") };
+    async fn look(&self, client: &Client, has_hints: bool) -> Scanned {
+        let organization_hook = has_hints.then_some(HOOK);
+        let settings = Scan { concurrency: AT_ONCE, organization_hook, ..Scan::of_every_repository().expect("a glob") };
         let scope = Scope::Organization("acme".into());
         scan(client, &scope, &settings, self.clock.now(), &NoProgress).await.expect("a scan")
     }
@@ -150,7 +156,7 @@ async fn sweep(repositories: usize, per_minute: Option<u32>, speed: u32) {
     let bench = Bench::open(repositories, speed).await;
     let client = bench.client(per_minute);
     let began = bench.clock.elapsed();
-    bench.look(&client).await;
+    bench.look(&client, false).await;
     let minutes = bench.clock.elapsed().saturating_sub(began).as_secs_f64() / 60.0;
     let requests = client.usage().requests;
     let pace = per_minute.map_or_else(|| "auto".to_owned(), |pace| format!("{pace} a minute"));
@@ -165,10 +171,10 @@ async fn sweep(repositories: usize, per_minute: Option<u32>, speed: u32) {
 }
 
 /// Lets jobs come, and looks for them again and again.
-async fn detect(repositories: usize, cadence: Cadence, watched: Duration, speed: u32) {
+async fn detect(repositories: usize, cadence: Cadence, has_hints: bool, watched: Duration, speed: u32) {
     let bench = Bench::open(repositories, speed).await;
     let mut client = bench.client(None);
-    bench.look(&client).await;
+    bench.look(&client, has_hints).await;
     if let Cadence::Listen(every) = cadence {
         client = bench.client_of(None, Some(every));
     }
@@ -186,7 +192,7 @@ async fn detect(repositories: usize, cadence: Cadence, watched: Duration, speed:
             if matches!(cadence, Cadence::Cron(_)) {
                 client = bench.client(None);
             }
-            bench.look(&client).await
+            bench.look(&client, has_hints).await
         };
         let arrivals = async {
             loop {
@@ -211,6 +217,7 @@ async fn detect(repositories: usize, cadence: Cadence, watched: Duration, speed:
     let shown =
         |wait: Option<&SignedDuration>| wait.map_or_else(|| "-".into(), |wait| format!("{:.0} s", wait.as_secs_f64()));
     let how = match cadence {
+        Cadence::Listen(every) if has_hints => format!("{repositories}, every {} s, hints", every.as_secs()),
         Cadence::Listen(every) => format!("{repositories}, every {} s", every.as_secs()),
         Cadence::Cron(every) => format!("{repositories}, by cron, {} s", every.as_secs()),
     };

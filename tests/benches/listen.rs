@@ -59,7 +59,7 @@ impl Bench {
         let sandbox = Sandbox::start(Scenario::Empty, 0).await.expect("a port");
         {
             let mut world = sandbox.world();
-            world.settings.boot = Duration::from_hours(1);
+            world.settings.boot = Duration::from_secs(2);
             world.settings.rate_limits = false;
             world.settings.scale_sets.poll_hold = hold;
             for pool in 0..pools {
@@ -94,7 +94,26 @@ impl Bench {
     }
 
     fn job(&self, pool: usize) {
-        self.sandbox.world().repository("api").run().job([label(pool)]).lasting(Duration::from_hours(9));
+        self.sandbox.world().repository("api").run().job([label(pool)]).lasting(Duration::from_secs(10));
+    }
+
+    /// Returns when a message said that a job is assigned, when the plan for it was made, and when its order was answered.
+    async fn launch(&mut self) -> [Timestamp; 3] {
+        let mut told = None;
+        loop {
+            let event = self.until(|event| event["event"] == "message" || event["launch"] == 1).await;
+            let jobs = event["jobs"].as_array().into_iter().flatten();
+            match told {
+                // Others tell of jobs that begin and end.
+                _ if jobs.clone().any(|job| job["job_event"] == "assigned") => told = Some(at(&event)),
+                Some(told) if event["event"] == "plan" => {
+                    let ordered = self.until(|event| event["event"] == "action" && event["action"] == "launch").await;
+                    assert_eq!(ordered["result"], "done", "{ordered}");
+                    return [told, at(&event), at(&ordered)];
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Returns the process's memory in MB and its processor time in seconds.
@@ -124,8 +143,7 @@ fn configuration(sandbox: &Sandbox, pools: usize) -> String {
     for pool in 0..pools {
         let _ = write!(
             text,
-            "[[pool]]\nname = \"p{pool}\"\nlabels = [\"p{pool}\"]\nscale_set = \"p{pool}\"\nmax = 1000\n\
-             boot_timeout = \"2h\"\nmax_lifetime = \"3h\"\n\
+            "[[pool]]\nname = \"p{pool}\"\nlabels = [\"p{pool}\"]\nscale_set = \"p{pool}\"\nmax = 200\n\
              image = \"ami-0123456789abcdef0\"\ninstance_types = [\"m7a.large\"]\nsubnets = [\"subnet-a\"]\n\
              security_groups = [\"sg-1\"]\nmarket = \"on-demand\"\n"
         );
@@ -146,13 +164,10 @@ async fn latency(pools: usize, jobs: usize) {
     let (mut to_plan, mut to_order) = (Vec::new(), Vec::new());
     for job in 0..jobs {
         bench.job(job % pools);
-        let told = at(&bench.until(|event| event["event"] == "message").await);
-        let planned = at(&bench.until(|event| event["event"] == "plan").await);
-        let ordered = bench.until(|event| event["event"] == "action").await;
-        assert_eq!(ordered["result"], "done", "{ordered}");
+        let [told, planned, ordered] = bench.launch().await;
         let since = |then: Timestamp| then.duration_since(told).as_secs_f64() * 1000.0;
         to_plan.push(since(planned));
-        to_order.push(since(at(&ordered)));
+        to_order.push(since(ordered));
         // EC2's bucket gets one back.
         tokio::time::sleep(Duration::from_millis(510)).await;
     }

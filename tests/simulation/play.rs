@@ -15,8 +15,9 @@ use super::world::World;
 
 /// How long after the last trouble everything must be as it should.
 const CONVERGED: Ms = 75 * MINUTE;
-/// The same where a limit or a pool's only slot may let through one runner after the other, or where one job after the other
-/// is interrupted and waits for its run to be given up.
+/// The same where a limit may let through one runner after the other, where one job after the other is interrupted and waits
+/// for its run to be given up, or where a pool's only slot may be with a runner that its scale set gives no job: it was
+/// launched while the set's counts could not be read.
 const CONVERGED_ONE_BY_ONE: Ms = 3 * CONVERGED;
 /// How long an instance may outlive its `max_lifetime` where nobody but its host ends it: it boots first.
 const BOOTED: Ms = 15 * MINUTE;
@@ -62,8 +63,8 @@ pub(crate) fn play(history: &History, broken: Option<Guard>, traced: bool) -> Ve
         world.borrow_mut().calm();
         let is_limited = history.max_total.is_some() || history.ceiling.is_some();
         let has_reruns = history.pools.iter().any(|pool| pool.reruns);
-        let is_alone = history.pools.iter().any(|pool| pool.max == 1);
-        let patience = if is_limited || has_reruns || is_alone { CONVERGED_ONE_BY_ONE } else { CONVERGED };
+        let waits = history.pools.iter().any(|pool| pool.max == 1 && pool.has_set && pool.idle_timeout == 0);
+        let patience = if is_limited || has_reruns || waits { CONVERGED_ONE_BY_ONE } else { CONVERGED };
         run(&world, &mut operators, &start, history.calm_from + patience, true);
         let unsettled = world.borrow().unsettled().filter(|_| world.borrow().violation.is_none());
         if let Some(what) = unsettled {

@@ -39,7 +39,7 @@ fn github_error(failure: Failure) -> github::Error {
         Failure::Refused("404") => NotFound,
         Failure::Refused("422") => Unprocessable,
         Failure::Refused("429") => RateLimited { until: None },
-        Failure::Refused("502") => Server,
+        Failure::Refused("502") => Server { after: None },
         _ => Transport,
     };
     github::Error { kind, request: "GitHub".into(), status: None, message: format!("{failure:?}"), request_id: None }
