@@ -22,8 +22,6 @@ const RENEW_BEFORE: Duration = Duration::from_mins(5);
 
 /// For so long a refused mint is not tried again.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
-/// Times that a mint without an answer is tried: a token too many harms nobody.
-const MINTS: u32 = 3;
 
 /// The identity behind every request.
 pub(super) enum Auth {
@@ -159,16 +157,17 @@ impl App {
     /// Exchanges a JWT for an installation token (`POST /app/installations/{id}/access_tokens`).
     async fn mint(&self, client: &Client) -> Result<Minted, Error> {
         let path = format!("/app/installations/{}/access_tokens", self.installation_id);
+        // One token too many harms nobody.
         let mut tries = 1;
         let reply = loop {
             match client.send(&Method::POST, &path, None, bearer(&self.issuer.jwt()?)?, None).await {
-                Err(error)
-                    if tries < MINTS && matches!(error.kind, ErrorKind::Transport | ErrorKind::Server { .. }) =>
-                {
-                    tries += 1;
-                }
-                reply => break reply?,
+                Ok(reply) => break reply,
+                Err(error) => match client.patience.before_again(error.kind, tries) {
+                    Some(pause) => client.sleep(pause).await,
+                    None => return Err(error),
+                },
             }
+            tries += 1;
         };
         // What doesn't decode may hold the token: it is not quoted.
         let answer: Option<AccessToken> = serde_json::from_slice(&reply.body).ok();

@@ -72,7 +72,7 @@ impl Default for Patience {
 
 impl Patience {
     /// Returns the pause before a GET that failed so is sent again, after so many sendings; `None`: it is not.
-    fn before_again(&self, kind: ErrorKind, sends: u32) -> Option<Duration> {
+    pub(super) fn before_again(&self, kind: ErrorKind, sends: u32) -> Option<Duration> {
         let after = match kind {
             ErrorKind::Transport => Duration::ZERO,
             ErrorKind::Server { after } => after.unwrap_or_default(),
@@ -103,6 +103,12 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Returns how many of the requests were charged since it was so.
+    pub(super) fn charged_since(self, before: Self) -> u64 {
+        let requests = self.requests.saturating_sub(before.requests);
+        requests.saturating_sub(self.not_modified.saturating_sub(before.not_modified))
+    }
+
     /// Returns both together. Limits add up; the first window to end is named.
     fn and(self, other: Self) -> Self {
         let sum = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a + b).or(a).or(b);
@@ -274,6 +280,11 @@ impl Client {
     /// Returns how many requests a look at everything may take; `None` where nothing bounds them.
     pub(super) fn requests_for_a_look(&self) -> Option<u64> {
         self.gate.requests_for_a_look()
+    }
+
+    /// Returns how many requests an hour may be charged, as far as answers have said.
+    pub(super) fn allowed_an_hour(&self) -> Option<u64> {
+        Some(self.usage().limit? * u64::from(self.limits.share.min(100)) / 100)
     }
 
     /// Returns how often it is looked, where that is repeated.
@@ -587,10 +598,10 @@ impl Client {
         let by_its_clock = self.clock.now() - ahead.unwrap_or_default();
         let mut error = refusal(parts.status, &parts.headers, &body, address, by_its_clock);
         if let ErrorKind::RateLimited { until } = &mut error.kind {
-            // That GraphQL's own limit is used up says nothing of the others.
-            let is_of_query = is_query && until.is_some() && !parts.headers.contains_key(RETRY_AFTER);
+            // That GraphQL's own limit is used up, or that of registrations, says nothing of the others.
+            let is_of_another = (is_query || !is_of_core(&parts.headers)) && until.is_some();
             *until = until.map(|until| until + ahead.unwrap_or_default());
-            if !is_of_query {
+            if !is_of_another || parts.headers.contains_key(RETRY_AFTER) {
                 let closed_until = self.gate.refused(*until);
                 *until = Some(closed_until);
                 if let Some(cache) = &self.cache {
@@ -608,8 +619,7 @@ impl Client {
         let mut usage = lock(&self.usage);
         usage.not_modified += u64::from(status == StatusCode::NOT_MODIFIED);
         let limit = number("x-ratelimit-limit");
-        // GraphQL and registrations have limits of their own.
-        let is_ours = headers.get("x-ratelimit-resource").is_none_or(|resource| resource == "core");
+        let is_ours = is_of_core(headers);
         usage.limit = limit.filter(|_| is_ours).or(usage.limit);
         if is_ours && let (Some(remaining), reset) = (number("x-ratelimit-remaining"), number("x-ratelimit-reset")) {
             // Answers overtake each other: within one window the least is the latest.
@@ -668,6 +678,11 @@ impl Reply {
             attributes.split(';').map(str::trim).any(is_it).then(|| query.to_owned())
         })
     }
+}
+
+/// Returns whether an answer's limit is that of the REST API: GraphQL and registrations have others.
+fn is_of_core(headers: &HeaderMap) -> bool {
+    headers.get("x-ratelimit-resource").is_none_or(|resource| resource == "core")
 }
 
 /// Returns where something is, below the REST base or its path; GraphQL is beside `/api/v3`, as `/api/graphql`.

@@ -112,7 +112,8 @@ pub(super) struct Gate {
     /// Whoever waits for the pace waits in line: one for reads, one for writes.
     lines: [tokio::sync::Mutex<()>; 2],
     state: Mutex<State>,
-    /// The gate of the App whose installation this one is of: its budget is that of all installations together.
+    /// The gate of the App whose installation this one is of: its budget, and its bound on requests at once, are those of all
+    /// installations together.
     above: Option<Arc<Gate>>,
 }
 
@@ -120,6 +121,7 @@ pub(super) struct Gate {
 #[derive(Debug)]
 pub(super) struct Pass<'a> {
     _slot: Option<SemaphorePermit<'a>>,
+    _slot_above: Option<SemaphorePermit<'a>>,
 }
 
 /// While it lives, requests are counted against the budget.
@@ -159,10 +161,12 @@ impl Gate {
             let verdict = lock(&self.state).ask(purpose, self.clock.elapsed(), self.clock.now(), self.patience)?;
             match verdict {
                 Verdict::Go => {
-                    if let Some(above) = self.above.as_ref().filter(|_| purpose == Purpose::Read) {
+                    let Some(above) = &self.above else { return Ok(Pass { _slot: slot, _slot_above: None }) };
+                    if purpose == Purpose::Read {
                         lock(&above.state).spend()?;
                     }
-                    return Ok(Pass { _slot: slot });
+                    // Last, so that an installation that has to wait keeps none of the others waiting.
+                    return Ok(Pass { _slot: slot, _slot_above: above.slots.acquire().await.ok() });
                 }
                 Verdict::Pace(wait) => self.clock.sleep(wait).await,
                 Verdict::Closed(wait) => {
@@ -281,6 +285,8 @@ impl State {
         now: Timestamp,
         patience: Duration,
     ) -> Result<Verdict, Refusal> {
+        // The clock was set back since: no limit of GitHub's takes so long.
+        self.closed_until = self.closed_until.filter(|until| *until <= now + KEPT_AT_MOST);
         if let Some(until) = self.closed_until {
             match Duration::try_from(until.duration_since(now)) {
                 Ok(wait) if wait > patience => return Err(Refusal::Closed(until)),
@@ -361,7 +367,7 @@ impl State {
         let until = match until {
             None => doubled(CLOSED_FOR),
             Some(until) if until <= now => doubled(CLOSED_AT_LEAST),
-            Some(until) => until,
+            Some(until) => until.min(now + KEPT_AT_MOST),
         };
         let until = self.closed_until.map_or(until, |known| known.max(until));
         self.closed_until = Some(until);
@@ -627,6 +633,32 @@ mod tests {
         assert_eq!(world.state.reads.now, 60);
         world.state.refused(Some(world.now()), world.since, world.now());
         assert!(matches!(world.send(Purpose::Read), Err(Refusal::Closed(_))), "nobody waits for so long");
+    }
+
+    #[test]
+    fn no_word_and_no_clock_closes_the_gate_for_longer_than_a_limit_lasts() {
+        let mut world = World::limited(Limits::default());
+        let until = world.state.refused(Some(world.now() + seconds(31_536_000)), world.since, world.now());
+        assert_eq!(until, world.now() + KEPT_AT_MOST);
+        world.since += seconds(7200);
+        world.state.refused(Some(world.now() + seconds(30)), world.since, world.now());
+        // The clock is set back by two hours.
+        world.since = Duration::ZERO;
+        world.send(Purpose::Read).unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_apps_installations_have_no_more_at_once_than_it_has() {
+        let limits = Limits { at_once: 2, per_minute: Some(60_000), ..Limits::default() };
+        let above = Arc::new(Gate::new(limits, PATIENCE, Clock::real()));
+        let gates = [1, 2, 3].map(|_| Gate::below(above.clone(), Limits { at_once: 1, ..limits }, PATIENCE));
+        let first = gates[0].pass(Purpose::Read).await.unwrap();
+        let _second = gates[1].pass(Purpose::Read).await.unwrap();
+        let third = gates[2].pass(Purpose::Read);
+        tokio::pin!(third);
+        assert!(futures::poll!(&mut third).is_pending());
+        drop(first);
+        third.await.unwrap();
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::engine::{HiddenRun, Job, JobState, RepositoryName, Scope, SkippedRepo
 /// What is older is not shown any more: a job that was seen so long ago may well be done.
 const KNOWN_FOR: Duration = Duration::from_mins(15);
 /// GitHub ends a job after so long: one that was seen before that can't be running any more.
-const JOBS_RUN_FOR: Duration = Duration::from_hours(5 * 24);
+pub(super) const JOBS_RUN_FOR: Duration = Duration::from_hours(5 * 24);
 /// A list of repositories is good for longer: they come and go by the day.
 const LIST_KNOWN_FOR: Duration = Duration::from_hours(24);
 /// And for so long it is good enough for looks that repeat: to read it may take as many requests as such a look has.
@@ -41,6 +41,9 @@ pub(super) struct Seen {
     pub(super) newest: Option<Timestamp>,
     /// It has runs that only a search can find.
     pub(super) has_history: bool,
+    /// Pages that the list of its newest runs took.
+    #[serde(default)]
+    pub(super) pages: u64,
     /// Its runs that were not completed.
     pub(super) active: Vec<Run>,
     pub(super) jobs: Vec<Job>,
@@ -55,6 +58,9 @@ pub(super) struct LastScan {
     pub(super) began: Timestamp,
     /// All of it was looked at.
     pub(super) whole: bool,
+    /// What scans like it would be charged in an hour, as often as they were made then; `None`: nobody knows how often.
+    #[serde(default)]
+    pub(super) an_hour: Option<u64>,
 }
 
 /// A scope's repositories, as they were when they were last read whole.
@@ -92,9 +98,9 @@ impl<'a> Memory<'a> {
     }
 
     /// Notes that a scan of a scope was made.
-    pub(super) fn keep_scan(&self, scope: &Scope, whole: bool) {
+    pub(super) fn keep_scan(&self, scope: &Scope, whole: bool, an_hour: Option<u64>) {
         if let Some((cache, who)) = self.cache {
-            cache.keep_note(who, &format!("scan {scope}"), &LastScan { began: self.now, whole });
+            cache.keep_note(who, &format!("scan {scope}"), &LastScan { began: self.now, whole, an_hour });
         }
     }
 

@@ -4,7 +4,7 @@
 //! (dawidd6/action-download-artifact#147). They only serve to find *old* runs that are active again: a re-run keeps its
 //! `created_at`, and so stands pages deep in the unfiltered list.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -81,6 +81,8 @@ pub(super) struct Runs {
     pub(super) newest: Option<Timestamp>,
     /// It has runs behind those that were listed, which only the index can find.
     pub(super) has_history: bool,
+    /// Pages that it took to list them.
+    pub(super) pages: u64,
 }
 
 /// Whether old runs that are active again are searched for.
@@ -110,7 +112,7 @@ pub(super) async fn active(
 
     let horizon = now - max_job_age - MARGIN;
     let mut pages = Pages::of(client, &path, NEWEST, FIRST_LOOK);
-    let (mut first, mut has_history) = (true, true);
+    let (mut first, mut has_history, mut read) = (true, true, 0);
     loop {
         let page = match pages.next::<Run>().await {
             Ok(page) => page,
@@ -124,6 +126,7 @@ pub(super) async fn active(
             has_history = false;
             break;
         };
+        read += 1;
         if page.unreadable > 0 {
             lost.push(format!("{} runs could not be read from the list", page.unreadable));
         }
@@ -132,7 +135,8 @@ pub(super) async fn active(
         for run in page.items {
             all.entry(run.id).or_insert(run);
         }
-        if is_history {
+        // Of a list that ends here, too, nothing is left to be searched for.
+        if is_history && pages.has_next() {
             break;
         }
         if first && pages.has_next() {
@@ -159,7 +163,8 @@ pub(super) async fn active(
             }
         }
     }
-    Ok(Runs { active: all.into_values().filter(Run::is_active).collect(), lost, newest, has_history })
+    let active = all.into_values().filter(Run::is_active).collect();
+    Ok(Runs { active, lost, newest, has_history, pages: read })
 }
 
 /// Reads a run that was active at the last look; `None`: it is gone.
@@ -186,25 +191,38 @@ impl Decoded for Run {
 
 /// Adds the runs that an index calls active; where the unfiltered list has them, that one is right.
 async fn search(client: &Client, path: &str, status: &str, all: &mut BTreeMap<RunId, Run>, lost: &mut Vec<String>) {
+    let known = all.values().filter(|run| run.status() == status).count() as u64;
     let mut pages = Pages::new(client, path, &format!("status={status}&exclude_pull_requests=true"));
+    let (mut found, mut unreadable, mut read, mut most) = (BTreeSet::new(), 0, 0, 0);
     loop {
         match pages.next::<Run>().await {
             Ok(Some(page)) => {
-                if page.unreadable > 0 {
-                    lost.push(format!("{} {status} runs could not be read from the list", page.unreadable));
-                }
-                if page.total.is_some_and(|total| total > MOST_FILTERED) {
-                    lost.push(format!("more than {MOST_FILTERED} runs are {status}, and GitHub lists no more"));
-                }
+                read += 1;
+                unreadable += page.unreadable as u64;
+                most = page.total.unwrap_or(0).max(most);
                 for run in page.items {
+                    found.insert(run.id);
                     all.entry(run.id).or_insert(run);
                 }
+                if found.len() as u64 + unreadable >= MOST_FILTERED {
+                    break;
+                }
             }
-            Ok(None) => return,
+            Ok(None) => break,
             Err(error) => {
                 lost.push(error.to_string());
-                return;
+                break;
             }
         }
+    }
+    if unreadable > 0 {
+        lost.push(format!("{unreadable} {status} runs could not be read from the list"));
+    }
+    let found = found.len() as u64 + unreadable;
+    if most > MOST_FILTERED && known < most {
+        lost.push(format!("more than {MOST_FILTERED} runs are {status}, and GitHub lists no more"));
+    } else if read > 1 && found < most.min(MOST_FILTERED) {
+        // Pages move up when a run leaves the list between two of them, and others are passed over.
+        lost.push(format!("{} of {most} {status} runs left their list while it was read", most - found));
     }
 }

@@ -16,11 +16,11 @@ use super::deliveries;
 use super::discovery::not_selected;
 use super::error::{Error, ErrorKind};
 use super::jobs::{self, Jobs};
-use super::memory::{Memory, Seen};
+use super::memory::{JOBS_RUN_FOR, Memory, Seen};
 use super::repositories::Discovered;
 use super::runs::{self, Old, Run};
 use super::shares::{Share, shares};
-use super::turns::{Coverage, Pace, Tier, Turn, cost, turns};
+use super::turns::{Coverage, LEAST_CADENCE, Pace, Tier, Turn, cost, turns};
 use crate::ages::{age, short};
 use crate::config;
 use crate::engine::{
@@ -35,6 +35,9 @@ use crate::warning::{Warning, WarningCode};
 const RUNS_AT_ONCE: usize = 4;
 /// A scope in which a new job can take longer to be seen is too large for its pace.
 const SERVED_WITHIN: Duration = Duration::from_mins(15);
+
+/// Scans that are farther apart than this say nothing of what an hour of them costs.
+const OFTEN: Duration = Duration::from_mins(5);
 
 /// Hears of a scan's progress.
 pub trait Progress: Send + Sync {
@@ -104,6 +107,7 @@ pub async fn scan(
     now: Timestamp,
     progress: &dyn Progress,
 ) -> Result<Scanned, Error> {
+    let before = client.usage();
     let (found, (hints, complaint)) =
         futures::join!(shares(client, scope, settings, now), hints(client, scope, settings, now));
     let (shares, found) = found?;
@@ -152,9 +156,15 @@ pub async fn scan(
     for (repository, look) in looks {
         sum.add(repository, look, now);
     }
-    let scanned = sum.up(now, coverage.unwrap_or_default())?;
-    for (share, scan) in shares.iter().zip(&scans).filter(|_| !settings.beside) {
-        scan.memory.keep_scan(&share.scope, scanned.coverage.whole);
+    let mut scanned = sum.up(now, coverage.unwrap_or_default())?;
+    if !settings.beside {
+        let last = shares.iter().zip(&scans).find_map(|(share, scan)| scan.memory.last_scan(&share.scope));
+        let charged = client.usage().charged_since(before);
+        let an_hour = last.and_then(|last| an_hour(charged, age(now, last.began)));
+        scanned.warnings.extend(too_dear(an_hour.min(last.and_then(|last| last.an_hour)), client.allowed_an_hour()));
+        for (share, scan) in shares.iter().zip(&scans) {
+            scan.memory.keep_scan(&share.scope, scanned.coverage.whole, an_hour);
+        }
     }
     Ok(scanned)
 }
@@ -172,6 +182,22 @@ async fn hints(
         }
         _ => (deliveries::Hints::new(), None),
     }
+}
+
+/// Returns what scans like one that was charged so much take in an hour, as often as they are made; `None`: two of them so
+/// far apart, or so close, say nothing of that.
+fn an_hour(charged: u64, apart: Duration) -> Option<u64> {
+    let is_told = (LEAST_CADENCE..=OFTEN).contains(&apart);
+    is_told.then(|| charged.saturating_mul(3_600_000) / u64::try_from(apart.as_millis()).unwrap_or(u64::MAX).max(1))
+}
+
+/// Says that scans like the last two take more of the hourly limit than is there.
+fn too_dear(an_hour: Option<u64>, allowed: Option<u64>) -> Option<Warning> {
+    let (an_hour, allowed) = an_hour.zip(allowed).filter(|(an_hour, allowed)| an_hour > allowed)?;
+    let said = format!(
+        "scans like the last two, as often as these, take {an_hour} requests an hour, and {allowed} are allowed: before the hour          is over, nothing more can be read; scan less often, narrow `scan.include`, or use scale sets or a GitHub App, whose          limit grows with the organization"
+    );
+    Some(Warning::new(WarningCode::ScopeTooLarge, "scan", said))
 }
 
 /// Says that repositories take turns, and where that takes too long, what would help.
@@ -193,7 +219,7 @@ fn words(coverage: Coverage, pace: Pace) -> Option<Warning> {
         return Some(Warning::new(WarningCode::ScanInTurns, "scan", said));
     }
     let cures = "narrow `scan.include`, raise `scan.requests_per_minute` (GitHub refuses above 900), scan more often, \
-        or use scale sets";
+        let a webhook tell where something happens (`scan.hints`), or use scale sets";
     Some(Warning::new(WarningCode::ScopeTooLarge, "scan", format!("{said}; to be faster, {cures}")))
 }
 
@@ -345,7 +371,7 @@ impl Scan<'_> {
             _ => (Old::Searched(seen.map_or(&[], |seen| &seen.active)), self.now),
         };
         let runs = runs::active(self.client, repository, old, self.max_job_age, self.now).await?;
-        let (newest, has_history, mut active) = (runs.newest, runs.has_history, runs.active);
+        let (newest, has_history, pages, mut active) = (runs.newest, runs.has_history, runs.pages, runs.active);
         let lost = |why| Warning::new(WarningCode::RepositoryFailed, repository.as_str(), why);
         let warnings: Vec<Warning> = runs.lost.into_iter().map(lost).collect();
         let unsearched = Some(searched).filter(|searched| has_history && *searched < self.now);
@@ -380,7 +406,7 @@ impl Scan<'_> {
         if part.is_whole() {
             let (jobs, unresolved, ghosts) = (part.jobs.clone(), part.unresolved.clone(), part.ghosts.clone());
             let (at, ghost_jobs) = (self.now, part.ghost_jobs.clone());
-            let seen = Seen { at, searched, newest, has_history, active, jobs, unresolved, ghosts, ghost_jobs };
+            let seen = Seen { at, searched, newest, has_history, pages, active, jobs, unresolved, ghosts, ghost_jobs };
             self.memory.keep_repository(repository, &seen);
         }
         Ok(part)
@@ -392,8 +418,10 @@ impl Scan<'_> {
         let hidden = hidden(repository, run);
         let is_old = |since: Option<Timestamp>| since.is_some_and(|since| age(self.now, since) > self.max_job_age);
         let too_long = format!("queued for longer than {}: not counted", short(self.max_job_age));
+        // One that is at work may be at it for days; and one that was let go after a wait shows its jobs a moment later.
+        let is_over = |since| !run.is_in_progress() || age(self.now, since) > JOBS_RUN_FOR;
         match jobs {
-            Jobs::Hidden if is_old(run.since()) => {
+            Jobs::Hidden if is_old(run.updated_at.or(run.since())) && run.since().is_some_and(is_over) => {
                 warn(WarningCode::GhostRun, format!("{too_long}, and without jobs"));
                 part.ghosts.push(hidden);
             }
@@ -506,9 +534,14 @@ impl Sum {
                 self.ghost_jobs.extend(part.ghost_jobs.into_iter().map(|job| (job.id, job)));
                 self.warnings.extend(part.warnings);
             }
-            Look::Later(seen) => {
+            Look::Later(mut seen) => {
                 self.is_known = true;
                 self.remember(Some(seen.at));
+                if !seen.is_recent(now) && seen.jobs.iter().any(|job| job.state == JobState::Pending) {
+                    // Most likely they are done: nothing is launched for them.
+                    seen.jobs.retain(|job| job.state != JobState::Pending);
+                    self.is_missing = true;
+                }
                 self.put(seen);
             }
             Look::Remembered(seen, error) => {

@@ -8,6 +8,7 @@
 //! A process that looks again and again asks for no more at each look than the pace lets through until the next one: where
 //! even the hot are more than that, they take turns, too, and so does the search for old runs.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -31,12 +32,14 @@ const SEARCH: u64 = 5;
 const COLD_SHARE: u64 = 5;
 /// And for warm ones.
 const WARM_SHARE: u64 = 10;
+/// Where looks repeat, looks that are kept for hot ones of which nobody hints anything, of all.
+const HOT_SHARE: u64 = 5;
 /// Where looks repeat, requests of each that may go to searches in hot and warm repositories, of all.
 const SEARCH_SHARE: u64 = 5;
 /// How often a scan is taken to be made, where nothing says it.
 const USUAL_CADENCE: Duration = Duration::from_mins(1);
-
-const LEAST_CADENCE: Duration = Duration::from_secs(5);
+/// Scans that are closer together were made by hand.
+pub(super) const LEAST_CADENCE: Duration = Duration::from_secs(5);
 
 /// How much is expected of a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -154,11 +157,14 @@ pub(super) fn turns(seen: &[Option<Seen>], tiers: &[Tier], pace: Pace) -> (Vec<T
     order.sort_by_key(|nth| (tiers[*nth], seen[*nth].as_ref().map(|seen| seen.at)));
     let mut turns = vec![Turn::Later; seen.len()];
     // What hot and new ones take is taken, or where looks repeat, what leaves the others their part; the warm leave a part
-    // to the cold, who may have all that is left.
+    // to the cold, who may have all that is left. The longest unseen of each tier is looked at whatever it takes: so none
+    // waits for ever, neither it nor those behind it.
     let (kept_for_cold, kept_for_warm) = (requests / COLD_SHARE, requests / WARM_SHARE);
+    let kept_for_hot = requests / HOT_SHARE;
     let for_hot = pace.every.map_or(u64::MAX, |_| requests - kept_for_cold - kept_for_warm);
+    let for_hinted = pace.every.map_or(u64::MAX, |_| for_hot - kept_for_hot);
     let mut for_searches = pace.every.map_or(u64::MAX, |_| (requests / SEARCH_SHARE).max(SEARCH));
-    let (mut spent, mut spent_on_warm, mut spent_on_cold) = (0, 0, 0);
+    let (mut spent, mut spent_on) = (0, BTreeMap::<Tier, u64>::new());
     let mut unsearched = 0;
     let mut are_all_warm_looked_at = true;
     for nth in order {
@@ -174,24 +180,23 @@ pub(super) fn turns(seen: &[Option<Seen>], tiers: &[Tier], pace: Pace) -> (Vec<T
         // While it rests a run costs nothing.
         let resting = if pace.every.is_some() { rest(known) } else { 0 };
         let cost = cost(Some(known), is_searched) - resting;
+        let with_it = cost + spent_on.get(&tier).copied().unwrap_or(0);
+        let is_first = with_it == cost;
         let is_due = match tier {
-            // There are never more of them than one reading of a log names.
-            Tier::Hinted | Tier::New => true,
-            Tier::Hot => spent == 0 || spent + cost <= for_hot,
+            Tier::New => true,
+            Tier::Hinted => is_first || with_it <= for_hinted,
+            Tier::Hot => is_first || spent + cost <= for_hot || with_it <= kept_for_hot,
             Tier::Warm if age(now, known.at) < WARM_EVERY => false,
-            Tier::Warm => spent + cost <= requests - kept_for_cold || spent_on_warm + cost <= kept_for_warm,
-            Tier::Cold => {
-                spent_on_cold += cost;
-                spent_on_cold <= kept_for_cold.max(requests.saturating_sub(spent))
-            }
+            Tier::Warm => is_first || spent + cost <= requests - kept_for_cold || with_it <= kept_for_warm,
+            Tier::Cold => is_first || with_it <= kept_for_cold.max(requests.saturating_sub(spent)),
         };
         are_all_warm_looked_at &= is_due || tier != Tier::Warm || age(now, known.at) < WARM_EVERY;
         unsearched += usize::from(must_be_searched && tier != Tier::Cold && !(is_due && is_searched));
         if is_due {
             turns[nth] = if is_searched { Turn::Whole } else { Turn::Newest };
+            spent_on.insert(tier, with_it);
             if tier != Tier::Cold {
                 spent += cost;
-                spent_on_warm += if tier == Tier::Warm { cost } else { 0 };
                 for_searches -= if must_be_searched && is_searched { SEARCH } else { 0 };
             }
         }
@@ -209,7 +214,7 @@ pub(super) fn turns(seen: &[Option<Seen>], tiers: &[Tier], pace: Pace) -> (Vec<T
         cycle(Tier::Warm)
     };
     let cycle_of_warm = if coverage.warm > 0 { cycle_of_warm } else { 1 };
-    let cycle_of_all = cycle(Tier::Hot).max(cycle_of_warm).max(cycle(Tier::Cold));
+    let cycle_of_all = cycle(Tier::Hinted).max(cycle(Tier::Hot)).max(cycle_of_warm).max(cycle(Tier::Cold));
     coverage.detection = cadence.saturating_mul(cycle_of_all);
     if pace.every.is_some() && seen.iter().flatten().any(|known| rest(known) > 0) {
         coverage.detection = coverage.detection.max(RUNS_REST_FOR + cadence);
@@ -223,9 +228,9 @@ pub(super) fn turns(seen: &[Option<Seen>], tiers: &[Tier], pace: Pace) -> (Vec<T
 
 /// Returns how many requests a look at a repository takes.
 pub(super) fn cost(seen: Option<&Seen>, is_searched: bool) -> u64 {
-    let runs = seen.map_or(0, |seen| seen.active.len() as u64);
+    let (pages, runs) = seen.map_or((1, 0), |seen| (seen.pages.max(1), seen.active.len() as u64));
     let has_history = seen.is_none_or(|seen| seen.has_history);
-    1 + runs + if is_searched && has_history { SEARCH } else { 0 }
+    pages + runs + if is_searched && has_history { SEARCH } else { 0 }
 }
 
 #[cfg(test)]
@@ -252,6 +257,7 @@ mod tests {
             searched: now() - searched,
             newest: Some(now() - newest),
             has_history: true,
+            pages: 1,
             active: Vec::new(),
             jobs: Vec::new(),
             unresolved: Vec::new(),
@@ -416,6 +422,43 @@ mod tests {
         let busy = Seen { active: vec![run; 200], ..seen(MINUTE, MINUTE, MINUTE) };
         let (turns, _) = turns(&[Some(busy.clone()), Some(busy)], repeated(80));
         assert_eq!(turns, [Turn::Newest, Turn::Later]);
+    }
+
+    #[test]
+    fn none_waits_for_ever_whatever_the_others_take_and_whatever_it_takes_itself() {
+        let run: Run = serde_json::from_str(r#"{"id":7,"status":"in_progress"}"#).unwrap();
+        let busy = |runs| Seen { active: vec![run.clone(); runs], ..seen(MINUTE, MINUTE, MINUTE) };
+        let ghost = HiddenRun { repository: "acme/api".into(), run_id: run.id, status: "queued".into(), since: None };
+        let quiet = |age| Seen {
+            active: vec![run.clone(); 20],
+            ghosts: vec![ghost.clone()],
+            ..seen(age, MINUTE * 5, MINUTE * 90)
+        };
+        // Thirty that a hint names each time, one of them huge; then hot, warm and cold ones, the first of each huge.
+        let mut all: Vec<Option<Seen>> = (0..30).map(|nth| Some(busy(if nth == 0 { 60 } else { 3 }))).collect();
+        all.extend((0..30).map(|nth| Some(busy(if nth == 0 { 60 } else { 3 }))));
+        for age in [MINUTE * 60, MINUTE * 60 * 48] {
+            all.push(Some(quiet(age)));
+            all.extend((0..30).map(|_| Some(seen(age, MINUTE * 5, MINUTE * 90))));
+        }
+        let mut waited = vec![0; all.len()];
+        let mut time = now();
+        for _ in 0..600 {
+            let tier = |(nth, one): (usize, &Option<Seen>)| Tier::of(one.as_ref(), (nth < 30).then_some(time), time);
+            let tiers: Vec<Tier> = all.iter().enumerate().map(tier).collect();
+            let pace = Pace { last: Some(time - Duration::from_secs(10)), now: time, ..repeated(80) };
+            let (turns, _) = super::turns(&all, &tiers, pace);
+            for ((turn, one), waited) in turns.iter().zip(all.iter_mut().flatten()).zip(&mut waited) {
+                let is_looked_at = *turn != Turn::Later;
+                *waited = if is_looked_at { 0 } else { *waited + 1 };
+                assert!(*waited < 40, "one was not looked at 40 times in a row");
+                one.at = if is_looked_at { time } else { one.at };
+                one.searched = if *turn == Turn::Whole { time } else { one.searched };
+                // Its newest run is as old as it was.
+                one.newest = one.newest.map(|at| at + Duration::from_secs(10));
+            }
+            time += Duration::from_secs(10);
+        }
     }
 
     #[test]

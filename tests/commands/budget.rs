@@ -306,6 +306,20 @@ async fn a_refusal_until_a_time_that_has_passed_is_waited_for_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_limit_of_registrations_is_not_that_of_reads() {
+    let desk = dozen().await;
+    let reset = (jiff::Timestamp::now().as_second() + 3000).to_string();
+    let fault = Fault::github("generate-jitconfig").status(403).message("API rate limit exceeded").times(99);
+    let fault = fault.header("x-ratelimit-remaining", "0").header("x-ratelimit-reset", &reset);
+    desk.sandbox.fault(fault.header("x-ratelimit-resource", "actions_runner_registration"));
+    assert_ne!(desk.run("apply --yes").await.code, 0);
+    let refused = desk.calls(Service::Github, "generate-jitconfig").len();
+    assert!(refused < 12, "{refused}: the others are not tried");
+    let ran = desk.run("status -o json").await;
+    assert_eq!((ran.code, &ran.json()["pools"][2]["queued"]), (0, &12.into()), "{ran:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_next_process_heeds_a_refusal_too() {
     let desk = dozen().await;
     assert_eq!(desk.run("status").await.code, 0);

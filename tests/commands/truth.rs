@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use ghascale::sandbox::{Fault, Service, World};
+use ghascale::sandbox::{Fault, Moment, Service, World};
 use serde_json::{Value, json};
 
 use super::{Desk, X64};
@@ -327,4 +327,83 @@ async fn an_old_run_that_the_index_forgets_again_stays_known_until_it_is_done() 
     }
     desk.sandbox.world().cancel(job);
     assert_eq!(counts(&status(&desk, 0).await), (0, 0, "exact"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_with_1200_queued_runs_before_a_long_history() {
+    let report = seen(|world| {
+        bury(world);
+        for _ in 0..1200 {
+            world.repository("api").run().job(X64);
+        }
+    });
+    // The index lists a thousand of them; the list itself has them all.
+    assert_eq!(counts(&report.await), (1200, 0, "exact"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_1200_old_runs_that_are_queued_again_a_thousand_are_found_and_that_is_said_once() {
+    let desk = Desk::open().await;
+    {
+        let mut world = desk.sandbox.world();
+        let runs: Vec<u64> =
+            (0..1200).map(|_| world.repository("api").run().aged(72 * HOUR).job(X64).run_id()).collect();
+        let jobs = world.job_ids();
+        jobs.iter().for_each(|job| world.cancel(*job));
+        bury(&mut world);
+        runs.iter().for_each(|run| drop(world.run(*run).again().job(X64)));
+    }
+    let report = status(&desk, 3).await;
+    assert_eq!(counts(&report), (1000, 0, "at_least"));
+    assert_eq!(report["warnings"].as_array().unwrap().len(), 1, "{:#}", report["warnings"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_history_is_listed_to_its_end_and_not_searched() {
+    let desk = Desk::open().await;
+    for _ in 0..3 {
+        let mut world = desk.sandbox.world();
+        let done = world.repository("api").run().aged(48 * HOUR).job(X64).id();
+        world.cancel(done);
+    }
+    assert_eq!(counts(&status(&desk, 0).await), (0, 0, "exact"));
+    assert!(desk.calls(Service::Github, "status=").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_at_work_for_more_than_a_day_is_no_ghost_while_its_jobs_are_hidden() {
+    let report = seen(|world| {
+        let runner = world.runner("r", X64).online().id();
+        let run = world.repository("api").run().job(X64).lasting(100 * HOUR).on_runner(runner).run_id();
+        world.run(run).aged(30 * HOUR).with_hidden_jobs();
+        world.repository("api").run().aged(30 * HOUR).with_hidden_jobs();
+    });
+    let report = report.await;
+    let of = |list: &str| report[list].as_array().unwrap().len();
+    assert_eq!((of("unresolved_runs"), of("ghost_runs")), (1, 1), "{report:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_runs_that_leave_their_list_between_two_pages_hide_none_silently() {
+    let desk = Desk::open().await;
+    let jobs: Vec<u64> = {
+        let mut world = desk.sandbox.world();
+        let old: Vec<u64> = (0..130).map(|_| world.repository("api").run().aged(72 * HOUR).job(X64).run_id()).collect();
+        let done = world.job_ids();
+        done.iter().for_each(|job| world.cancel(*job));
+        bury(&mut world);
+        old.iter().map(|run| world.run(*run).again().job(X64).id()).collect()
+    };
+    // The newest are on the first page.
+    let mut second = desk.sandbox.hold_at("page=2", Moment::Before);
+    let change = async {
+        second.reached().await.unwrap();
+        jobs[110..].iter().for_each(|job| desk.sandbox.world().cancel(*job));
+        drop(second);
+    };
+    let (ran, ()) = tokio::join!(desk.run("status -o json"), change);
+    let report = ran.json();
+    let (queued, _, kind) = counts(&report);
+    assert_eq!((ran.code, queued, kind), (3, 90, "at_least"), "{ran:#?}");
+    assert_eq!(counts(&status(&desk, 0).await), (110, 0, "exact"));
 }

@@ -254,3 +254,35 @@ async fn a_look_beside_others_is_whole_and_neither_is_in_the_others_way() {
     let next = large.look_after(SOON, false).await;
     assert_eq!((pending(&next), next.coverage.detection), (1, before));
 }
+
+#[tokio::test]
+async fn a_job_that_was_seen_long_ago_and_not_since_is_not_launched_for() {
+    let mut large = Large::looked_at(Some(Duration::from_secs(10))).await;
+    for nth in 0..40 {
+        large.bench.sandbox.world().repository(&format!("r{nth:02}")).run().job(LINUX);
+    }
+    assert_eq!(known(&large.look_after(Duration::from_secs(10), false).await), (40, CountKind::Exact));
+    let soon = large.look_after(Duration::from_secs(10), false).await;
+    assert_eq!(known(&soon), (40, CountKind::Stale));
+    let (pending, kind) = known(&large.look_after(Duration::from_hours(10), false).await);
+    assert!((1..40).contains(&pending) && kind == CountKind::AtLeast, "{pending} {kind:?}");
+}
+
+#[tokio::test]
+async fn looks_that_use_up_the_hourly_limit_are_said_to_be_too_many() {
+    let mut large = Large::open().await;
+    large.bench.sandbox.world().rate_limit(500, 500);
+    let mut says = Vec::new();
+    for _ in 0..4 {
+        for nth in 0..8 {
+            large.bench.sandbox.world().repository(&format!("r{nth:02}")).run().job(LINUX);
+        }
+        let scanned = large.look(false).await;
+        let said = scanned.warnings.iter().find(|warning| warning.code == WarningCode::ScopeTooLarge);
+        says.push(said.map(|warning| warning.message.clone()));
+    }
+    // The first has no other before it, and the first of all asks for what no other does.
+    assert_eq!(says[..2], [None, None]);
+    let said = says[3].as_deref().unwrap_or_default();
+    assert!(said.contains("requests an hour, and 500 are allowed"), "{said}");
+}
