@@ -176,3 +176,18 @@ impl Drop for Bar {
         self.0.finish_and_clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scan_shows_how_far_it_is_what_it_took_and_what_is_left() {
+        let bar = Bar(ProgressBar::hidden());
+        bar.found(7);
+        let usage = Usage { requests: 12, not_modified: 5, remaining: Some(4988), ..Usage::default() };
+        bar.done(&"acme/api".into(), usage);
+        assert_eq!((bar.0.position(), bar.0.length()), (1, Some(7)));
+        assert_eq!(bar.0.message(), "12 requests, 5 not modified, 4988 left  acme/api");
+    }
+}

@@ -348,10 +348,13 @@ async fn of_1200_old_runs_that_are_queued_again_a_thousand_are_found_and_that_is
         let mut world = desk.sandbox.world();
         let runs: Vec<u64> =
             (0..1200).map(|_| world.repository("api").run().aged(72 * HOUR).job(X64).run_id()).collect();
-        let jobs = world.job_ids();
-        jobs.iter().for_each(|job| world.cancel(*job));
+        for job in world.job_ids() {
+            world.cancel(job);
+        }
         bury(&mut world);
-        runs.iter().for_each(|run| drop(world.run(*run).again().job(X64)));
+        for run in runs {
+            world.run(run).again().job(X64);
+        }
     }
     let report = status(&desk, 3).await;
     assert_eq!(counts(&report), (1000, 0, "at_least"));
@@ -389,8 +392,9 @@ async fn old_runs_that_leave_their_list_between_two_pages_hide_none_silently() {
     let jobs: Vec<u64> = {
         let mut world = desk.sandbox.world();
         let old: Vec<u64> = (0..130).map(|_| world.repository("api").run().aged(72 * HOUR).job(X64).run_id()).collect();
-        let done = world.job_ids();
-        done.iter().for_each(|job| world.cancel(*job));
+        for job in world.job_ids() {
+            world.cancel(job);
+        }
         bury(&mut world);
         old.iter().map(|run| world.run(*run).again().job(X64).id()).collect()
     };
@@ -398,7 +402,9 @@ async fn old_runs_that_leave_their_list_between_two_pages_hide_none_silently() {
     let mut second = desk.sandbox.hold_at("page=2", Moment::Before);
     let change = async {
         second.reached().await.unwrap();
-        jobs[110..].iter().for_each(|job| desk.sandbox.world().cancel(*job));
+        for job in &jobs[110..] {
+            desk.sandbox.world().cancel(*job);
+        }
         drop(second);
     };
     let (ran, ()) = tokio::join!(desk.run("status -o json"), change);
