@@ -13,7 +13,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, Instant as StdInstant};
 
-use futures::future::{LocalBoxFuture, join_all};
+use futures::future::{FusedFuture, LocalBoxFuture, join_all};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
@@ -362,14 +362,10 @@ impl<'a> Desk<'a> {
             }
         }
         self.shared.is_stopping.set(true);
-        let finished = async {
-            let listened = async {
-                (&mut listening).await;
-            };
-            let carried = async { while carrying.next().await.is_some() {} };
-            futures::join!(listened, carried);
-        };
-        if tokio::time::timeout(GRACE, finished).await.is_err() {
+        // Nobody polls them any more, and what they hold (a turn at GitHub's API, the connection to the service) is waited
+        // for by what has to be finished.
+        drop((looking, observing, counting, sweeping));
+        if tokio::time::timeout(GRACE, finished(&mut listening, &mut carrying)).await.is_err() {
             self.warn_of(Warning {
                 code: WarningCode::Degraded,
                 message: format!("calls that were still under way after {} were given up", short(GRACE)),
@@ -518,6 +514,18 @@ fn essence(warning: &Warning) -> Essence {
     };
     let message = message.split_whitespace().filter(|word| !is_number(word)).collect::<Vec<_>>().join(" ");
     (warning.code, warning.subject.clone(), message)
+}
+
+/// Waits until the listeners have closed their sessions, and all that was begun has ended.
+async fn finished(listening: impl FusedFuture, carrying: &mut Carrying<'_>) {
+    let listened = async {
+        // Where there is no set to listen to, it has ended long ago, and never says so again.
+        if !listening.is_terminated() {
+            listening.await;
+        }
+    };
+    let carried = async { while carrying.next().await.is_some() {} };
+    futures::join!(listened, carried);
 }
 
 /// Returns what comes of a look; never, if there is none.

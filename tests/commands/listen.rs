@@ -443,6 +443,8 @@ async fn only_the_pools_that_are_named_are_served() {
     listening.launches(1).await;
     let (_, said) = listening.end().await;
     assert_eq!(said[0]["listening"], json!([]));
+    let is_given_up = |event: &Value| event["message"].as_str().is_some_and(|said| said.contains("given up"));
+    assert!(!said.iter().any(is_given_up), "nothing is waited for: {said:#?}");
     assert!(desk.calls(Service::Actions, "sessions").is_empty());
     assert!(desk.sandbox.world().runner_names().iter().all(|name| name.starts_with("sandbox-gpu")));
 }

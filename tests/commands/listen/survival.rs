@@ -236,6 +236,24 @@ async fn an_end_lets_a_launch_that_is_under_way_finish() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_look_that_is_under_way_keeps_nothing_from_being_undone_at_the_end() {
+    let desk = desk().await;
+    // One request at once: whoever waits for an answer keeps all others waiting.
+    desk.reconfigure("[scan]\n", "[scan]\nconcurrency = 1\n");
+    desk.sandbox.fault(Fault::ec2("RunInstances").status(503).code("RequestLimitExceeded").times(100_000));
+    desk.jobs(1, GPU);
+    let mut listening = Listening::on(&desk, "--interval 1s --pool gpu");
+    until(|| !desk.calls(Service::Ec2, "RunInstances").is_empty()).await;
+    assert_eq!(desk.sandbox.world().runner_names().len(), 1);
+    let mut look = desk.sandbox.hold_at("/actions/runs", Moment::Before);
+    look.reached().await.unwrap();
+    listening.signal("-TERM");
+    let status = tokio::time::timeout(Duration::from_secs(10), listening.child.wait()).await.unwrap().unwrap();
+    assert_eq!(status.code(), Some(0));
+    assert!(desk.sandbox.world().runner_names().is_empty(), "its launch is undone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_at_once() {
     let desk = desk().await;
     let mut listening = Listening::on(&desk, "");
