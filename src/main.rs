@@ -28,7 +28,12 @@ fn main() -> ExitCode {
     }
     log(&cli);
     let code = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(commands::run(cli)),
+        Ok(runtime) => {
+            let code = runtime.block_on(commands::run(cli));
+            // A name that is still being looked up is waited for by nobody.
+            runtime.shutdown_background();
+            code
+        }
         Err(error) => {
             eprintln!("error: no runtime: {error}");
             exit::FAILED

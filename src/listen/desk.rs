@@ -52,8 +52,9 @@ const ENDS_WITHIN: Duration = Duration::from_mins(1);
 const RECOUNTS_APART: Duration = Duration::from_secs(1);
 /// The supply is looked at at least so often: half as old as it may be for a launch.
 const LOOKS_AT_LEAST: Duration = Duration::from_mins(2);
-/// How long an ending process gives to calls that are under way, and to the ends of its sessions.
-const GRACE: Duration = Duration::from_secs(18);
+/// How long an ending process gives to calls that are under way, and to the ends of its sessions. Some seconds are left of
+/// the 20 s that are promised: for what is still to be written.
+const GRACE: Duration = Duration::from_secs(15);
 /// How long nothing is launched at messages in a pool in which a launch failed; it doubles with each failure in a row.
 const COOLS_FOR: Duration = Duration::from_secs(5);
 const COOLS_FOR_AT_MOST: Duration = Duration::from_mins(1);

@@ -253,6 +253,29 @@ async fn a_look_that_is_under_way_keeps_nothing_from_being_undone_at_the_end() {
     assert!(desk.sandbox.world().runner_names().is_empty(), "its launch is undone");
 }
 
+/// A pipe that a process opens when it looks up a name, and reads to the end: as long as it is held, which is never.
+fn aliases(desk: &Desk) -> std::path::PathBuf {
+    let pipe = desk.file("aliases");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    pipe
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_being_looked_up_keeps_no_process_from_its_end() {
+    let mut desk = desk().await;
+    let (url, pipe) = (desk.sandbox.url(), aliases(&desk));
+    desk.reconfigure(&url, "https://no-such-host/acme");
+    desk.with("HOSTALIASES", &pipe.display().to_string());
+    let listening = Listening::on(&desk, "--pool gpu");
+    let opened = tokio::task::spawn_blocking(move || std::fs::File::options().write(true).open(pipe));
+    let _held = tokio::time::timeout(Duration::from_secs(20), opened).await.unwrap().unwrap().unwrap();
+    let began = std::time::Instant::now();
+    let (status, _) = listening.end().await;
+    assert_eq!(status.code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_at_once() {
     let desk = desk().await;
