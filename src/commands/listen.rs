@@ -19,7 +19,7 @@ use super::Failure;
 use super::session::{Session, configuration, pool_names, state_directory};
 use crate::apply::Paces;
 use crate::cli::{Cli, ListenArgs};
-use crate::config::{Config, Needs};
+use crate::config::{Environment, Needs};
 use crate::engine::PoolName;
 use crate::exit;
 use crate::listen::metrics::{Metrics, Server};
@@ -45,12 +45,14 @@ pub(super) async fn run(cli: &Cli, args: &ListenArgs, ui: &Ui) -> Result<u8, Fai
     let mut signals = Signals::new().context("signals can't be waited for")?;
     let voice = Voice::new(ui.is_json());
     let hear = |line: Line| voice.say(&line);
+    // Another look at the configuration was asked for before there was anybody to take it.
+    let mut is_asked = false;
     let first = tokio::select! {
-        session = prepare_at_first(cli, args, &pools, ui) => Ok(session?),
-        name = signals.stop() => Err(name),
+        prepared = prepare_at_first(cli, args, &pools, ui) => Ok(prepared?),
+        name = signals.stop(&mut is_asked) => Err(name),
     };
-    let mut session = match first {
-        Ok(session) => session,
+    let (mut session, mut file) = match first {
+        Ok(prepared) => prepared,
         Err(name) => {
             hear(Line::now(Event::Stopped { pool: None, reason: name.to_owned() }));
             voice.end();
@@ -63,8 +65,6 @@ pub(super) async fn run(cli: &Cli, args: &ListenArgs, ui: &Ui) -> Result<u8, Fai
         None => None,
     };
     let paces = RefCell::default();
-    let mut file = Stamp::of(&session.config);
-    let mut is_asked = false;
     let (reason, code) = loop {
         let end = one_configuration(
             &session,
@@ -153,7 +153,7 @@ async fn one_configuration(
         }
         if preparing.is_none() && std::mem::take(&mut is_asked) {
             refusal = None;
-            file = Stamp::of(&session.config);
+            file = Stamp::of(session.config.file.as_deref());
             preparing = Some(prepare(setting.cli, setting.args, setting.pools, setting.ui).boxed_local());
         }
         tokio::select! {
@@ -174,7 +174,7 @@ async fn one_configuration(
                     None => {}
                 }
             }
-            _ = looks.tick() => is_asked |= Stamp::of(&session.config) != file,
+            _ = looks.tick() => is_asked |= Stamp::of(session.config.file.as_deref()) != file,
         }
     };
     if let End::Signal(_) = end {
@@ -208,11 +208,19 @@ fn refused(setting: &Setting<'_>, failure: &Failure) {
 
 /// Prepares, and waits where an instance that is booting doesn't know its region yet: its metadata service may come later
 /// than this. Where that lasts, it is the configuration that lacks it.
-async fn prepare_at_first(cli: &Cli, args: &ListenArgs, pools: &[PoolName], ui: &Ui) -> Result<Session, Failure> {
+///
+/// Returns what the files looked like before they were read, too.
+async fn prepare_at_first(
+    cli: &Cli,
+    args: &ListenArgs,
+    pools: &[PoolName],
+    ui: &Ui,
+) -> Result<(Session, Stamp), Failure> {
     let began = Instant::now();
     let mut is_said = false;
     let can_come = !std::env::var("AWS_EC2_METADATA_DISABLED").is_ok_and(|word| word.eq_ignore_ascii_case("true"));
     loop {
+        let stamp = Stamp::of(Environment::of_process().file(cli.config.as_deref()).as_deref());
         match prepare(cli, args, pools, ui).await {
             Err(failure) if failure.may_pass && can_come && began.elapsed() < REGION_WITHIN => {
                 if !std::mem::replace(&mut is_said, true) {
@@ -221,7 +229,7 @@ async fn prepare_at_first(cli: &Cli, args: &ListenArgs, pools: &[PoolName], ui: 
                 }
                 tokio::time::sleep(REGION_ASKED_EVERY).await;
             }
-            prepared => return prepared,
+            prepared => return prepared.map(|session| (session, stamp)),
         }
     }
 }
@@ -312,12 +320,12 @@ fn owner() -> String {
 struct Stamp(Vec<Option<(SystemTime, u64)>>);
 
 impl Stamp {
-    fn of(config: &Config) -> Self {
+    fn of(file: Option<&Path>) -> Self {
         let seen = |file: &Path| {
             let metadata = std::fs::metadata(file).ok()?;
             Some((metadata.modified().ok()?, metadata.len()))
         };
-        let Some(file) = &config.file else { return Self(Vec::new()) };
+        let Some(file) = file else { return Self(Vec::new()) };
         let folder = file.parent().unwrap_or(Path::new("."));
         let text = std::fs::read_to_string(file).unwrap_or_default();
         let table: toml::Table = toml::from_str(&text).unwrap_or_default();
@@ -362,11 +370,12 @@ impl Signals {
         })
     }
 
-    /// Waits for a signal that ends it.
-    async fn stop(&mut self) -> &'static str {
+    /// Waits for a signal that ends it; notes whether others came.
+    async fn stop(&mut self, is_asked: &mut bool) -> &'static str {
         loop {
-            if let Got::Stop(name) = self.next().await {
-                return name;
+            match self.next().await {
+                Got::Stop(name) => return name,
+                Got::HangUp => *is_asked = true,
             }
         }
     }

@@ -61,7 +61,7 @@ impl Environment {
 
     /// Returns the file to read; one that is there and can't be read is not passed over for another fleet's: `-c`, else `GHASCALE_CONFIG`, else what exists of `./ghascale.toml` and
     /// `$XDG_CONFIG_HOME/ghascale/ghascale.toml`.
-    pub(super) fn file(&self, flag: Option<&Path>) -> Option<PathBuf> {
+    pub(crate) fn file(&self, flag: Option<&Path>) -> Option<PathBuf> {
         if let Some(file) = flag.or(self.get("GHASCALE_CONFIG").map(Path::new)) {
             return Some(self.directory.join(file));
         }

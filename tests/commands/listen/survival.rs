@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::Notify;
 
 use super::*;
 
@@ -549,6 +550,57 @@ async fn a_region_that_the_instance_does_not_know_yet_is_waited_for() {
     desk.with("AWS_EC2_METADATA_DISABLED", "true");
     let ran = desk.run("listen").await;
     assert_eq!((ran.code, ran.stderr.contains("no AWS region")), (64, true), "{ran:#?}");
+}
+
+/// Answers as an instance's metadata service does, and says nothing before it is told to; returns its address, what says that
+/// it was asked, and what lets it answer.
+async fn held_metadata() -> (String, Arc<Notify>, Arc<Notify>) {
+    let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", server.local_addr().unwrap());
+    let (asked, answers) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (tell, told) = (asked.clone(), answers.clone());
+    tokio::spawn(async move {
+        let mut is_held = true;
+        while let Ok((mut stream, _)) = server.accept().await {
+            let mut request = vec![0; 4096];
+            let length = stream.read(&mut request).await.unwrap_or(0);
+            if std::mem::take(&mut is_held) {
+                tell.notify_one();
+                told.notified().await;
+            }
+            let body = if request[..length].starts_with(b"PUT ") { "token" } else { "eu-north-1" };
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nx-aws-ec2-metadata-token-ttl-seconds: 600\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            drop(stream.write_all(answer.as_bytes()).await);
+        }
+    });
+    (address, asked, answers)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_changed_or_asked_for_before_it_listens_is_taken_in_when_it_does() {
+    for by_signal in [false, true] {
+        let mut desk = desk().await;
+        desk.reconfigure("region = \"eu-north-1\"\n", "");
+        desk.without("AWS_REGION");
+        let (address, asked, answers) = held_metadata().await;
+        desk.with("AWS_EC2_METADATA_SERVICE_ENDPOINT", &address);
+        let mut listening = Listening::on(&desk, "");
+        // By now its configuration has been read.
+        tokio::time::timeout(Duration::from_secs(20), asked.notified()).await.unwrap();
+        if by_signal {
+            listening.signal("-HUP");
+        } else {
+            desk.reconfigure("max = 8\n", "max = 2\n");
+        }
+        answers.notify_one();
+        for _ in 0..2 {
+            listening.until(|event| event["event"] == "ready").await;
+        }
+        listening.end().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
