@@ -37,6 +37,9 @@ const REGION_WITHIN: Duration = Duration::from_mins(2);
 const REGION_ASKED_EVERY: Duration = Duration::from_secs(2);
 /// A refusal that stands is said again after so long.
 const SAID_AGAIN: Duration = Duration::from_mins(10);
+/// How much of the hourly limit looks at the jobs may use, in percent: without the rest runners could not be listed any more,
+/// and nothing would be launched at messages either.
+const LOOKS_SHARE: u8 = 90;
 /// Events that wait for a reader; more are not said.
 const LINES_WAITING: usize = 10_000;
 
@@ -235,7 +238,8 @@ async fn prepare_at_first(
 }
 
 async fn prepare(cli: &Cli, args: &ListenArgs, pools: &[PoolName], ui: &Ui) -> Result<Session, Failure> {
-    let config = configuration(cli, Needs::Launch, pools, ui)?;
+    let mut config = configuration(cli, Needs::Launch, pools, ui)?;
+    config.scan.rate_limit_share = config.scan.rate_limit_share.min(LOOKS_SHARE);
     if config.pools.is_empty() {
         return Err(Failure::usage("there is no pool to listen for").hint("add a `[[pool]]` to the configuration"));
     }

@@ -116,10 +116,9 @@ impl Session {
         let progress = ui.progress("reading repositories", 0);
         let (config, client, service) = (&self.config, &*self.client, &self.service);
         let (fleet, state) = (self.fleet.as_ref(), &state_directory());
-        let _budget = client.budget();
         let (scan, listened) = (&self.config.scan, &Listened::new());
         let sources = Sources { config, scan, client, service, fleet, state, choice, listened };
-        let mut seen = observe(sources, &progress).await?;
+        let mut seen = client.within_budget(observe(sources, &progress)).await?;
         if let Some(cache) = client.cache() {
             cache.flush();
             seen.warnings.extend(cache.warning());

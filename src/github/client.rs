@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::LocalBoxFuture;
 use http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK, LOCATION, RETRY_AFTER,
 };
@@ -27,7 +28,7 @@ use super::auth::{self, Auth};
 use super::cache::{Cache, Fresh, Identity, Known, Tag};
 use super::error::{Error, ErrorKind};
 use super::etag::{self, Foresight};
-use super::gate::{Budget, Gate, Limits, Purpose, Refusal, Told};
+use super::gate::{Gate, Limits, Purpose, Refusal, Told};
 use super::graphql;
 use super::skew;
 use super::transport::{self, LARGEST_ANSWER, chain, one_line};
@@ -272,9 +273,9 @@ impl Client {
         self.with_limits(Limits::default())
     }
 
-    /// Counts what is read against the budget of one observation, until what is returned is dropped.
-    pub fn budget(&self) -> Budget<'_> {
-        self.gate.budget()
+    /// Counts what `work`, an observation, reads against its budget.
+    pub fn within_budget<'a, T>(&'a self, work: impl Future<Output = T> + 'a) -> LocalBoxFuture<'a, T> {
+        self.gate.within_budget(work)
     }
 
     /// Returns how many requests a look at everything may take; `None` where nothing bounds them.

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
 use governor::clock::Clock as _;
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
@@ -124,9 +126,14 @@ pub(super) struct Pass<'a> {
     _slot_above: Option<SemaphorePermit<'a>>,
 }
 
-/// While it lives, requests are counted against the budget.
+/// While it lives, there is a budget that requests can be counted against.
 #[derive(Debug)]
-pub struct Budget<'a>(&'a Gate);
+struct Budget<'a>(&'a Gate);
+
+tokio::task_local! {
+    /// Is there while an observation asks: what else is asked meanwhile, to launch by, is bounded by no budget.
+    static COUNTS: ();
+}
 
 impl Gate {
     pub(super) fn new(limits: Limits, patience: Duration, clock: Clock) -> Self {
@@ -154,15 +161,17 @@ impl Gate {
     /// # Errors
     /// It may not be sent, or not soon.
     pub(super) async fn pass(&self, purpose: Purpose) -> Result<Pass<'_>, Refusal> {
+        let counts = COUNTS.try_with(|()| ()).is_ok();
         // Nobody closes the semaphore.
         let slot = self.slots.acquire().await.ok();
         let _line = self.lines[usize::from(purpose == Purpose::Write)].lock().await;
         loop {
-            let verdict = lock(&self.state).ask(purpose, self.clock.elapsed(), self.clock.now(), self.patience)?;
+            let (since, now) = (self.clock.elapsed(), self.clock.now());
+            let verdict = lock(&self.state).ask(purpose, counts, since, now, self.patience)?;
             match verdict {
                 Verdict::Go => {
                     let Some(above) = &self.above else { return Ok(Pass { _slot: slot, _slot_above: None }) };
-                    if purpose == Purpose::Read {
+                    if counts && purpose == Purpose::Read {
                         lock(&above.state).spend()?;
                     }
                     // Last, so that an installation that has to wait keeps none of the others waiting.
@@ -214,9 +223,16 @@ impl Gate {
         if state.paces_reads() { Duration::from_millis(milliseconds) } else { Duration::ZERO }
     }
 
-    /// Counts requests against the budget from now on, until what is returned is dropped. Of observations that overlap the
-    /// budget is one.
-    pub(super) fn budget(&self) -> Budget<'_> {
+    /// Counts what `work` asks against the budget, and nothing else. Of observations that overlap the budget is one.
+    pub(super) fn within_budget<'a, T>(&'a self, work: impl Future<Output = T> + 'a) -> LocalBoxFuture<'a, T> {
+        async move {
+            let _budget = self.budget();
+            COUNTS.scope((), work).await
+        }
+        .boxed_local()
+    }
+
+    fn budget(&self) -> Budget<'_> {
         let mut state = lock(&self.state);
         state.observations += 1;
         state.spent.get_or_insert(0);
@@ -281,6 +297,7 @@ impl State {
     fn ask(
         &mut self,
         purpose: Purpose,
+        counts: bool,
         since: Duration,
         now: Timestamp,
         patience: Duration,
@@ -294,7 +311,7 @@ impl State {
                 _ => self.closed_until = None,
             }
         }
-        if purpose == Purpose::Read {
+        if counts && purpose == Purpose::Read {
             self.within_budget(now)?;
         }
         let is_paced = match purpose {
@@ -308,7 +325,7 @@ impl State {
         if let Some(wait) = pace.wait(since).filter(|_| is_paced) {
             return Ok(Verdict::Pace(wait));
         }
-        if let Some(spent) = &mut self.spent {
+        if let Some(spent) = self.spent.as_mut().filter(|_| counts) {
             *spent += 1;
         }
         Ok(Verdict::Go)
@@ -515,7 +532,7 @@ mod tests {
 
         fn send(&mut self, purpose: Purpose) -> Result<(), Refusal> {
             loop {
-                match self.state.ask(purpose, self.since, self.now(), PATIENCE)? {
+                match self.state.ask(purpose, true, self.since, self.now(), PATIENCE)? {
                     Verdict::Go => break,
                     Verdict::Pace(wait) | Verdict::Closed(wait) => self.since += wait,
                 }
@@ -759,6 +776,31 @@ mod tests {
         assert!(matches!(world.send(Purpose::Read), Err(Refusal::Share(Some(_)))));
         world.since += seconds(3601);
         world.send(Purpose::Read).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_beside_an_observation_is_bounded_by_no_budget() {
+        let limits = Limits { share: 80, most_requests: Some(3), per_minute: Some(60_000), ..Limits::default() };
+        for told in [100, 1000] {
+            let gate = Gate::new(limits, PATIENCE, Clock::real());
+            gate.answered(true, Told { limit: Some(1000), remaining: Some(told), reset: None });
+            let observation = gate.within_budget(async {
+                let mut passed = 0;
+                while gate.pass(Purpose::Read).await.is_ok() {
+                    passed += 1;
+                }
+                // It goes on while others ask.
+                tokio::task::yield_now().await;
+                passed
+            });
+            let beside = async {
+                for _ in 0..9 {
+                    gate.pass(Purpose::Read).await.unwrap();
+                }
+            };
+            let (passed, ()) = futures::join!(observation, beside);
+            assert_eq!(passed, if told == 100 { 0 } else { 3 });
+        }
     }
 
     #[tokio::test]

@@ -32,7 +32,7 @@ pub use cache::Cache;
 pub(crate) use client::SENDS;
 pub use client::{Client, Patience, Usage};
 pub use error::{Error, ErrorKind};
-pub use gate::{Budget, Limits};
+pub use gate::Limits;
 pub use groups::{RunnerGroup, Visibility, runner_groups};
 pub use link::{Link, LinkError};
 pub use lookup::{CompletedJob, FoundJob, FoundRun, RunJobs, find_job, find_run};

@@ -70,12 +70,10 @@ pub struct AllJobs<'a> {
 impl services::Jobs for AllJobs<'_> {
     fn read(&self) -> LocalBoxFuture<'_, Result<Demand, Error>> {
         let Self { client, scope, settings } = *self;
-        let budget = client.budget();
         async move {
-            let _budget = budget;
             // A longer look ends nothing by what it saw.
             let looking = scan(client, scope, settings, Timestamp::now(), &NoProgress);
-            match tokio::time::timeout(JOBS_LAST, looking).await {
+            match client.within_budget(tokio::time::timeout(JOBS_LAST, looking)).await {
                 Ok(scanned) => Ok(scanned?.demand),
                 Err(_) => Ok(Demand { kind: CountKind::AtLeast, ..Demand::none() }),
             }

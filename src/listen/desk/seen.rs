@@ -299,23 +299,21 @@ impl<'a> Shared<'a> {
     /// Looks at everything, beside the looks that go on.
     pub(super) async fn sweep(self, listened: Listened) -> Seen {
         let Parts { config, client, .. } = self.parts;
-        let _budget = client.budget();
         let scan = config::Scan { full: true, beside: true, ..config.scan.clone() };
-        let seen = observe(Sources { scan: &scan, ..self.sources(&listened) }, &NoProgress).await;
+        let sources = Sources { scan: &scan, ..self.sources(&listened) };
+        let seen = client.within_budget(observe(sources, &NoProgress)).await;
         Seen::Whole(Box::new(seen))
     }
 
     pub(super) async fn observe(self, listened: Listened) -> Seen {
-        let _budget = self.parts.client.budget();
         self.undo_left_over().await;
         let began = Instant::now();
-        let seen = match observe(self.sources(&listened), &NoProgress).await {
-            Ok(seen) => {
-                let due = self.due(&seen).await;
-                Ok((seen, due))
-            }
-            Err(error) => Err(error),
+        let observing = async {
+            let seen = observe(self.sources(&listened), &NoProgress).await?;
+            let due = self.due(&seen).await;
+            Ok((seen, due))
         };
+        let seen = self.parts.client.within_budget(observing).await;
         self.parts.metrics.ran(began.elapsed(), self.parts.client.usage());
         if let Some(cache) = self.parts.client.cache() {
             cache.flush();

@@ -208,6 +208,23 @@ async fn while_the_rest_api_is_down_scale_sets_are_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn looks_at_the_jobs_leave_of_the_hourly_limit_what_launches_need() {
+    let desk = desk().await;
+    let mut listening = Listening::on(&desk, "--interval 1s");
+    listening.opened().await;
+    desk.has_looked().await;
+    desk.sandbox.world().rate_limit(10_000, 900);
+    listening.until(|event| event["message"].as_str().is_some_and(|said| said.contains("rate_limit_share"))).await;
+    desk.sandbox.forget_calls();
+    desk.jobs(1, X64);
+    listening.launches(1).await;
+    // A look at the runners follows a launch.
+    until(|| !desk.calls(Service::Github, "/actions/runners").is_empty()).await;
+    assert!(desk.calls(Service::Github, "/actions/runs").is_empty(), "jobs are not looked at");
+    listening.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_set_that_fails_does_not_stop_the_others() {
     let desk = desk().await;
     desk.reconfigure("name = \"linux-arm64\"\n", "name = \"linux-arm64\"\nscale_set = \"none-such\"\n");
