@@ -50,6 +50,8 @@ const HURRIED_LOOKS: usize = 4;
 const ENDS_WITHIN: Duration = Duration::from_mins(1);
 /// Counts that were written before the supply was read are asked for anew not more often.
 const RECOUNTS_APART: Duration = Duration::from_secs(1);
+/// Nor more often than this, where they could not be had.
+const RECOUNTS_APART_WHEN_REFUSED: Duration = Duration::from_secs(5);
 /// The supply is looked at at least so often: half as old as it may be for a launch.
 const LOOKS_AT_LEAST: Duration = Duration::from_mins(2);
 /// How long an ending process gives to calls that are under way, and to the ends of its sessions. Some seconds are left of
@@ -126,6 +128,8 @@ pub(super) struct Desk<'a> {
     /// Pools whose latest counts were written before the supply was read, so that nothing can be launched by them.
     to_recount: BTreeSet<PoolName>,
     recounted_at: Option<Instant>,
+    /// How long after that they are asked for again.
+    recounts_apart: Duration,
     /// Ends and marks are being carried out.
     is_ending: bool,
     /// Re-runs are being carried out.
@@ -276,6 +280,7 @@ impl<'a> Desk<'a> {
             troubled: BTreeSet::new(),
             to_recount: BTreeSet::new(),
             recounted_at: None,
+            recounts_apart: RECOUNTS_APART,
             is_ending: false,
             is_rerunning: false,
         };
@@ -423,7 +428,7 @@ impl<'a> Desk<'a> {
 
     /// Returns when counts are asked for anew that are too old for the supply; `None`: there are none.
     fn recount_at(&self) -> Option<Instant> {
-        let apart = self.recounted_at.map_or_else(Instant::now, |at| at + RECOUNTS_APART);
+        let apart = self.recounted_at.map_or_else(Instant::now, |at| at + self.recounts_apart);
         (!self.to_recount.is_empty()).then_some(apart)
     }
 

@@ -10,7 +10,9 @@ use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{Carrying, Desk, STANDS_IN_AFTER, Seen, Shared, WHOLE_EVERY, Why};
+use super::{
+    Carrying, Desk, RECOUNTS_APART, RECOUNTS_APART_WHEN_REFUSED, STANDS_IN_AFTER, Seen, Shared, WHOLE_EVERY, Why,
+};
 use crate::config;
 use crate::engine::{Action, Mark, PoolName, ReasonCode, RunnerId, ScaleSetDemand, Snapshot, Statistics, Step, View};
 use crate::github::{Coverage, NoProgress};
@@ -68,10 +70,20 @@ impl<'a> Desk<'a> {
             }
             Seen::Counts(asked_at, counts) => {
                 let mut told = BTreeSet::new();
+                self.recounts_apart = RECOUNTS_APART;
                 for (pool, counts) in counts {
-                    if let (Some(served), Ok(counts)) = (self.served.get_mut(&pool), counts) {
-                        served.count(counts, asked_at, Some(asked_at));
-                        told.insert(pool);
+                    let Some(served) = self.served.get_mut(&pool) else { continue };
+                    match counts {
+                        Ok(counts) => {
+                            served.count(counts, asked_at, Some(asked_at));
+                            told.insert(pool);
+                        }
+                        Err(_) if !served.is_outdated && served.counted_at >= self.read_at => {}
+                        Err(why) => {
+                            tracing::debug!(pool = pool.as_str(), why, "its counts are asked for again");
+                            self.recounts_apart = RECOUNTS_APART_WHEN_REFUSED;
+                            self.to_recount.insert(pool);
+                        }
                     }
                 }
                 self.launch_at_once(&told, carrying);

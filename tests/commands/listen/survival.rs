@@ -225,6 +225,27 @@ async fn looks_at_the_jobs_leave_of_the_hourly_limit_what_launches_need() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn counts_that_could_not_be_had_are_asked_for_again() {
+    let desk = desk().await;
+    let mut listening = Listening::on(&desk, "--interval 10m");
+    listening.opened().await;
+    desk.has_looked().await;
+    // A look follows some seconds after the beginning, and the next one a quarter of a minute later.
+    until(|| desk.calls(Service::Ec2, "DescribeInstances").len() >= 3).await;
+    desk.jobs(1, X64);
+    listening.launches(1).await;
+    // What a message counts that comes after trouble is not told, and its set is asked, once, in vain.
+    desk.sandbox.fault(Fault::actions("GET /scalesets/message").status(503));
+    listening.until(|event| event["event"] == "warning" && event["code"] == "degraded").await;
+    desk.sandbox.fault(Fault::actions("GET /_apis/runtime/runnerscalesets/").status(403));
+    desk.jobs(1, X64);
+    // Before the next look.
+    let is_done = |event: &Value| is_launch(event) && event["result"] == "done";
+    listening.within(Duration::from_secs(9), is_done).await;
+    listening.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_set_that_fails_does_not_stop_the_others() {
     let desk = desk().await;
     desk.reconfigure("name = \"linux-arm64\"\n", "name = \"linux-arm64\"\nscale_set = \"none-such\"\n");
