@@ -328,9 +328,11 @@ async fn delete(client: &Client, scale_set: ScaleSetId, id: &str) -> Result<(), 
     }
 }
 
-/// Takes the statuses by which a queue says that the session is gone for what they mean.
+/// Takes the statuses by which a queue says that the session is gone for what they mean. What GitHub's REST API says, where a
+/// token had to be had first, is about no session.
 fn expired(mut refusal: Refusal, gone: &[u16]) -> Refusal {
-    if refusal.error.status.is_some_and(|status| gone.contains(&status)) {
+    let is_of_github = matches!(refusal.error.kind, ErrorKind::Github(_));
+    if !is_of_github && refusal.error.status.is_some_and(|status| gone.contains(&status)) {
         refusal.error.kind = ErrorKind::SessionExpired;
     }
     refusal

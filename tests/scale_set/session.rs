@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ghascale::github::Patience;
+use ghascale::github::{self, Patience};
 use ghascale::scale_set::{ErrorKind, JobEvent, Polled, ScaleSetId, Session};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -257,6 +257,18 @@ async fn a_queue_token_that_is_refused_is_renewed_once() {
     plant_renewal(&github, 3);
     assert_eq!(session.poll(0, 1).await.unwrap_err().kind, ErrorKind::SessionExpired);
     assert_eq!((github.count("GET /q/"), github.count("PATCH")), (4, 2));
+}
+
+#[tokio::test]
+async fn a_refusal_of_githubs_on_the_way_to_a_renewal_is_no_lost_session() {
+    let github = StandIn::start().await;
+    let session = open(&github).await;
+    github.plant("GET /q/", answer(401, "")).plant(this_session("PATCH"), answer(401, ""));
+    for _ in 0..9 {
+        github.plant(REGISTRATION, answer(403, r#"{"message":"Resource not accessible"}"#));
+    }
+    let refused = session.poll(0, 1).await.unwrap_err();
+    assert_eq!((refused.kind, refused.status), (ErrorKind::Github(github::ErrorKind::Forbidden), Some(403)));
 }
 
 #[tokio::test]
