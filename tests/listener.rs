@@ -6,7 +6,7 @@ use std::time::Duration;
 use ghascale::config::{Credentials, Github};
 use ghascale::engine::Scope;
 use ghascale::github;
-use ghascale::sandbox::{Dispatch, Fault, Sandbox, ScaleSetSettings, Scenario, Service};
+use ghascale::sandbox::{Dispatch, Fault, Moment, Sandbox, ScaleSetSettings, Scenario, Service};
 use ghascale::scale_set::{Client, Heard, JobEvent, Listener, Message, Pauses, Room};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -47,6 +47,11 @@ async fn world() -> Sandbox {
 }
 
 fn listen(sandbox: Sandbox, capacity: u32) -> Ear {
+    listen_for_offers(sandbox, capacity, Duration::from_millis(100))
+}
+
+/// The same, where what is counted as on offer is looked for after so long, and then so often.
+fn listen_for_offers(sandbox: Sandbox, capacity: u32, offers: Duration) -> Ear {
     let (stop, stopping) = watch::channel(false);
     let (tell, heard) = mpsc::unbounded_channel();
     let short = Duration::from_millis(5);
@@ -62,7 +67,7 @@ fn listen(sandbox: Sandbox, capacity: u32) -> Ear {
             refused: short,
             held: Duration::from_millis(20),
             given_up: Duration::from_secs(2),
-            offers: Duration::from_millis(100),
+            offers,
         },
     };
     let task = tokio::spawn(async move { listener.run(stopping, |heard| tell.send(heard).unwrap()).await });
@@ -551,6 +556,29 @@ async fn jobs_whose_offers_never_came_are_found_in_the_list() {
     ear.job();
     ear.granted(1).await;
     assert!(ear.calls("acquirablejobs") > 0);
+    ear.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_for_offers_that_takes_long_is_not_followed_by_another_at_once() {
+    let sandbox = world().await;
+    {
+        let settings = &mut sandbox.world().settings.scale_sets;
+        (settings.dispatch, settings.offered_again_after) = (Dispatch::Acquire, Duration::from_hours(24));
+        settings.poll_hold = Duration::from_millis(20);
+    }
+    let apart = Duration::from_secs(1);
+    let mut ear = listen_for_offers(sandbox, 9, apart);
+    ear.opened().await;
+    let mut look = ear.sandbox.hold_at("acquirablejobs", Moment::Before);
+    ear.is_told_of_offers(4);
+    look.reached().await.unwrap();
+    tokio::time::sleep(apart).await;
+    let polls = ear.calls("GET /scalesets/message");
+    drop(look);
+    // After each poll it would be time for another, were the first one's time counted from its beginning.
+    crate::commands::until(|| ear.calls("GET /scalesets/message") >= polls + 5).await;
+    assert_eq!(ear.calls("acquirablejobs"), 1);
     ear.stop().await;
 }
 

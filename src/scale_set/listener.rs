@@ -554,8 +554,9 @@ impl Listener {
         if !offers.lacks_some(self.room.beside(offers.taken()), Instant::now(), self.pauses.offers) {
             return;
         }
+        let listed = self.client.acquirable_jobs(session.scale_set()).await;
         let look_at = Instant::now() + self.pauses.offers;
-        match self.client.acquirable_jobs(session.scale_set()).await {
+        match listed {
             Ok(listed) => {
                 let listed = listed.into_iter().map(|job| job.runner_request_id).filter(|id| *id != 0).collect();
                 if let Some(available) = offers.found(listed, look_at) {
