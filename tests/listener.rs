@@ -611,6 +611,20 @@ async fn one_failed_poll_does_not_make_a_busy_set_late_for_good() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_can_never_be_acknowledged_costs_its_session() {
+    for status in [409, 500] {
+        let mut ear = Ear::with(|_| {}).await;
+        ear.opened().await;
+        ear.sandbox.fault(Fault::actions("DELETE /scalesets/message").status(status).times(100_000));
+        ear.job();
+        ear.message().await;
+        ear.until(|heard| matches!(heard, Heard::Lost(_)).then_some(())).await;
+        assert_eq!(ear.opened().await, 1);
+        ear.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_is_dead_for_good_costs_its_session() {
     for status in [409, 410, 500] {
         let mut ear = Ear::with(|_| {}).await;

@@ -33,7 +33,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_millis(250);
 const JITTER: Duration = Duration::from_millis(10);
 /// A session that somebody else holds for so long is no left-over of a process that died.
 const HELD_FOR_LONG: Duration = Duration::from_mins(5);
-/// So many polls in a row have failed, and for long, where a queue is given up.
+/// So many polls in a row have failed, or acknowledgements of one message, and for long, where a queue is given up.
 const POLLS_FAIL: u32 = 5;
 /// Refusals in a row after which no more is asked for until the pause is over.
 const REFUSALS: u32 = 2;
@@ -51,7 +51,8 @@ pub struct Pauses {
     pub refused: Duration,
     /// While another session is open: its idle time, at most, has to pass.
     pub held: Duration,
-    /// A queue whose polls all failed for so long is given up, and another session is opened.
+    /// A queue whose polls all failed for so long, or that let a message not be acknowledged, is given up, and another session
+    /// is opened.
     pub given_up: Duration,
     /// Jobs that are counted as on offer, and whose offers did not come for so long, are looked for; and then so often.
     pub offers: Duration,
@@ -196,24 +197,50 @@ struct Trouble {
     silences: u32,
 }
 
-/// The polls in a row that have failed: when the first was sent, and how many.
+/// The requests of a kind that have failed in a row: when the first was sent, and how many.
 #[derive(Debug, Default)]
 struct Failing(Option<(Instant, u32)>);
+
+/// The acknowledgements of one message that have failed in a row.
+#[derive(Debug, Default)]
+struct Unacknowledged {
+    id: i64,
+    failing: Failing,
+}
+
+impl Unacknowledged {
+    /// Hears what came of an acknowledgement.
+    fn hear(&mut self, id: i64, acknowledged: &Result<(), Error>, asked: Instant) {
+        if self.id != id {
+            *self = Self { id, ..Self::default() };
+        }
+        match acknowledged {
+            Ok(()) => self.failing = Failing::default(),
+            Err(why) => self.failing.count(why, asked),
+        }
+    }
+}
 
 impl Failing {
     /// Hears what came of a poll; nothing, where it was given up for something else.
     fn hear(&mut self, polled: Option<&Result<Polled, Error>>, asked: Instant) {
         match polled {
-            Some(Err(why)) if matches!(why.kind, ErrorKind::Throttled { .. }) => {}
-            Some(Err(_)) => self.0.get_or_insert((asked, 0)).1 += 1,
+            Some(Err(why)) => self.count(why, asked),
             // One that was given up later was held, as where all is well.
             None if asked.elapsed() < ANSWERS_WITHIN => {}
             Some(Ok(_)) | None => self.0 = None,
         }
     }
 
+    /// Counts a failure; one who is to ask later has not failed.
+    fn count(&mut self, why: &Error, asked: Instant) {
+        if !matches!(why.kind, ErrorKind::Throttled { .. }) {
+            self.0.get_or_insert((asked, 0)).1 += 1;
+        }
+    }
+
     fn is_for(&self, time: Duration) -> bool {
-        self.0.is_some_and(|(since, polls)| since.elapsed() >= time && polls >= POLLS_FAIL)
+        self.0.is_some_and(|(since, times)| since.elapsed() >= time && times >= POLLS_FAIL)
     }
 }
 
@@ -370,6 +397,7 @@ impl Listener {
         // After trouble messages may have waited, and what they count was so then.
         let mut is_late = trouble.failures > 0;
         let mut failing = Failing::default();
+        let mut unacknowledged = Unacknowledged::default();
         loop {
             let asked = Instant::now();
             self.tell_room(&offers, 0);
@@ -426,7 +454,7 @@ impl Listener {
                     }
                     let gives_up = trouble.failures >= READS;
                     let reading = Reading { is_news, gives_up, written_after };
-                    let receiving = self.receive(session, *message, &mut offers, reading, hear);
+                    let receiving = self.receive(session, *message, &mut offers, reading, &mut unacknowledged, hear);
                     let began = Instant::now();
                     let Some(received) = finished(receiving, stop).await else { return End::Stopped };
                     if received.is_ok() {
@@ -439,7 +467,8 @@ impl Listener {
                     received.map(|id| cursor = id)
                 }
                 Some(Ok(Polled::Unreadable { id, why })) => {
-                    match self.unreadable(session, (id, why), &mut unread, stop, hear).await {
+                    let unreadable = self.unreadable(session, (id, why), &mut unread, &mut unacknowledged, stop, hear);
+                    match unreadable.await {
                         Ok(acknowledged) => acknowledged.map(|id| cursor = id),
                         Err(end) => return end,
                     }
@@ -447,7 +476,8 @@ impl Listener {
                 Some(Err(why)) => Err(why),
             };
             if let Err(why) = result {
-                let is_dead = failing.is_for(self.pauses.given_up);
+                let given_up = self.pauses.given_up;
+                let is_dead = failing.is_for(given_up) || unacknowledged.failing.is_for(given_up);
                 if is_dead || why.kind == ErrorKind::SessionExpired || why.kind == ErrorKind::ScaleSetNotFound {
                     hear(Heard::Lost(why));
                     return End::Lost;
@@ -467,6 +497,7 @@ impl Listener {
         session: &Session,
         (id, why): (Option<i64>, Error),
         unread: &mut (Option<i64>, u32),
+        unacknowledged: &mut Unacknowledged,
         stop: &mut watch::Receiver<bool>,
         hear: &impl Fn(Heard),
     ) -> Result<Result<i64, Error>, End> {
@@ -481,7 +512,9 @@ impl Listener {
         };
         *unread = (None, 0);
         hear(Heard::Poison { id, why });
+        let asked = Instant::now();
         let acknowledged = finished(session.acknowledge(id), stop).await.ok_or(End::Stopped)?;
+        unacknowledged.hear(id, &acknowledged, asked);
         Ok(acknowledged.map(|()| id))
     }
 
@@ -493,6 +526,7 @@ impl Listener {
         message: Message,
         offers: &mut Offers,
         reading: Reading,
+        unacknowledged: &mut Unacknowledged,
         hear: &impl Fn(Heard),
     ) -> Result<i64, Error> {
         let id = message.id;
@@ -500,8 +534,10 @@ impl Listener {
             hear(Heard::Message { message, written_after: reading.written_after });
         }
         self.acquire(session, offers, reading.gives_up, hear).await?;
-        session.acknowledge(id).await?;
-        Ok(id)
+        let asked = Instant::now();
+        let acknowledged = session.acknowledge(id).await;
+        unacknowledged.hear(id, &acknowledged, asked);
+        acknowledged.map(|()| id)
     }
 
     /// Acquires what is on offer, as far as there may be runners for it. With `gives_up` what can't be had is put off, and
