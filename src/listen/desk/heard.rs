@@ -107,6 +107,8 @@ impl Desk<'_> {
                 if times >= SILENCES {
                     let said = "its queue answers polls with nothing at all: messages are not delivered".to_owned();
                     self.warn_of(Warning::new(WarningCode::Degraded, pool.as_str(), said));
+                    self.troubled.insert(pool);
+                    self.look_soon();
                 }
                 return None;
             }

@@ -193,6 +193,23 @@ async fn while_a_queue_fails_its_set_is_asked_every_quarter_of_a_minute() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_a_queue_says_nothing_at_all_its_set_is_asked_every_quarter_of_a_minute() {
+    let desk = desk().await;
+    let mut listening = Listening::on(&desk, "--interval 10m");
+    listening.opened().await;
+    desk.has_looked().await;
+    desk.sandbox.world().settings.scale_sets.empty_polls = 100_000;
+    listening.until(|event| event["event"] == "warning" && event["code"] == "degraded").await;
+    // A look follows some seconds after the beginning; at its end the set is asked for its counts.
+    desk.sandbox.forget_calls();
+    let asked = || desk.calls(Service::Actions, "GET /_apis/runtime/runnerscalesets/1");
+    until(|| asked().iter().any(|call| call.status == Some(200))).await;
+    desk.jobs(1, X64);
+    listening.launches(1).await;
+    listening.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_the_rest_api_is_down_scale_sets_are_served() {
     let desk = desk().await;
     let mut listening = Listening::on(&desk, "--interval 1s");
