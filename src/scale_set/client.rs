@@ -12,7 +12,7 @@ use super::connection::{Connection, Connector};
 use super::decode::{self, Entries, Fields};
 use super::error::{Error, ErrorKind};
 use super::refusal::Refusal;
-use super::transport::{Reply, Request, Sends, Transport};
+use super::transport::{Gate, Reply, Request, Sends, Transport};
 use crate::config;
 use crate::github::{self, Patience};
 use crate::tally::Tally;
@@ -21,6 +21,9 @@ use crate::tally::Tally;
 ///
 /// What reads is repeated a few times where the answer was lost or the server failed; what makes or deletes something is
 /// sent once. A token that is refused is renewed, and the request that it was refused for sent again, once.
+///
+/// Where the service says until when it wants to be left alone, nothing is sent to it before, by whomever: each request is
+/// answered with what it said. Its queues are others, and have pauses of their own; and a session is closed all the same.
 pub struct Client {
     connector: Connector,
     pub(super) transport: Transport,
@@ -100,8 +103,24 @@ impl Client {
         query: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Reply, Refusal> {
+        self.sent(method, path, query, body, Gate::Heeded).await
+    }
+
+    /// Deletes something, once, even while the service wants to be left alone.
+    pub(super) async fn delete_at_once(&self, path: &str) -> Result<Reply, Refusal> {
+        self.sent(Method::DELETE, path, &[], None, Gate::Ignored).await
+    }
+
+    async fn sent(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+        gate: Gate,
+    ) -> Result<Reply, Refusal> {
         let connection = self.connector.connection().await?;
-        match self.send_over(&connection, &method, path, query, body).await {
+        match self.send_over(&connection, &method, path, query, body, gate).await {
             Err(refusal) if refusal.error.kind == ErrorKind::Unauthorized => {
                 tracing::debug!(error = %refusal.error, "connecting anew");
             }
@@ -109,7 +128,7 @@ impl Client {
         }
         self.connector.forget(&connection).await;
         let connection = self.connector.connection().await?;
-        self.send_over(&connection, &method, path, query, body).await
+        self.send_over(&connection, &method, path, query, body, gate).await
     }
 
     async fn send_over(
@@ -119,6 +138,7 @@ impl Client {
         path: &str,
         query: &[(&str, &str)],
         body: Option<&Value>,
+        gate: Gate,
     ) -> Result<Reply, Refusal> {
         let request = Request {
             method: method.clone(),
@@ -127,6 +147,7 @@ impl Client {
             body: body.map(Value::to_string),
             headers: Vec::new(),
             timeout: None,
+            gate,
         };
         self.transport.send(request).await
     }

@@ -22,7 +22,7 @@ use super::message::Message;
 use super::model::ScaleSetId;
 use super::refusal::Refusal;
 use super::scale_sets::{is_nothing, path};
-use super::transport::{Reply, Request, Sends};
+use super::transport::{Gate, Reply, Request, Sends};
 use crate::engine::Statistics;
 
 /// How long a session's end may take: a process that ends must not wait for longer.
@@ -209,10 +209,12 @@ impl Session {
         loop {
             // At the service, but with the queue's token: that is what the protocol asks for.
             let base = self.client.base().await?;
+            let address = || address::resource(&base, &path(self.scale_set, "/acquirejobs"), &[]);
             let sent = self
                 .queue(|queue| Request {
                     body: Some(body.clone()),
-                    ..request(Method::POST, address::resource(&base, &path(self.scale_set, "/acquirejobs"), &[]), queue)
+                    gate: Gate::Heeded,
+                    ..request(Method::POST, address(), queue)
                 })
                 .await;
             match sent {
@@ -305,13 +307,21 @@ fn current(reply: &Reply, said: OpenSession) -> Result<Current, Error> {
 }
 
 fn request(method: Method, address: Address, queue: &Queue) -> Request<'_> {
-    Request { method, address, token: &queue.token, body: None, headers: Vec::new(), timeout: None }
+    Request {
+        method,
+        address,
+        token: &queue.token,
+        body: None,
+        headers: Vec::new(),
+        timeout: None,
+        gate: Gate::Ignored,
+    }
 }
 
 /// DELETE …/sessions/{id}
 async fn delete(client: &Client, scale_set: ScaleSetId, id: &str) -> Result<(), Error> {
     let path = path(scale_set, &format!("/sessions/{id}"));
-    let sent = tokio::time::timeout(CLOSE_DEADLINE, client.send(Method::DELETE, &path, &[], None)).await;
+    let sent = tokio::time::timeout(CLOSE_DEADLINE, client.delete_at_once(&path)).await;
     match sent {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(Refusal { error, .. })) if error.kind == ErrorKind::SessionExpired || error.status == Some(404) => {

@@ -1,6 +1,6 @@
 //! One request to the service or its queue, and its answer, whole; how long is waited before it may be sent again.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -21,6 +21,9 @@ use crate::tally::Tally;
 /// A connection that says nothing for so long is asked whether it is there: a long poll must notice when it isn't.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
+/// However long the service wants to be left alone, after so long it is asked again.
+const CLOSED_AT_MOST: Duration = Duration::from_mins(10);
+
 /// The HTTP clients, made when they are first needed.
 pub(super) struct Transport {
     ca_pem: Option<Vec<u8>>,
@@ -30,6 +33,8 @@ pub(super) struct Transport {
     outward: OnceLock<reqwest::Client>,
     pub(super) patience: Patience,
     pub(super) tally: Tally,
+    /// Until when the service is left alone, and what it said.
+    closed: Mutex<Option<(Instant, Error)>>,
 }
 
 /// One request.
@@ -43,6 +48,16 @@ pub(super) struct Request<'a> {
     pub(super) headers: Vec<(&'static str, String)>,
     /// How long its answer may take; `None`: as every other.
     pub(super) timeout: Option<Duration>,
+    pub(super) gate: Gate,
+}
+
+/// Whether a request is kept back while the service wants to be left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// It is answered with what the service said then.
+    Heeded,
+    /// It is sent: it is for a queue, which says for itself when it may be asked again, or for a session's end.
+    Ignored,
 }
 
 /// A good answer: 2xx.
@@ -56,7 +71,14 @@ pub(super) struct Reply {
 
 impl Transport {
     pub(super) fn new(ca_pem: Option<Vec<u8>>, patience: Patience) -> Self {
-        Self { ca_pem, direct: OnceLock::new(), outward: OnceLock::new(), patience, tally: Tally::default() }
+        Self {
+            ca_pem,
+            direct: OnceLock::new(),
+            outward: OnceLock::new(),
+            patience,
+            tally: Tally::default(),
+            closed: Mutex::default(),
+        }
     }
 
     /// Returns the client for a host; makes it if it is the first to that side.
@@ -80,7 +102,30 @@ impl Transport {
 
     /// Sends one request, once, and reads its answer whole. Every request passes here.
     pub(super) async fn send(&self, request: Request<'_>) -> Result<Reply, Refusal> {
-        let Request { method, address, token, body, headers, timeout } = request;
+        if request.gate == Gate::Ignored {
+            return self.send_now(request).await;
+        }
+        let closed = lock(&self.closed).clone();
+        if let Some((_, why)) = closed.filter(|(until, _)| Instant::now() < *until) {
+            return Err(why.into());
+        }
+        let answer = self.send_now(request).await;
+        if let Err(Refusal { error, .. }) = &answer
+            && let ErrorKind::Throttled { until: Some(until) } = error.kind
+        {
+            let pause = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
+            let until = Instant::now() + pause.min(CLOSED_AT_MOST);
+            let mut closed = lock(&self.closed);
+            // Of those that were under way together the latest counts.
+            if closed.as_ref().is_none_or(|(known, _)| *known < until) {
+                *closed = Some((until, error.clone()));
+            }
+        }
+        answer
+    }
+
+    async fn send_now(&self, request: Request<'_>) -> Result<Reply, Refusal> {
+        let Request { method, address, token, body, headers, timeout, gate: _ } = request;
         let shown = format!("{method} {}", address.shown);
         let failed = |kind, message: String| {
             let message = scrubbed(&message, token);
@@ -175,6 +220,10 @@ impl Sends {
         self.count += 1;
         true
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns a header that is never shown.

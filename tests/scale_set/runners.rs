@@ -145,6 +145,26 @@ async fn a_name_that_is_free_after_all_is_asked_for_once_more() {
 }
 
 #[tokio::test]
+async fn a_service_that_says_when_is_left_alone_until_then_by_every_pool() {
+    let github = StandIn::start().await;
+    let client = github.client();
+    let first = format!("POST {SETS}/7/generatejitconfig?");
+    github.plant(&first, answer(429, "").header("retry-after", "2"));
+    github.plant(format!("POST {SETS}/8/generatejitconfig?"), key()).plant(&first, key());
+    let throttled = client.jit_config(ScaleSetId(7), &name()).await.unwrap_err();
+    assert!(matches!(throttled.kind, ErrorKind::Throttled { until: Some(_) }), "{throttled:?}");
+    for set in [8, 7] {
+        assert_eq!(client.jit_config(ScaleSetId(set), &name()).await.unwrap_err(), throttled);
+    }
+    assert_eq!(github.count("POST /svc/"), 1);
+    // What may be repeated waits for it: then all is as it was.
+    github.plant(format!("GET {AGENTS}/41?"), ok(&record(41, "r", None)));
+    assert!(client.runner(RunnerId(41)).await.unwrap().is_some());
+    assert!(matches!(client.jit_config(ScaleSetId(8), &name()).await, Ok(Jit::New { .. })));
+    assert_eq!(github.count("POST /svc/"), 2);
+}
+
+#[tokio::test]
 async fn a_registration_without_an_answer_is_never_repeated() {
     for (planted, kind) in [
         (lost(), ErrorKind::Transport),
