@@ -172,6 +172,19 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// Adds what helps where jobs wait and a served set counts nothing, as far as anybody can tell from here.
+    fn say_what_helps(&self, warning: &mut Warning) {
+        let is_it = |(pool, served): (&PoolName, &super::Served)| {
+            Some(pool.as_str()) == warning.subject.as_deref() && served.found.statistics.jobs() == 0
+        };
+        if warning.code == WarningCode::SourcesDiffer && self.served.iter().any(is_it) {
+            warning.message.push_str(
+                "; where it names none, send SIGHUP to open its session anew; if that does not help, make the scale set \
+                 again and re-run the jobs",
+            );
+        }
+    }
+
     /// Does what one `apply` does: ends by what was seen just now and by nothing else; launches beside what is known to
     /// be on its way.
     fn pass(&mut self, seen: Observation, due: Due, carrying: &Carrying<'a>) {
@@ -194,6 +207,9 @@ impl<'a> Desk<'a> {
                 && warning.subject.as_ref().is_some_and(|subject| serving.iter().any(|pool| pool.as_str() == subject))
         };
         warnings.retain(|warning| !is_served(warning));
+        for warning in &mut warnings {
+            self.say_what_helps(warning);
+        }
         let policy = self.policy.clone();
         let view = View::of(&snapshot, &policy);
         warnings.extend(view.warnings());
