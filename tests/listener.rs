@@ -142,6 +142,13 @@ impl Ear {
         self.sandbox
     }
 
+    /// Returns whether a poll is under way.
+    fn is_polling(&self) -> bool {
+        let calls = self.sandbox.calls();
+        let last = calls.iter().rfind(|call| call.method == "GET" && call.target.starts_with("/scalesets/message"));
+        last.is_some_and(|call| call.status.is_none())
+    }
+
     fn calls(&self, part: &str) -> usize {
         let is_it = |call: &&ghascale::sandbox::Call| {
             call.service == Service::Actions && format!("{} {}", call.method, call.target).contains(part)
@@ -452,7 +459,11 @@ async fn an_acquisition_that_fails_is_asked_for_again_with_the_message() {
         _ => None,
     });
     assert_eq!(granted.await, 1);
-    ear.stop().await;
+    let calls = ear.stop().await.calls();
+    let acquired = calls.iter().position(|call| call.target.contains("acquirejobs") && call.status == Some(200));
+    let acknowledged =
+        calls.iter().position(|call| call.method == "DELETE" && call.target.starts_with("/scalesets/message"));
+    assert!(acquired.is_some() && acknowledged > acquired, "{calls:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -602,6 +613,8 @@ async fn one_failed_poll_does_not_make_a_busy_set_late_for_good() {
     // No poll of it ends without news, and none lasts for a second.
     let mut told = 0;
     for _ in 0..6 {
+        // What comes by a poll that has lasted for longer than an answer takes has just been written.
+        crate::commands::until(|| ear.is_polling()).await;
         tokio::time::sleep(Duration::from_millis(400)).await;
         ear.job();
         told += usize::from(ear.message().await.statistics.is_some());

@@ -26,6 +26,19 @@ async fn a_killed_process_costs_the_sessions_idle_time_and_nothing_else() {
     assert_eq!(desk.sandbox.world().instance_states().len(), 3);
 }
 
+/// Waits until something has stayed as it is for half a second.
+async fn settled<T: PartialEq>(now: impl Fn() -> T) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let (mut seen, mut times) = (now(), 0);
+    while times < 20 {
+        assert!(std::time::Instant::now() < deadline, "it is still changing after 20 s");
+        tokio::time::sleep(Duration::from_millis(25)).await;
+        let next = now();
+        times = if next == seen { times + 1 } else { 0 };
+        seen = next;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn launches_that_wait_for_ec2s_pace_when_it_is_killed_are_begun_anew_at_once() {
     let desk = desk().await;
@@ -41,7 +54,7 @@ async fn launches_that_wait_for_ec2s_pace_when_it_is_killed_are_begun_anew_at_on
     until(|| ordered() >= 8 && registered() >= ordered() + 3).await;
     first.child.kill().await.unwrap();
     // What was on its way arrives; nothing tells when the last of it has.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    settled(|| (registered(), ordered(), desk.sandbox.world().instance_states().len())).await;
     let notes = std::fs::read_dir(desk.file("state/ghascale/sandbox.unordered")).unwrap();
     let left = notes.filter(|note| !note.as_ref().unwrap().path().to_string_lossy().ends_with(".tmp")).count();
     assert!(left >= 1);
