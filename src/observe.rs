@@ -32,6 +32,9 @@ use crate::scale_set::{self, ScaleSetId};
 use crate::state::StateDirectory;
 use crate::warning::{Warning, WarningCode};
 
+/// How a warning ends that says what differs, and not why.
+pub(crate) const NAMES_CAUSES: &str = "`ghascale compare` names the causes";
+
 /// What is looked through.
 #[derive(Clone, Copy)]
 pub struct Sources<'a> {
@@ -318,7 +321,7 @@ impl<'a> Rest<'a> {
         }
         let set = signed(found.statistics.jobs());
         let said = format!(
-            "its scale set knows of {set} jobs and the REST API of {}: `ghascale compare` names the causes",
+            "its scale set knows of {set} jobs and the REST API of {}: {NAMES_CAUSES}",
             set.saturating_add(difference)
         );
         Some(Warning::new(WarningCode::SourcesDiffer, pool.as_str(), said))

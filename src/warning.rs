@@ -75,7 +75,8 @@ codes! {
     BudgetEnded => "budget_ended", true;
     /// Not every repository was looked at this time: they take turns, and counts are as old as the longest unseen one.
     ScanInTurns => "scan_in_turns", false;
-    /// Repositories take turns, and so slowly that a new job can stay unseen for a quarter of an hour and longer.
+    /// Repositories take turns, and so slowly that a new job can stay unseen for a quarter of an hour and longer; or scans use
+    /// up the hourly limit before the hour is over.
     ScopeTooLarge => "scope_too_large", false;
     /// The delivery log of `scan.hints` could not be read: new jobs show as late as without it.
     HintsFailed => "hints_failed", false;

@@ -183,24 +183,28 @@ fn route<'a>(
         network.arc(full, sink, u64::MAX / 2, Cost([1, 0, 0, 0, 0]));
     }
     let mut arcs: Vec<Vec<(&Pool, Shortage, ArcId, ArcId)>> = Vec::new();
-    for (nth, signature) in by_signature.keys().enumerate() {
+    let mut in_turn: Vec<(usize, usize, usize, usize)> = Vec::new();
+    for (nth, (signature, jobs)) in by_signature.iter().enumerate() {
         let node = first_signature + nth;
         let mut leaving = Vec::new();
+        let mut closest = usize::MAX;
         for (nth, pool) in pools.iter().enumerate() {
             let Some(unneeded) = signature.unneeded_on(pool) else { continue };
+            closest = closest.min(unneeded);
             let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
             let cost = Cost([0, 0, highest.saturating_sub(pool.priority), number(unneeded), number(nth)]);
             let mut into = |node_of_pool| network.arc(node, node_of_pool, u64::MAX / 2, cost);
             let shortage = capacities[nth].shortage;
             leaving.push((*pool, shortage, into(first_pool + 2 * nth), into(first_pool + 2 * nth + 1)));
         }
+        in_turn.push((leaving.len(), closest, node, jobs.len()));
         arcs.push(leaving);
     }
-    // There is always room: what can go to few pools is sent first, which leaves the least to be sent another way.
-    let mut in_turn: Vec<(usize, usize)> = by_signature.values().map(Vec::len).enumerate().collect();
-    in_turn.sort_by_key(|(nth, _)| arcs[*nth].len());
-    for (nth, jobs) in in_turn {
-        network.send(first_signature + nth, sink, jobs as u64);
+    // There is always room. What can go to few pools is sent first, which leaves the least to be sent another way; then what
+    // fits best.
+    in_turn.sort_unstable();
+    for (_, _, node, jobs) in in_turn {
+        network.send(node, sink, jobs as u64);
     }
     let flow = |arc| usize::try_from(network.flow(arc)).unwrap_or(usize::MAX);
     arcs.into_iter()

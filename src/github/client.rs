@@ -28,7 +28,7 @@ use super::auth::{self, Auth};
 use super::cache::{Cache, Fresh, Identity, Known, Tag};
 use super::error::{Error, ErrorKind};
 use super::etag::{self, Foresight};
-use super::gate::{Gate, Limits, Purpose, Refusal, Told};
+use super::gate::{Gate, KEPT_AT_MOST, Limits, Purpose, Refusal, Told};
 use super::graphql;
 use super::skew;
 use super::transport::{self, LARGEST_ANSWER, chain, one_line};
@@ -43,15 +43,19 @@ const API_VERSION: &str = "2022-11-28";
 const MEDIA_TYPE: &str = "application/vnd.github+json";
 /// The name under which the cache keeps how often tags could be foreseen.
 const FORESIGHT: &str = "foresight";
+/// What ends the addresses of requests that count against the limit of registrations.
+const REGISTRATIONS: [&str; 3] = ["/generate-jitconfig", "/registration-token", "/runner-registration"];
 /// After so many refusals of our credentials in a row nothing is sent for a while.
 const UNAUTHORIZED: u32 = 3;
 const UNAUTHORIZED_FOR: Duration = Duration::from_secs(30);
 /// The name under which the cache keeps until when GitHub has refused everything.
 const CLOSED: &str = "closed until";
+/// And until when it refuses registrations.
+const UNREGISTERED: &str = "no registrations until";
 /// Times that a GET is sent, the first included.
 pub(crate) const SENDS: u32 = 3;
 /// A server that fails and asks to be left alone for longer is not asked again: one repository must not hold up a look.
-const LEFT_ALONE_FOR: Duration = Duration::from_secs(5);
+pub(super) const LEFT_ALONE_FOR: Duration = Duration::from_secs(5);
 
 /// How long is waited for what.
 #[derive(Clone, Copy, Debug)]
@@ -175,6 +179,8 @@ pub struct Client {
     clock: Clock,
     limits: Limits,
     gate: Arc<Gate>,
+    /// Until when GitHub refuses registrations, which have a limit of their own.
+    unregistered: Mutex<Option<Timestamp>>,
     /// Refusals of our credentials in a row, and when the last was.
     unauthorized: Mutex<Option<(u32, Duration, Error)>>,
     /// How far this host's clock is ahead of GitHub's, by the last answer that told.
@@ -243,6 +249,7 @@ impl Client {
             limits: Limits::default(),
             clock,
             gate: Arc::new(Gate::new(Limits::default(), patience.rate_limit, clock)),
+            unregistered: Mutex::default(),
             unauthorized: Mutex::default(),
             clock_ahead: Mutex::default(),
             installations: Mutex::default(),
@@ -254,6 +261,7 @@ impl Client {
     pub fn with_cache(mut self, cache: Cache) -> Self {
         self.foresight = Mutex::new(Foresight::after(cache.note(self.who, FORESIGHT).unwrap_or(0)));
         self.gate.close(cache.note(self.who, CLOSED));
+        self.unregistered = Mutex::new(cache.note(self.who, UNREGISTERED));
         self.cache = Some(Arc::new(cache));
         self
     }
@@ -314,6 +322,17 @@ impl Client {
         self.clock.sleep(time).await;
     }
 
+    /// Returns whether GitHub wants nothing to be asked now: whoever asks waits, or is told that it takes too long.
+    pub(super) fn is_closed(&self) -> bool {
+        self.gate.is_closed()
+    }
+
+    /// Returns until when registrations are refused; no limit of GitHub's lasts for longer than a gate is closed.
+    fn unregistered_until(&self) -> Option<Timestamp> {
+        let now = self.clock.now();
+        lock(&self.unregistered).filter(|until| *until > now && *until <= now + KEPT_AT_MOST)
+    }
+
     /// Returns the cache, if it has one.
     #[must_use]
     pub fn cache(&self) -> Option<&Cache> {
@@ -357,6 +376,7 @@ impl Client {
             let foresight = self.cache.as_ref().and_then(|cache| cache.note(who, FORESIGHT)).unwrap_or(0);
             let gate = Gate::below(self.gate.clone(), limits, self.patience.rate_limit);
             gate.close(self.cache.as_ref().and_then(|cache| cache.note(who, CLOSED)));
+            let unregistered = self.cache.as_ref().and_then(|cache| cache.note(who, UNREGISTERED));
             Arc::new(Self {
                 crab: self.crab.clone(),
                 api_url: self.api_url.clone(),
@@ -371,6 +391,7 @@ impl Client {
                 clock: self.clock,
                 limits,
                 gate: Arc::new(gate),
+                unregistered: Mutex::new(unregistered),
                 unauthorized: Mutex::default(),
                 clock_ahead: Mutex::default(),
                 installations: Mutex::default(),
@@ -462,7 +483,8 @@ impl Client {
                 Err(error) => error,
             };
             // The gate waits, or says that it takes too long; a request that was never sent is not repeated.
-            let is_gates = matches!(error.kind, ErrorKind::RateLimited { .. }) && error.status.is_some();
+            let is_gates =
+                error.status.is_some() && matches!(error.kind, ErrorKind::RateLimited { .. }) && self.is_closed();
             match self.patience.before_again(error.kind, sends) {
                 Some(pause) => self.clock.sleep(pause).await,
                 None if is_gates && sends < SENDS => {}
@@ -552,6 +574,10 @@ impl Client {
         let address = format!("{method} {}", placed(&self.api_url, path));
         let is_query = path == graphql::PATH;
         let purpose = if is_query || *method == Method::GET { Purpose::Read } else { Purpose::Write };
+        let is_registration = REGISTRATIONS.iter().any(|end| path.ends_with(end));
+        if let Some(until) = self.unregistered_until().filter(|_| is_registration) {
+            return Err(not_asked(Refusal::Closed(until), &address));
+        }
         let _pass = self.gate.pass(purpose).await.map_err(|refusal| not_asked(refusal, &address))?;
         let failed =
             |kind, message: String| Error { kind, request: address.clone(), status: None, message, request_id: None };
@@ -608,6 +634,11 @@ impl Client {
                 if let Some(cache) = &self.cache {
                     // The next process asks no earlier.
                     cache.keep_note(self.who, CLOSED, &closed_until);
+                }
+            } else if is_registration {
+                *lock(&self.unregistered) = *until;
+                if let Some(cache) = &self.cache {
+                    cache.keep_note(self.who, UNREGISTERED, until);
                 }
             }
         }

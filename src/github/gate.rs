@@ -44,7 +44,7 @@ const WRITES_STAY_SLOW: Duration = Duration::from_mins(10);
 /// A request that comes so long after the last change of the pace brings a tenth of the full one back.
 const RECOVERS_EVERY: Duration = Duration::from_mins(1);
 /// GitHub's limits end within an hour.
-const KEPT_AT_MOST: Duration = Duration::from_mins(61);
+pub(super) const KEPT_AT_MOST: Duration = Duration::from_mins(61);
 /// A refusal that names a time that has passed closes the gate for so long, and for longer each time.
 const CLOSED_AT_LEAST: Duration = Duration::from_secs(5);
 /// However often GitHub refuses, a tenth of the full pace is left: what waits for it comes to an end.
@@ -191,6 +191,11 @@ impl Gate {
         let mut state = lock(&self.state);
         state.answered(has_limit, told);
         state.told_at = Some(self.clock.now());
+    }
+
+    /// Returns whether nothing may be asked now, or not before a wait.
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.state).closed_until.is_some()
     }
 
     /// Hears until when an earlier process was refused; what no limit of GitHub's takes is by a clock that was set since.

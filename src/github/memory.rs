@@ -35,6 +35,9 @@ pub(super) struct Memory<'a> {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Seen {
     pub(super) at: Timestamp,
+    /// When it was last to be read and could not be, or not whole; `None`: it was read whole since.
+    #[serde(default)]
+    pub(super) tried: Option<Timestamp>,
     /// When old runs were last searched for.
     pub(super) searched: Timestamp,
     /// When its newest run was made.
@@ -58,9 +61,9 @@ pub(super) struct LastScan {
     pub(super) began: Timestamp,
     /// All of it was looked at.
     pub(super) whole: bool,
-    /// What scans like it would be charged in an hour, as often as they were made then; `None`: nobody knows how often.
+    /// What scans were charged in an hour as of late, those before it included.
     #[serde(default)]
-    pub(super) an_hour: Option<u64>,
+    pub(super) an_hour: u64,
 }
 
 /// A scope's repositories, as they were when they were last read whole.
@@ -98,7 +101,7 @@ impl<'a> Memory<'a> {
     }
 
     /// Notes that a scan of a scope was made.
-    pub(super) fn keep_scan(&self, scope: &Scope, whole: bool, an_hour: Option<u64>) {
+    pub(super) fn keep_scan(&self, scope: &Scope, whole: bool, an_hour: u64) {
         if let Some((cache, who)) = self.cache {
             cache.keep_note(who, &format!("scan {scope}"), &LastScan { began: self.now, whole, an_hour });
         }
@@ -142,6 +145,11 @@ impl Seen {
     /// Returns whether it can stand for what can't be read now.
     pub(super) fn is_recent(&self, now: Timestamp) -> bool {
         age(now, self.at) <= KNOWN_FOR
+    }
+
+    /// Returns when it had its turn last, whatever came of it.
+    pub(super) fn turn(&self) -> Timestamp {
+        self.tried.map_or(self.at, |tried| tried.max(self.at))
     }
 
     /// Returns its runs that may still have a job with a runner.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::auth::authorization;
-use super::client::Client;
+use super::client::{Client, LEFT_ALONE_FOR};
 use super::error::{Error, ErrorKind};
 use super::installations::no_business;
 use super::runners::actions;
@@ -73,7 +73,8 @@ impl Client {
             };
             match error.kind {
                 // The gate waits, or says that it takes too long.
-                ErrorKind::RateLimited { .. } if error.status.is_some() => {}
+                ErrorKind::RateLimited { .. } if error.status.is_some() && self.is_closed() => {}
+                ErrorKind::Server { after: Some(after) } if after > LEFT_ALONE_FOR => return Err(error),
                 ErrorKind::Unauthorized | ErrorKind::Forbidden | ErrorKind::Transport | ErrorKind::Server { .. } => {
                     tracing::debug!(%error, "registering again");
                     tokio::time::sleep(self.patience.before(sends)).await;

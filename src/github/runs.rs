@@ -193,13 +193,15 @@ impl Decoded for Run {
 async fn search(client: &Client, path: &str, status: &str, all: &mut BTreeMap<RunId, Run>, lost: &mut Vec<String>) {
     let known = all.values().filter(|run| run.status() == status).count() as u64;
     let mut pages = Pages::new(client, path, &format!("status={status}&exclude_pull_requests=true"));
-    let (mut found, mut unreadable, mut read, mut most) = (BTreeSet::new(), 0, 0, 0);
+    let (mut found, mut unreadable, mut read, mut total, mut is_read) = (BTreeSet::new(), 0, 0, 0, true);
     loop {
         match pages.next::<Run>().await {
             Ok(Some(page)) => {
+                if read == 0 {
+                    total = page.total.unwrap_or(0);
+                }
                 read += 1;
                 unreadable += page.unreadable as u64;
-                most = page.total.unwrap_or(0).max(most);
                 for run in page.items {
                     found.insert(run.id);
                     all.entry(run.id).or_insert(run);
@@ -211,6 +213,7 @@ async fn search(client: &Client, path: &str, status: &str, all: &mut BTreeMap<Ru
             Ok(None) => break,
             Err(error) => {
                 lost.push(error.to_string());
+                is_read = false;
                 break;
             }
         }
@@ -219,10 +222,12 @@ async fn search(client: &Client, path: &str, status: &str, all: &mut BTreeMap<Ru
         lost.push(format!("{unreadable} {status} runs could not be read from the list"));
     }
     let found = found.len() as u64 + unreadable;
-    if most > MOST_FILTERED && known < most {
+    // Where the unfiltered list has as many, none is missing.
+    let is_known = known >= total;
+    if total > MOST_FILTERED && !is_known {
         lost.push(format!("more than {MOST_FILTERED} runs are {status}, and GitHub lists no more"));
-    } else if read > 1 && found < most.min(MOST_FILTERED) {
+    } else if read > 1 && is_read && found < total && !is_known {
         // Pages move up when a run leaves the list between two of them, and others are passed over.
-        lost.push(format!("{} of {most} {status} runs left their list while it was read", most - found));
+        lost.push(format!("{} of {total} {status} runs left their list while it was read", total - found));
     }
 }

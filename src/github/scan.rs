@@ -158,8 +158,11 @@ pub async fn scan(
     if !settings.beside {
         let last = shares.iter().zip(&scans).find_map(|(share, scan)| scan.memory.last_scan(&share.scope));
         let charged = client.usage().charged_since(before);
+        let before = last.map_or(0, |last| last.an_hour);
+        // A burst of some scans is no rule.
         let an_hour = last.and_then(|last| an_hour(charged, age(now, last.began)));
-        scanned.warnings.extend(too_dear(an_hour.min(last.and_then(|last| last.an_hour)), client.allowed_an_hour()));
+        let an_hour = an_hour.map_or(before, |an_hour| (before * 3 + an_hour) / 4);
+        scanned.warnings.extend(too_dear(an_hour, client.allowed_an_hour()));
         for (share, scan) in shares.iter().zip(&scans) {
             scan.memory.keep_scan(&share.scope, scanned.coverage.whole, an_hour);
         }
@@ -189,11 +192,13 @@ fn an_hour(charged: u64, apart: Duration) -> Option<u64> {
     is_told.then(|| charged.saturating_mul(3_600_000) / u64::try_from(apart.as_millis()).unwrap_or(u64::MAX).max(1))
 }
 
-/// Says that scans like the last two take more of the hourly limit than is there.
-fn too_dear(an_hour: Option<u64>, allowed: Option<u64>) -> Option<Warning> {
-    let (an_hour, allowed) = an_hour.zip(allowed).filter(|(an_hour, allowed)| an_hour > allowed)?;
+/// Says that scans as of late take more of the hourly limit than is there.
+fn too_dear(an_hour: u64, allowed: Option<u64>) -> Option<Warning> {
+    let allowed = allowed.filter(|allowed| an_hour > *allowed)?;
     let said = format!(
-        "scans like the last two, as often as these, take {an_hour} requests an hour, and {allowed} are allowed: before the hour          is over, nothing more can be read; scan less often, narrow `scan.include`, or use scale sets or a GitHub App, whose          limit grows with the organization"
+        "scans as of late take about {an_hour} requests an hour, and {allowed} are allowed: nothing more can be read then \
+         before the hour is over; scan less often, narrow `scan.include`, or use scale sets or a GitHub App, whose limit \
+         grows with the organization"
     );
     Some(Warning::new(WarningCode::ScopeTooLarge, "scan", said))
 }
@@ -350,10 +355,22 @@ impl Scan<'_> {
 
     async fn read(&self, repository: &RepositoryName, seen: Option<Seen>, turn: Turn, may_rest: bool) -> Look {
         let is_read = (self.repository(repository, seen.as_ref(), turn, may_rest).await, seen);
+        if let (Err(error), seen) = &is_read
+            && !error.kind.ends_asking()
+        {
+            self.has_tried(repository, seen.as_ref());
+        }
         match is_read {
             (Ok(part), _) => Look::Read(part),
             (Err(error), Some(seen)) if passes(&error) && seen.is_recent(self.now) => Look::Remembered(seen, error),
             (Err(error), seen) => Look::Lost(error, seen.map(Box::new)),
+        }
+    }
+
+    /// Notes that a repository had its turn, though it could not be read whole.
+    fn has_tried(&self, repository: &RepositoryName, seen: Option<&Seen>) {
+        if let Some(seen) = seen {
+            self.memory.keep_repository(repository, &Seen { tried: Some(self.now), ..seen.clone() });
         }
     }
 
@@ -404,8 +421,12 @@ impl Scan<'_> {
         if part.is_whole() {
             let (jobs, unresolved, ghosts) = (part.jobs.clone(), part.unresolved.clone(), part.ghosts.clone());
             let (at, ghost_jobs) = (self.now, part.ghost_jobs.clone());
-            let seen = Seen { at, searched, newest, has_history, pages, active, jobs, unresolved, ghosts, ghost_jobs };
+            let tried = None;
+            let seen =
+                Seen { at, tried, searched, newest, has_history, pages, active, jobs, unresolved, ghosts, ghost_jobs };
             self.memory.keep_repository(repository, &seen);
+        } else if part.unasked.is_empty() {
+            self.has_tried(repository, seen);
         }
         Ok(part)
     }

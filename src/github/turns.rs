@@ -154,11 +154,11 @@ pub(super) fn turns(seen: &[Option<Seen>], tiers: &[Tier], pace: Pace) -> (Vec<T
     };
 
     let mut order: Vec<usize> = (0..seen.len()).collect();
-    order.sort_by_key(|nth| (tiers[*nth], seen[*nth].as_ref().map(|seen| seen.at)));
+    order.sort_by_key(|nth| (tiers[*nth], seen[*nth].as_ref().map(Seen::turn)));
     let mut turns = vec![Turn::Later; seen.len()];
     // What hot and new ones take is taken, or where looks repeat, what leaves the others their part; the warm leave a part
-    // to the cold, who may have all that is left. The longest unseen of each tier is looked at whatever it takes: so none
-    // waits for ever, neither it nor those behind it.
+    // to the cold, who may have all that is left. Of each tier the one whose turn was longest ago is looked at whatever it
+    // takes, and has its turn then, though it could not be read: so none waits for ever, neither it nor those behind it.
     let (kept_for_cold, kept_for_warm) = (requests / COLD_SHARE, requests / WARM_SHARE);
     let kept_for_hot = requests / HOT_SHARE;
     let for_hot = pace.every.map_or(u64::MAX, |_| requests - kept_for_cold - kept_for_warm);
@@ -258,6 +258,7 @@ mod tests {
             newest: Some(now() - newest),
             has_history: true,
             pages: 1,
+            tried: None,
             active: Vec::new(),
             jobs: Vec::new(),
             unresolved: Vec::new(),
@@ -452,7 +453,12 @@ mod tests {
                 let is_looked_at = *turn != Turn::Later;
                 *waited = if is_looked_at { 0 } else { *waited + 1 };
                 assert!(*waited < 40, "one was not looked at 40 times in a row");
-                one.at = if is_looked_at { time } else { one.at };
+                // Those with sixty runs can never be read whole.
+                match is_looked_at {
+                    true if one.active.len() == 60 => one.tried = Some(time),
+                    true => one.at = time,
+                    false => {}
+                }
                 one.searched = if *turn == Turn::Whole { time } else { one.searched };
                 // Its newest run is as old as it was.
                 one.newest = one.newest.map(|at| at + Duration::from_secs(10));

@@ -50,8 +50,8 @@ const HURRIED_LOOKS: usize = 4;
 const ENDS_WITHIN: Duration = Duration::from_mins(1);
 /// Counts that were written before the supply was read are asked for anew not more often.
 const RECOUNTS_APART: Duration = Duration::from_secs(1);
-/// Nor more often than this, where they could not be had.
-const RECOUNTS_APART_WHEN_REFUSED: Duration = Duration::from_secs(5);
+/// And those that could not be had after so long.
+const RECOUNTS_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// The supply is looked at at least so often: half as old as it may be for a launch.
 const LOOKS_AT_LEAST: Duration = Duration::from_mins(2);
 /// How long an ending process gives to calls that are under way, and to the ends of its sessions. Some seconds are left of
@@ -126,10 +126,9 @@ pub(super) struct Desk<'a> {
     /// Pools whose queues can't be polled: what their sets count is asked for meanwhile.
     troubled: BTreeSet<PoolName>,
     /// Pools whose latest counts were written before the supply was read, so that nothing can be launched by them.
-    to_recount: BTreeSet<PoolName>,
+    /// Each is asked for then.
+    to_recount: BTreeMap<PoolName, Instant>,
     recounted_at: Option<Instant>,
-    /// How long after that they are asked for again.
-    recounts_apart: Duration,
     /// Ends and marks are being carried out.
     is_ending: bool,
     /// Re-runs are being carried out.
@@ -278,9 +277,8 @@ impl<'a> Desk<'a> {
             has_unmet: false,
             freed_at: None,
             troubled: BTreeSet::new(),
-            to_recount: BTreeSet::new(),
+            to_recount: BTreeMap::new(),
             recounted_at: None,
-            recounts_apart: RECOUNTS_APART,
             is_ending: false,
             is_rerunning: false,
         };
@@ -391,7 +389,9 @@ impl<'a> Desk<'a> {
 
     fn begin_recount(&mut self) -> LocalBoxFuture<'a, Seen> {
         self.recounted_at = Some(Instant::now());
-        let pools = std::mem::take(&mut self.to_recount);
+        let now = Instant::now();
+        let pools = self.to_recount.extract_if(.., |_, at| *at <= now).map(|(pool, _)| pool);
+        let pools: Vec<PoolName> = pools.collect();
         let sets = pools.into_iter().filter_map(|pool| Some((pool.clone(), self.set_of(&pool)?)));
         self.shared.recount(sets.collect()).boxed_local()
     }
@@ -428,8 +428,8 @@ impl<'a> Desk<'a> {
 
     /// Returns when counts are asked for anew that are too old for the supply; `None`: there are none.
     fn recount_at(&self) -> Option<Instant> {
-        let apart = self.recounted_at.map_or_else(Instant::now, |at| at + self.recounts_apart);
-        (!self.to_recount.is_empty()).then_some(apart)
+        let first = self.to_recount.values().min()?;
+        Some(self.recounted_at.map_or(*first, |at| (at + RECOUNTS_APART).max(*first)))
     }
 
     fn set_of(&self, pool: &PoolName) -> Option<ScaleSetId> {

@@ -22,8 +22,8 @@ use crate::tally::Tally;
 /// What reads is repeated a few times where the answer was lost or the server failed; what makes or deletes something is
 /// sent once. A token that is refused is renewed, and the request that it was refused for sent again, once.
 ///
-/// Where the service says until when it wants to be left alone, nothing is sent to it before, by whomever: each request is
-/// answered with what it said. Its queues are others, and have pauses of their own; and a session is closed all the same.
+/// Where the service says until when it wants to be left alone, no runner is registered before, by whichever pool; what keeps
+/// sessions alive, or undoes something, is sent all the same, at its own pauses.
 pub struct Client {
     connector: Connector,
     pub(super) transport: Transport,
@@ -103,12 +103,12 @@ impl Client {
         query: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Reply, Refusal> {
-        self.sent(method, path, query, body, Gate::Heeded).await
+        self.sent(method, path, query, body, Gate::Ignored).await
     }
 
-    /// Deletes something, once, even while the service wants to be left alone.
-    pub(super) async fn delete_at_once(&self, path: &str) -> Result<Reply, Refusal> {
-        self.sent(Method::DELETE, path, &[], None, Gate::Ignored).await
+    /// Makes something, once, and not while the service wants to be left alone.
+    pub(super) async fn post_in_turn(&self, path: &str, body: &Value) -> Result<Reply, Refusal> {
+        self.sent(Method::POST, path, &[], Some(body), Gate::Heeded).await
     }
 
     async fn sent(

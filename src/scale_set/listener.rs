@@ -420,6 +420,8 @@ impl Listener {
                 }
                 Some(Ok(Polled::Nothing)) => {
                     *trouble = Trouble::default();
+                    // Behind what is acknowledged there is nothing: whatever was answered, it is.
+                    unacknowledged = Unacknowledged::default();
                     is_late = false;
                     written_after = Instant::now().checked_sub(answers_within);
                     hear(Heard::Idle);

@@ -90,7 +90,7 @@ impl Client {
 
     async fn register(&self, id: ScaleSetId, name: &RunnerName) -> Result<Jit, Error> {
         let body = json!({ "name": name, "workFolder": "_work" });
-        let reply = self.send(Method::POST, &path(id, "/generatejitconfig"), &[], Some(&body)).await?;
+        let reply = self.post_in_turn(&path(id, "/generatejitconfig"), &body).await?;
         let registered = reply.one("runner and key", decode::registered)?;
         Ok(Jit::New { runner_id: registered.runner_id, jit_config: registered.jit_config })
     }

@@ -186,7 +186,7 @@ impl Session {
                 .await;
             match sent {
                 Ok(_) => return Ok(()),
-                Err(refusal) if refusal.error.status == Some(404) => return Ok(()),
+                Err(refusal) if is_absent(&refusal.error) => return Ok(()),
                 Err(refusal) if sends.again(refusal.error.kind).await => {}
                 Err(refusal) => return Err(expired(refusal, &GONE).into()),
             }
@@ -211,11 +211,7 @@ impl Session {
             let base = self.client.base().await?;
             let address = || address::resource(&base, &path(self.scale_set, "/acquirejobs"), &[]);
             let sent = self
-                .queue(|queue| Request {
-                    body: Some(body.clone()),
-                    gate: Gate::Heeded,
-                    ..request(Method::POST, address(), queue)
-                })
+                .queue(|queue| Request { body: Some(body.clone()), ..request(Method::POST, address(), queue) })
                 .await;
             match sent {
                 Ok(reply) if is_nothing(&reply) => return Ok(Vec::new()),
@@ -321,12 +317,10 @@ fn request(method: Method, address: Address, queue: &Queue) -> Request<'_> {
 /// DELETE …/sessions/{id}
 async fn delete(client: &Client, scale_set: ScaleSetId, id: &str) -> Result<(), Error> {
     let path = path(scale_set, &format!("/sessions/{id}"));
-    let sent = tokio::time::timeout(CLOSE_DEADLINE, client.delete_at_once(&path)).await;
+    let sent = tokio::time::timeout(CLOSE_DEADLINE, client.send(Method::DELETE, &path, &[], None)).await;
     match sent {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(Refusal { error, .. })) if error.kind == ErrorKind::SessionExpired || error.status == Some(404) => {
-            Ok(())
-        }
+        Ok(Err(Refusal { error, .. })) if error.kind == ErrorKind::SessionExpired || is_absent(&error) => Ok(()),
         Ok(Err(refusal)) => Err(refusal.into()),
         Err(_) => Err(Error {
             kind: ErrorKind::Transport,
@@ -336,6 +330,12 @@ async fn delete(client: &Client, scale_set: ScaleSetId, id: &str) -> Result<(), 
             activity_id: None,
         }),
     }
+}
+
+/// Returns whether the service says that something is not there; where a token had to be had first, GitHub's REST API says
+/// nothing of that.
+fn is_absent(error: &Error) -> bool {
+    error.status == Some(404) && !matches!(error.kind, ErrorKind::Github(_))
 }
 
 /// Takes the statuses by which a queue says that the session is gone for what they mean. What GitHub's REST API says, where a

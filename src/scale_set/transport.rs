@@ -33,8 +33,8 @@ pub(super) struct Transport {
     outward: OnceLock<reqwest::Client>,
     pub(super) patience: Patience,
     pub(super) tally: Tally,
-    /// Until when the service is left alone, and what it said.
-    closed: Mutex<Option<(Instant, Error)>>,
+    /// Until when no runner is registered, since the service wants to be left alone.
+    closed: Mutex<Option<Closed>>,
 }
 
 /// One request.
@@ -54,10 +54,21 @@ pub(super) struct Request<'a> {
 /// Whether a request is kept back while the service wants to be left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gate {
-    /// It is answered with what the service said then.
+    /// It is not sent: it can come as often as there are jobs.
     Heeded,
-    /// It is sent: it is for a queue, which says for itself when it may be asked again, or for a session's end.
+    /// It is: it keeps a session alive, or undoes something.
     Ignored,
+}
+
+/// The service wants to be left alone.
+#[derive(Clone, Debug)]
+struct Closed {
+    /// Until then, by this process's own clock.
+    at: Instant,
+    /// And by the time of day.
+    until: Timestamp,
+    /// What it said.
+    why: String,
 }
 
 /// A good answer: 2xx.
@@ -106,19 +117,26 @@ impl Transport {
             return self.send_now(request).await;
         }
         let closed = lock(&self.closed).clone();
-        if let Some((_, why)) = closed.filter(|(until, _)| Instant::now() < *until) {
-            return Err(why.into());
+        if let Some(Closed { until, why, .. }) = closed.filter(|closed| Instant::now() < closed.at) {
+            return Err(Refusal::from(Error {
+                kind: ErrorKind::Throttled { until: Some(until) },
+                request: format!("{} {}", request.method, request.address.shown),
+                status: None,
+                message: format!("not asked: the service wants to be left alone: {why}"),
+                activity_id: None,
+            }));
         }
         let answer = self.send_now(request).await;
         if let Err(Refusal { error, .. }) = &answer
             && let ErrorKind::Throttled { until: Some(until) } = error.kind
         {
-            let pause = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
-            let until = Instant::now() + pause.min(CLOSED_AT_MOST);
+            let now = Timestamp::now();
+            let pause = Duration::try_from(until.duration_since(now)).unwrap_or_default().min(CLOSED_AT_MOST);
+            let later = Closed { at: Instant::now() + pause, until: now + pause, why: error.message.clone() };
             let mut closed = lock(&self.closed);
             // Of those that were under way together the latest counts.
-            if closed.as_ref().is_none_or(|(known, _)| *known < until) {
-                *closed = Some((until, error.clone()));
+            if closed.as_ref().is_none_or(|known| known.at < later.at) {
+                *closed = Some(later);
             }
         }
         answer

@@ -315,6 +315,8 @@ async fn the_limit_of_registrations_is_not_that_of_reads() {
     assert_ne!(desk.run("apply --yes").await.code, 0);
     let refused = desk.calls(Service::Github, "generate-jitconfig").len();
     assert!(refused < 12, "{refused}: the others are not tried");
+    assert_ne!(desk.run("apply --yes").await.code, 0);
+    assert_eq!(desk.calls(Service::Github, "generate-jitconfig").len(), refused, "nor is the next process");
     let ran = desk.run("status -o json").await;
     assert_eq!((ran.code, &ran.json()["pools"][2]["queued"]), (0, &12.into()), "{ran:#?}");
 }

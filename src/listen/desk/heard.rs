@@ -135,7 +135,7 @@ impl Desk<'_> {
             } else {
                 // What it counts is asked for then: soon, and once for any number of such messages.
                 served.is_outdated = true;
-                self.to_recount.insert(pool.clone());
+                self.to_recount.insert(pool.clone(), Instant::now());
             }
             let counts = served.found.statistics;
             let (assigned, lapses) = (served.told.at_least(counts, now).assigned, served.told.lapses());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::lending::Bounds;
 use super::{Carried, Carrying, Cooling, Desk, Shared};
@@ -37,7 +38,7 @@ impl<'a> Desk<'a> {
         let is_too_old =
             |pool: &&PoolName| !self.counts_hold(pool) && self.serving(pool).is_some_and(|served| !served.is_unasked);
         let too_old: Vec<PoolName> = pools.iter().filter(is_too_old).cloned().collect();
-        self.to_recount.extend(too_old);
+        self.to_recount.extend(too_old.into_iter().map(|pool| (pool, Instant::now())));
         let is_cool = |pool: &PoolName| self.cooling.get(pool).is_none_or(Cooling::is_over);
         // Where boots fail: one a whole observation, and no more, until one comes online.
         let can_serve = |pool: &&PoolName| self.counts_hold(pool) && is_cool(pool) && !self.in_doubt.contains(*pool);

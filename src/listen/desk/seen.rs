@@ -4,15 +4,14 @@
 //! that only ends follow, each of which is looked at once more when it is carried out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant as StdInstant;
+use std::time::{Duration, Instant as StdInstant};
 
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{
-    Carrying, Desk, RECOUNTS_APART, RECOUNTS_APART_WHEN_REFUSED, STANDS_IN_AFTER, Seen, Shared, WHOLE_EVERY, Why,
-};
+use super::{Carrying, Desk, RECOUNTS_AGAIN_AFTER, STANDS_IN_AFTER, Seen, Shared, WHOLE_EVERY, Why};
+use crate::ages::short;
 use crate::config;
 use crate::engine::{Action, Mark, PoolName, ReasonCode, RunnerId, ScaleSetDemand, Snapshot, Statistics, Step, View};
 use crate::github::{Coverage, NoProgress};
@@ -21,7 +20,7 @@ use crate::listen::Parts;
 use crate::listen::event::{Event, Line};
 use crate::listen::metrics::Look;
 use crate::listen::phantoms::unlisted;
-use crate::observe::{self, Listened, Observation, Sources, observe};
+use crate::observe::{self, Listened, NAMES_CAUSES, Observation, Sources, observe};
 use crate::report::ActionResult;
 use crate::rerun::Due;
 use crate::scale_set::ScaleSetId;
@@ -29,6 +28,8 @@ use crate::warning::{Warning, WarningCode};
 
 /// Scale sets that are asked at once.
 const AT_ONCE: usize = 8;
+/// How long a look waits for what a set counts, repetitions included.
+const COUNTS_WITHIN: Duration = Duration::from_mins(1);
 
 impl<'a> Desk<'a> {
     pub(super) fn seen(&mut self, seen: Seen, carrying: &Carrying<'a>) {
@@ -70,7 +71,6 @@ impl<'a> Desk<'a> {
             }
             Seen::Counts(asked_at, counts) => {
                 let mut told = BTreeSet::new();
-                self.recounts_apart = RECOUNTS_APART;
                 for (pool, counts) in counts {
                     let Some(served) = self.served.get_mut(&pool) else { continue };
                     match counts {
@@ -79,10 +79,11 @@ impl<'a> Desk<'a> {
                             told.insert(pool);
                         }
                         Err(_) if !served.is_outdated && served.counted_at >= self.read_at => {}
+                        // A look has found that, too, and the next one asks again.
+                        Err(_) if served.is_unasked => {}
                         Err(why) => {
                             tracing::debug!(pool = pool.as_str(), why, "its counts are asked for again");
-                            self.recounts_apart = RECOUNTS_APART_WHEN_REFUSED;
-                            self.to_recount.insert(pool);
+                            self.to_recount.entry(pool).or_insert(Instant::now() + RECOUNTS_AGAIN_AFTER);
                         }
                     }
                 }
@@ -177,7 +178,7 @@ impl<'a> Desk<'a> {
         let is_it = |(pool, served): (&PoolName, &super::Served)| {
             Some(pool.as_str()) == warning.subject.as_deref() && served.found.statistics.jobs() == 0
         };
-        if warning.code == WarningCode::SourcesDiffer && self.served.iter().any(is_it) {
+        if warning.message.ends_with(NAMES_CAUSES) && self.served.iter().any(is_it) {
             warning.message.push_str(
                 "; where it names none, send SIGHUP to open its session anew; if that does not help, make the scale set \
                  again and re-run the jobs",
@@ -303,20 +304,27 @@ impl<'a> Shared<'a> {
     pub(super) async fn look(self, sets: BTreeMap<PoolName, ScaleSetId>) -> Seen {
         self.undo_left_over().await;
         let supply = observe::supply(self.sources(&Listened::new())).await;
-        Seen::Supply(supply, self.counts(sets).await)
+        Seen::Supply(supply, self.counts(sets, COUNTS_WITHIN).await)
     }
 
     /// Asks sets for their counts, and nothing else.
     pub(super) async fn recount(self, sets: BTreeMap<PoolName, ScaleSetId>) -> Seen {
         let asked_at = StdInstant::now();
-        Seen::Counts(asked_at, self.counts(sets).await)
+        // One that doesn't answer would keep the others waiting.
+        Seen::Counts(asked_at, self.counts(sets, RECOUNTS_AGAIN_AFTER).await)
     }
 
-    async fn counts(self, sets: BTreeMap<PoolName, ScaleSetId>) -> BTreeMap<PoolName, Result<Statistics, String>> {
+    async fn counts(
+        self,
+        sets: BTreeMap<PoolName, ScaleSetId>,
+        within: Duration,
+    ) -> BTreeMap<PoolName, Result<Statistics, String>> {
         stream::iter(sets)
             .map(async |(pool, id)| {
-                let set = self.parts.service.scale_set(id).await;
-                let counts = set.map_err(|error| error.to_string());
+                let counts = match tokio::time::timeout(within, self.parts.service.scale_set(id)).await {
+                    Ok(set) => set.map_err(|error| error.to_string()),
+                    Err(_) => Err(format!("no answer within {}", short(within))),
+                };
                 (pool, counts.and_then(|set| set.statistics.ok_or_else(|| "it shows no counts".to_owned())))
             })
             .buffer_unordered(AT_ONCE)
