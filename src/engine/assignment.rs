@@ -183,6 +183,7 @@ fn route<'a>(
         network.arc(full, sink, u64::MAX / 2, Cost([1, 0, 0, 0, 0]));
     }
     let mut arcs: Vec<Vec<(&Pool, Shortage, ArcId, ArcId)>> = Vec::new();
+    // Pools that can take it, labels that the best of them doesn't need, its node, and its jobs.
     let mut in_turn: Vec<(usize, usize, usize, usize)> = Vec::new();
     for (nth, (signature, jobs)) in by_signature.iter().enumerate() {
         let node = first_signature + nth;

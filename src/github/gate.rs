@@ -195,7 +195,7 @@ impl Gate {
 
     /// Returns whether nothing may be asked now, or not before a wait.
     pub(super) fn is_closed(&self) -> bool {
-        lock(&self.state).closed_until.is_some()
+        lock(&self.state).closed_until.is_some_and(|until| until > self.clock.now())
     }
 
     /// Hears until when an earlier process was refused; what no limit of GitHub's takes is by a clock that was set since.

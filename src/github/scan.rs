@@ -158,10 +158,10 @@ pub async fn scan(
     if !settings.beside {
         let last = shares.iter().zip(&scans).find_map(|(share, scan)| scan.memory.last_scan(&share.scope));
         let charged = client.usage().charged_since(before);
-        let before = last.map_or(0, |last| last.an_hour);
-        // A burst of some scans is no rule.
+        let lately = last.map_or(0, |last| last.an_hour);
         let an_hour = last.and_then(|last| an_hour(charged, age(now, last.began)));
-        let an_hour = an_hour.map_or(before, |an_hour| (before * 3 + an_hour) / 4);
+        // A burst of some scans is no rule.
+        let an_hour = an_hour.map_or(lately, |an_hour| (lately * 3 + an_hour) / 4);
         scanned.warnings.extend(too_dear(an_hour, client.allowed_an_hour()));
         for (share, scan) in shares.iter().zip(&scans) {
             scan.memory.keep_scan(&share.scope, scanned.coverage.whole, an_hour);
