@@ -725,3 +725,21 @@ async fn where_repositories_take_turns_everything_is_looked_at_beside_and_then_e
     assert!(looks > 3, "{looks}");
     listening.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_ec2_answers_nothing_its_queue_is_heard() {
+    let desk = desk().await;
+    let mut listening = Listening::on(&desk, "--interval 10m");
+    listening.opened().await;
+    desk.has_looked().await;
+    let mut order = desk.sandbox.hold_at("RunInstances", Moment::Before);
+    desk.jobs(1, X64);
+    order.reached().await.unwrap();
+    // The next job's message comes, is acknowledged, and its own order goes out beside.
+    desk.jobs(1, X64);
+    until(|| desk.calls(Service::Ec2, "RunInstances").len() == 2).await;
+    until(|| desk.calls(Service::Actions, "DELETE /scalesets/message").len() >= 2).await;
+    drop(order);
+    listening.launches(2).await;
+    listening.end().await;
+}
