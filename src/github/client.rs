@@ -802,7 +802,7 @@ fn same_origin(attempt: Attempt<'_>) -> reqwest::redirect::Action {
 }
 
 /// Locks what is only ever held for a few assignments; a panic in between left it whole.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 

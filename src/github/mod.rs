@@ -29,8 +29,8 @@ pub(crate) mod transport;
 mod turns;
 
 pub use cache::Cache;
-pub(crate) use client::SENDS;
 pub use client::{Client, Patience, Usage};
+pub(crate) use client::{SENDS, lock};
 pub use error::{Error, ErrorKind};
 pub use gate::Limits;
 pub use groups::{RunnerGroup, Visibility, runner_groups};

@@ -1,6 +1,6 @@
 //! One request to the service or its queue, and its answer, whole; how long is waited before it may be sent again.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use super::error::{Error, ErrorKind};
 use super::refusal::{Refusal, activity_id, refusal, scrubbed};
 use crate::config::is_loopback;
 use crate::github::transport::{LARGEST_ANSWER, builder, chain};
-use crate::github::{Patience, SENDS};
+use crate::github::{Patience, SENDS, lock};
 use crate::tally::Tally;
 
 /// A connection that says nothing for so long is asked whether it is there: a long poll must notice when it isn't.
@@ -238,10 +238,6 @@ impl Sends {
         self.count += 1;
         true
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns a header that is never shown.

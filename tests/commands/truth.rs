@@ -7,7 +7,7 @@ use std::time::Duration;
 use ghascale::sandbox::{Fault, Moment, Service, World};
 use serde_json::{Value, json};
 
-use super::{Desk, X64};
+use super::{Desk, Ran, X64};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -259,6 +259,16 @@ fn bury(world: &mut World) {
     }
 }
 
+/// Lets so many old runs behind a repository's first pages be queued again; returns their jobs.
+fn queued_again(world: &mut World, count: usize) -> Vec<u64> {
+    let runs: Vec<u64> = (0..count).map(|_| world.repository("api").run().aged(72 * HOUR).job(X64).run_id()).collect();
+    for job in world.job_ids() {
+        world.cancel(job);
+    }
+    bury(world);
+    runs.iter().map(|run| world.run(*run).again().job(X64).id()).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_appears_in_a_run_whose_own_entry_stays_as_it_was() {
     let desk = Desk::open().await;
@@ -344,18 +354,7 @@ async fn a_repository_with_1200_queued_runs_before_a_long_history() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_1200_old_runs_that_are_queued_again_a_thousand_are_found_and_that_is_said_once() {
     let desk = Desk::open().await;
-    {
-        let mut world = desk.sandbox.world();
-        let runs: Vec<u64> =
-            (0..1200).map(|_| world.repository("api").run().aged(72 * HOUR).job(X64).run_id()).collect();
-        for job in world.job_ids() {
-            world.cancel(job);
-        }
-        bury(&mut world);
-        for run in runs {
-            world.run(run).again().job(X64);
-        }
-    }
+    queued_again(&mut desk.sandbox.world(), 1200);
     let report = status(&desk, 3).await;
     assert_eq!(counts(&report), (1000, 0, "at_least"));
     assert_eq!(report["warnings"].as_array().unwrap().len(), 1, "{:#}", report["warnings"]);
@@ -386,6 +385,19 @@ async fn a_run_that_is_at_work_for_more_than_a_day_is_no_ghost_while_its_jobs_ar
     assert_eq!((of("unresolved_runs"), of("ghost_runs")), (1, 1), "{report:#}");
 }
 
+/// Runs `status`, and cancels these jobs when the first page of queued runs has been read, and not the second.
+async fn status_while_some_leave(desk: &Desk, jobs: &[u64]) -> Ran {
+    let mut second = desk.sandbox.hold_at("status=queued&page=2", Moment::Before);
+    let change = async {
+        second.reached().await.unwrap();
+        for job in jobs {
+            desk.sandbox.world().cancel(*job);
+        }
+        drop(second);
+    };
+    tokio::join!(desk.run("status -o json"), change).0
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn new_runs_that_leave_the_index_between_two_pages_are_known_all_the_same() {
     let desk = Desk::open().await;
@@ -394,40 +406,16 @@ async fn new_runs_that_leave_the_index_between_two_pages_are_known_all_the_same(
         bury(&mut world);
         (0..130).map(|_| world.repository("api").run().job(X64).id()).collect()
     };
-    let mut second = desk.sandbox.hold_at("status=queued&page=2", Moment::Before);
-    let change = async {
-        second.reached().await.unwrap();
-        for job in &jobs[110..] {
-            desk.sandbox.world().cancel(*job);
-        }
-        drop(second);
-    };
-    let (ran, ()) = tokio::join!(desk.run("status -o json"), change);
+    let ran = status_while_some_leave(&desk, &jobs[110..]).await;
     assert_eq!((ran.code, counts(&ran.json())), (0, (110, 0, "exact")), "{ran:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn old_runs_that_leave_their_list_between_two_pages_hide_none_silently() {
     let desk = Desk::open().await;
-    let jobs: Vec<u64> = {
-        let mut world = desk.sandbox.world();
-        let old: Vec<u64> = (0..130).map(|_| world.repository("api").run().aged(72 * HOUR).job(X64).run_id()).collect();
-        for job in world.job_ids() {
-            world.cancel(job);
-        }
-        bury(&mut world);
-        old.iter().map(|run| world.run(*run).again().job(X64).id()).collect()
-    };
+    let jobs = queued_again(&mut desk.sandbox.world(), 130);
     // The newest are on the first page.
-    let mut second = desk.sandbox.hold_at("status=queued&page=2", Moment::Before);
-    let change = async {
-        second.reached().await.unwrap();
-        for job in &jobs[110..] {
-            desk.sandbox.world().cancel(*job);
-        }
-        drop(second);
-    };
-    let (ran, ()) = tokio::join!(desk.run("status -o json"), change);
+    let ran = status_while_some_leave(&desk, &jobs[110..]).await;
     let report = ran.json();
     let (queued, _, kind) = counts(&report);
     assert_eq!((ran.code, queued, kind), (3, 90, "at_least"), "{ran:#?}");
