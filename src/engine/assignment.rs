@@ -4,7 +4,7 @@
 //! of preference: as many jobs served as possible; by runners that are there already; by priority; by the pool with the
 //! fewest labels that the job doesn't need; by name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::flow::{ArcId, Cost, Network};
 use super::job::Job;
@@ -70,7 +70,7 @@ pub fn assign<'a>(
     let mut pools = pools.to_vec();
     pools.sort_by(|a, b| a.name.cmp(&b.name));
     // Jobs by the hundred have the same labels, written alike: a signature is made once for all of these.
-    let mut by_labels: BTreeMap<&[Label], Vec<&Job>> = BTreeMap::new();
+    let mut by_labels: HashMap<&[Label], Vec<&Job>> = HashMap::new();
     for job in jobs {
         by_labels.entry(&job.labels).or_default().push(job);
     }
@@ -82,10 +82,11 @@ pub fn assign<'a>(
     let routes = route(&by_signature, &pools, &capacities);
 
     let mut assignment = Assignment::default();
-    for ((signature, mut jobs), routes) in by_signature.into_iter().zip(routes) {
-        jobs.sort_by_key(|job| (job.queued_at.is_none(), job.queued_at, job.id));
+    for (mut jobs, routes) in by_signature.into_values().zip(routes) {
+        jobs.sort_by_cached_key(|job| (job.queued_at.is_none(), job.queued_at, job.id));
+        let written = jobs.first().map(|job| Signature::of(&job.labels));
         let mut waiting = jobs.into_iter();
-        if routes.is_empty() {
+        if let Some(signature) = written.filter(|_| routes.is_empty()) {
             let reason = signature.no_pool(&pools);
             assignment.unschedulable.extend(waiting.map(|job| unschedulable(job, reason.clone())));
             continue;
@@ -95,9 +96,13 @@ pub fn assign<'a>(
             taken.extend(waiting.by_ref().take(route.served));
         }
         for route in &routes {
-            for job in waiting.by_ref().take(route.full) {
-                assignment.taken.entry(&route.pool.name).or_default().push(job);
-                assignment.unschedulable.push(unschedulable(job, no_room(route.pool, route.shortage)));
+            if route.full > 0 {
+                let taken = assignment.taken.entry(&route.pool.name).or_default();
+                let reason = no_room(route.pool, route.shortage);
+                for job in waiting.by_ref().take(route.full) {
+                    taken.push(job);
+                    assignment.unschedulable.push(unschedulable(job, reason.clone()));
+                }
             }
         }
     }

@@ -5,37 +5,35 @@
 //! An answer is found by its whole address and by who asked, and its tag belongs to the very token it was asked with.
 //! It is written here only after it was read to its end and understood.
 
+mod blob;
 mod store;
+mod writer;
 
-use std::collections::HashMap;
-use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use flate2::Compression;
-use flate2::read::DeflateDecoder;
-use flate2::write::DeflateEncoder;
+use bytes::Bytes;
 use http::HeaderValue;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use self::blob::Blob;
 use self::store::{Key, Row, Store, digest_of};
+use self::writer::{Lot, Writer};
 use super::client::lock;
 use crate::warning::{Warning, WarningCode};
 
 /// The file's size, at most.
 const MOST_BYTES: u64 = 256 << 20;
-/// A body is kept to the byte if it deflates to this; larger ones are asked for anew with another token.
-const LARGEST_RAW: usize = 32 << 10;
-/// And it is not even tried with one that is larger than this.
-const LARGEST_TRIED: usize = 1 << 20;
-/// What is no longer than this is not worth deflating: the tables of that alone cost half a million instructions.
-const STORED_UP_TO: u16 = 2 << 10;
-/// Answers are written in lots of this many.
+/// A body that is larger than this is not kept to the byte: it is asked for anew with another token.
+const LARGEST_BODY: usize = 1 << 20;
+/// Answers, or notes, are written in lots of this many,
 const LOT: usize = 128;
+/// or of so many bytes, if they are large.
+const LOT_BYTES: usize = 2 << 20;
 /// How exactly it is known when an answer was last used.
 const USE_IS_NOTED_AFTER: Duration = Duration::from_hours(24);
 
@@ -67,9 +65,9 @@ pub struct Cache(Mutex<Inner>);
 struct Inner {
     store: Store,
     /// Read and not yet written.
-    answers: HashMap<Key, Row>,
-    used: Vec<Key>,
-    notes: HashMap<Key, Vec<u8>>,
+    lot: Lot,
+    /// Who writes, once there is more than one lot.
+    writer: Option<Writer>,
 }
 
 /// A list as it was answered earlier.
@@ -92,7 +90,7 @@ pub(super) struct Fresh<'a, T> {
     pub(super) value: &'a T,
     pub(super) etag: &'a str,
     pub(super) next: Option<String>,
-    pub(super) body: &'a [u8],
+    pub(super) body: &'a Bytes,
 }
 
 impl Cache {
@@ -106,43 +104,41 @@ impl Cache {
 
     fn bounded(directory: &Path, most_bytes: u64) -> Result<Self, Warning> {
         let store = Store::open(directory, most_bytes).map_err(|error| warning(&format!("it is not used: {error}")))?;
-        let inner = Inner { store, answers: HashMap::new(), used: Vec::new(), notes: HashMap::new() };
-        Ok(Self(Mutex::new(inner)))
+        Ok(Self(Mutex::new(Inner { store, lot: Lot::default(), writer: None })))
     }
 
     /// Returns what was found wrong with it since it was last asked.
     pub fn warning(&self) -> Option<Warning> {
-        lock(&self.0).store.complaint().map(|said| warning(&said))
+        let mut inner = lock(&self.0);
+        let of_writer = inner.writer.as_ref().and_then(Writer::complaint);
+        inner.store.complaint().or(of_writer).map(|said| warning(&said))
     }
 
     /// Returns what is known of an address.
     pub(super) fn known<T: DeserializeOwned>(&self, who: Identity, address: &str) -> Option<Known<T>> {
         let key = who.key("answer", address);
         let mut inner = lock(&self.0);
-        let row = match inner.answers.get(&key) {
-            Some(row) => row.clone(),
-            None => inner.store.answer(&key)?,
-        };
+        let unwritten = inner.unwritten(|lot| lot.answers.get(&key).cloned());
+        let row = unwritten.or_else(|| inner.store.answer(&key))?;
+        drop(inner);
         // What another build understood differently is no damage: it is asked for anew, and written over.
-        let value = serde_json::from_slice(&inflate(&row.content)?).ok()?;
+        let value = serde_json::from_slice(&row.content.plain()?).ok()?;
         Some(Known { value, tag: Tag { key, row } })
     }
 
     /// Keeps an answer.
     pub(super) fn keep<T: Serialize>(&self, who: Identity, address: &str, with: &HeaderValue, fresh: &Fresh<'_, T>) {
         let Ok(content) = serde_json::to_vec(fresh.value) else { return };
+        let size = content.len() + fresh.body.len();
         let row = Row {
             token: token_of(with),
             etag: fresh.etag.to_owned(),
             next: fresh.next.clone(),
-            content: deflate(&content),
-            raw: Some(fresh.body)
-                .filter(|body| body.len() <= LARGEST_TRIED)
-                .map(deflate)
-                .filter(|raw| raw.len() <= LARGEST_RAW),
+            content: content.into(),
+            raw: Some(fresh.body).filter(|body| body.len() <= LARGEST_BODY).cloned().map(Blob::Plain),
             used: now(),
         };
-        lock(&self.0).take(who.key("answer", address), row);
+        lock(&self.0).take(who.key("answer", address), row, size);
     }
 
     /// Notes that an answer still holds, by the tag that was just confirmed with this authorization.
@@ -150,9 +146,9 @@ impl Cache {
         let token = token_of(with);
         let mut inner = lock(&self.0);
         if tag.row.etag != etag || tag.row.token != token {
-            inner.take(tag.key, Row { etag: etag.to_owned(), token, used: now(), ..tag.row.clone() });
+            inner.take(tag.key, Row { etag: etag.to_owned(), token, used: now(), ..tag.row.clone() }, 0);
         } else if now() - tag.row.used > USE_IS_NOTED_AFTER.as_secs().cast_signed() {
-            inner.used.push(tag.key);
+            inner.lot.used.push(tag.key);
         }
     }
 
@@ -174,27 +170,39 @@ impl Cache {
 
     /// Returns something that was noted under a name.
     pub(super) fn note<T: DeserializeOwned>(&self, who: Identity, name: &str) -> Option<T> {
-        let key = who.key("note", name);
+        self.notes(who, [name]).pop().flatten()
+    }
+
+    /// Returns what was noted under each of many names, in their order.
+    pub(super) fn notes<T: DeserializeOwned>(
+        &self,
+        who: Identity,
+        names: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Vec<Option<T>> {
+        let keys: Vec<Key> = names.into_iter().map(|name| who.key("note", name.as_ref())).collect();
         let mut inner = lock(&self.0);
-        let value = match inner.notes.get(&key) {
-            Some(value) => value.clone(),
-            None => inner.store.note(&key)?,
-        };
+        let mut notes: Vec<Option<Blob>> =
+            keys.iter().map(|key| inner.unwritten(|lot| lot.notes.get(key).cloned())).collect();
+        let places = || notes.iter().zip(0_usize..).filter(|(note, _)| note.is_none()).map(|(_, nth)| nth);
+        let unknown: Vec<usize> = places().collect();
+        let written = inner.store.notes(unknown.iter().map(|nth| &keys[*nth]));
         drop(inner);
-        serde_json::from_slice(&inflate(&value)?).ok()
+        for (nth, note) in unknown.into_iter().zip(written) {
+            notes[nth] = note;
+        }
+        let read = |note: Blob| serde_json::from_slice(&note.plain()?).ok();
+        notes.into_iter().map(|note| note.and_then(read)).collect()
     }
 
     /// Notes something under a name.
     pub(super) fn keep_note<T: Serialize>(&self, who: Identity, name: &str, value: &T) {
         let Ok(value) = serde_json::to_vec(value) else { return };
         let mut inner = lock(&self.0);
-        inner.notes.insert(who.key("note", name), deflate(&value));
-        if inner.notes.len() >= LOT {
-            inner.flush();
-        }
+        inner.lot.notes.insert(who.key("note", name), value.into());
+        inner.pass_on();
     }
 
-    /// Writes what has not been written yet.
+    /// Writes what has not been written yet; returns when that is done.
     pub fn flush(&self) {
         lock(&self.0).flush();
     }
@@ -207,22 +215,41 @@ impl Drop for Cache {
 }
 
 impl Inner {
-    fn take(&mut self, key: Key, row: Row) {
-        self.answers.insert(key, row);
-        if self.answers.len() >= LOT {
-            self.flush();
+    /// Takes an answer of so many bytes.
+    fn take(&mut self, key: Key, row: Row, size: usize) {
+        self.lot.answers.insert(key, row);
+        self.lot.bytes += size;
+        self.pass_on();
+    }
+
+    /// Finds something that is not in the file yet: the latest.
+    fn unwritten<T>(&self, of_lot: impl Fn(&Lot) -> Option<T>) -> Option<T> {
+        of_lot(&self.lot).or_else(|| self.writer.as_ref()?.find(of_lot))
+    }
+
+    /// Passes a lot that is large enough on to a thread of its own.
+    fn pass_on(&mut self) {
+        if self.lot.answers.len() < LOT && self.lot.notes.len() < LOT && self.lot.bytes < LOT_BYTES {
+            return;
+        }
+        if self.writer.is_none() {
+            self.writer = self.store.beside().ok().and_then(|store| Writer::start(store).ok());
+        }
+        match &self.writer {
+            Some(writer) => writer.take(std::mem::take(&mut self.lot)),
+            None => self.flush(),
         }
     }
 
     fn flush(&mut self) {
-        let now = now();
-        let (answers, used) = (std::mem::take(&mut self.answers), std::mem::take(&mut self.used));
-        if !answers.is_empty() || !used.is_empty() {
-            self.store.write(&answers.into_iter().collect::<Vec<_>>(), &used, now);
+        let lot = std::mem::take(&mut self.lot);
+        match &self.writer {
+            _ if lot.is_empty() => {}
+            Some(writer) => writer.take(lot),
+            None => self.store.write(&lot, now()),
         }
-        let notes = std::mem::take(&mut self.notes);
-        if !notes.is_empty() {
-            self.store.keep_notes(&notes.into_iter().collect::<Vec<_>>(), now);
+        if let Some(writer) = &self.writer {
+            writer.finish();
         }
     }
 }
@@ -234,8 +261,8 @@ impl Tag {
     }
 
     /// Returns the body that it tags, if that was kept.
-    pub(super) fn body(&self) -> Option<Vec<u8>> {
-        inflate(self.row.raw.as_ref()?)
+    pub(super) fn body(&self) -> Option<Bytes> {
+        self.row.raw.as_ref()?.plain()
     }
 
     /// Returns the next page's query as it stood then.
@@ -256,37 +283,6 @@ fn now() -> i64 {
     Timestamp::now().as_second()
 }
 
-/// How a deflated stream begins that is one block, stored as it is (RFC 1951, 3.2.4); its length follows, and the
-/// length's complement.
-const STORED: u8 = 1;
-
-/// Returns what stands in such a stream.
-fn stored(stream: &[u8]) -> Option<&[u8]> {
-    let (&[form, a, b, c, d], content) = stream.split_first_chunk()?;
-    let length = u16::from_le_bytes([a, b]);
-    let agrees = u16::from_le_bytes([c, d]) == !length && content.len() == usize::from(length);
-    (form == STORED && agrees).then_some(content)
-}
-
-fn deflate(bytes: &[u8]) -> Vec<u8> {
-    if let Some(length) = u16::try_from(bytes.len()).ok().filter(|length| *length <= STORED_UP_TO) {
-        return [&[STORED][..], &length.to_le_bytes(), &(!length).to_le_bytes(), bytes].concat();
-    }
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
-    // A Vec takes every write.
-    let _ = encoder.write_all(bytes);
-    encoder.finish().unwrap_or_default()
-}
-
-fn inflate(bytes: &[u8]) -> Option<Vec<u8>> {
-    if let Some(stored) = stored(bytes) {
-        return Some(stored.to_vec());
-    }
-    let mut out = Vec::new();
-    DeflateDecoder::new(bytes).read_to_end(&mut out).ok()?;
-    Some(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,7 +292,7 @@ mod tests {
     }
 
     fn keep(cache: &Cache, who: Identity, address: &str, value: &str, token: &str) {
-        let fresh = Fresh { value: &value, etag: "W/\"x\"", next: None, body: b"body" };
+        let fresh = Fresh { value: &value, etag: "W/\"x\"", next: None, body: &Bytes::from_static(b"body") };
         cache.keep(who, address, &bearer(token), &fresh);
     }
 
@@ -329,26 +325,59 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_is_a_deflated_stream_like_any_other() {
-        for length in [0, 1, usize::from(STORED_UP_TO), usize::from(STORED_UP_TO) + 1, 70_000] {
-            let bytes = vec![b'x'; length];
-            let stream = deflate(&bytes);
-            let mut out = Vec::new();
-            DeflateDecoder::new(&stream[..]).read_to_end(&mut out).unwrap();
-            assert_eq!((out.as_slice(), inflate(&stream).as_deref()), (bytes.as_slice(), Some(bytes.as_slice())));
-            assert_eq!(stored(&stream).is_some(), length <= usize::from(STORED_UP_TO));
-        }
-        assert_eq!(inflate(&[STORED, 9, 0, !9, 0xff, b'x']), None, "half a block");
-    }
-
-    #[test]
     fn a_body_that_is_too_large_is_kept_as_what_it_said_only() {
         let home = tempfile::tempdir().unwrap();
         let (cache, who) = (Cache::open(home.path()).unwrap(), Identity::of(&[b"app"]));
-        let noise: Vec<u8> = (0..2 * LARGEST_RAW).map(|_| fastrand::u8(..)).collect();
-        cache.keep(who, "x", &bearer("a"), &Fresh { value: &"y", etag: "e", next: None, body: &noise });
-        let known = cache.known::<String>(who, "x").unwrap();
-        assert_eq!((known.value.as_str(), known.tag.body()), ("y", None));
+        for size in [64 << 10, LARGEST_BODY + 1] {
+            let noise: Bytes = (0..size).map(|_| fastrand::u8(..)).collect();
+            cache.keep(who, "x", &bearer("a"), &Fresh { value: &"y", etag: "e", next: None, body: &noise });
+            cache.flush();
+            let known = cache.known::<String>(who, "x").unwrap();
+            assert_eq!((known.value.as_str(), known.tag.body()), ("y", None));
+        }
+    }
+
+    #[test]
+    fn what_is_on_its_way_to_the_file_is_found_and_all_of_it_arrives() {
+        let home = tempfile::tempdir().unwrap();
+        let (cache, who) = (Cache::open(home.path()).unwrap(), Identity::of(&[b"one"]));
+        let names = || (0..10 * LOT).map(|nth| nth.to_string());
+        for (nth, name) in names().enumerate() {
+            keep(&cache, who, &name, "before", "a");
+            keep(&cache, who, &name, &name, "a");
+            cache.keep_note(who, &name, &nth);
+            let earlier = (nth / 2).to_string();
+            assert_eq!(cache.known::<String>(who, &earlier).unwrap().value, earlier);
+            assert_eq!(cache.note(who, &earlier), Some(nth / 2));
+        }
+        assert!(lock(&cache.0).writer.is_some());
+        cache.flush();
+        assert!(lock(&cache.0).lot.is_empty());
+        let again = Cache::open(home.path()).unwrap();
+        assert!(names().all(|name| again.known::<String>(who, &name).is_some_and(|known| known.value == name)));
+        assert!(again.notes(who, names()).into_iter().eq((0..10 * LOT).map(Some)));
+        assert_eq!(cache.warning(), None);
+    }
+
+    #[test]
+    fn a_file_that_is_thrown_away_while_a_lot_is_written_is_thrown_away_once_and_what_comes_next_is_kept() {
+        let home = tempfile::tempdir().unwrap();
+        let (cache, who) = (Cache::open(home.path()).unwrap(), Identity::of(&[b"one"]));
+        let keep_all = |of: &str| (0..3 * LOT).for_each(|nth| keep(&cache, who, &format!("{of} {nth}"), of, "a"));
+        keep_all("before");
+        cache.flush();
+        let damage = "UPDATE answers SET etag = 'another'";
+        let other = rusqlite::Connection::open(home.path().join("github-2.sqlite")).unwrap();
+        assert_eq!(other.execute(damage, []).unwrap(), 3 * LOT);
+        assert!(cache.known::<String>(who, "before 0").is_none(), "an entry is not as it was written");
+        keep_all("after");
+        cache.flush();
+        assert!(cache.warning().is_some_and(|warning| warning.message.contains("thrown away")));
+        assert_eq!(cache.warning(), None);
+        let again = Cache::open(home.path()).unwrap();
+        let of =
+            |of: &str| (0..3 * LOT).filter(|nth| again.known::<String>(who, &format!("{of} {nth}")).is_some()).count();
+        assert_eq!((of("before"), of("after")), (0, 3 * LOT));
     }
 
     #[test]

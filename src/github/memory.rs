@@ -87,11 +87,17 @@ impl<'a> Memory<'a> {
 
     /// Returns what was last seen of a repository. What a clock that was set back puts into the future is forgotten.
     pub(super) fn repository(&self, name: &RepositoryName) -> Option<Seen> {
-        let (cache, who) = self.cache?;
-        let seen: Seen = cache.note(who, &format!("repository {name}"))?;
+        self.each_of(std::slice::from_ref(name)).pop().flatten()
+    }
+
+    /// Returns the same of each of many.
+    pub(super) fn each_of(&self, repositories: &[RepositoryName]) -> Vec<Option<Seen>> {
+        let Some((cache, who)) = self.cache else { return repositories.iter().map(|_| None).collect() };
+        let names = repositories.iter().map(|name| format!("repository {name}"));
         // Another look may have gone on beside this one since it began.
         let is_past = |at| age(at, self.now) < SET_BACK;
-        (is_past(seen.at) && is_past(seen.searched)).then_some(seen)
+        let is_known = |seen: &Seen| is_past(seen.at) && is_past(seen.searched);
+        cache.notes(who, names).into_iter().map(|seen: Option<Seen>| seen.filter(is_known)).collect()
     }
 
     /// Returns the last scan of a scope.

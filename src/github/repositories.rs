@@ -76,8 +76,8 @@ pub(super) async fn of_organization(client: &Client, login: &str, settings: &Sca
     Ok(found)
 }
 
-/// Pages of one list that are read at once.
-const AT_ONCE: usize = 8;
+/// Pages of one list that are read at once; each can be half a megabyte.
+const AT_ONCE: usize = 16;
 
 impl Decoded for Repository {
     fn decode(reply: &Reply) -> Result<Self, Error> {

@@ -315,7 +315,7 @@ impl Scan<'_> {
         hinted: &BTreeMap<&RepositoryName, Timestamp>,
     ) -> (Vec<Task>, Coverage, Option<Warning>) {
         let repositories = &share.repositories;
-        let seen: Vec<Option<Seen>> = repositories.iter().map(|name| self.memory.repository(name)).collect();
+        let seen = self.memory.each_of(repositories);
         let (requests, every) = (self.client.requests_for_a_look(), self.client.looks_every());
         let last = self.memory.last_scan(&share.scope).map(|last| last.began);
         let pace = Pace { requests, full, last, every, now: self.now };

@@ -7,10 +7,15 @@ use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
 use sha2::{Digest as _, Sha256};
+
+use super::blob::Blob;
+use super::writer::Lot;
 
 /// The form of the tables and of what stands in them. To be raised with every change of what is decoded from an answer.
 const VERSION: i64 = 2;
@@ -19,6 +24,8 @@ const FILE: &str = "github-2.sqlite";
 const PAGE_BYTES: u64 = 4096;
 /// How long is waited for another process that writes, or that opens the file.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// A body is kept to the byte if it deflates to this; larger ones are asked for anew with another token.
+const LARGEST_RAW: usize = 32 << 10;
 /// What nobody has asked for in so long is forgotten.
 const UNUSED_DAYS: i64 = 14;
 
@@ -43,10 +50,10 @@ pub(super) struct Row {
     pub(super) etag: String,
     /// The next page's query.
     pub(super) next: Option<String>,
-    /// What was decoded, deflated JSON.
-    pub(super) content: Vec<u8>,
-    /// The body to the byte, deflated, where it is small.
-    pub(super) raw: Option<Vec<u8>>,
+    /// What was decoded, as JSON.
+    pub(super) content: Blob,
+    /// The body to the byte, where it is small.
+    pub(super) raw: Option<Blob>,
     /// When it was last asked for, roughly; seconds since 1970.
     pub(super) used: i64,
 }
@@ -72,6 +79,10 @@ pub(super) struct Store {
     is_tidy: bool,
     /// What was found wrong since it was last asked.
     complaint: Option<String>,
+    /// How often this process has thrown the file away: who else has it open here is to open the new one.
+    thrown_away: Arc<AtomicU64>,
+    /// How often it had, when this one opened it.
+    opened_after: u64,
 }
 
 impl Store {
@@ -79,14 +90,31 @@ impl Store {
     pub(super) fn open(directory: &Path, most_bytes: u64) -> Result<Self, Unusable> {
         make_private(directory).map_err(|error| Unusable::File(directory.to_owned(), error))?;
         let _lock = lock(directory)?;
-        let mut store =
-            Self { directory: directory.to_owned(), most_bytes, connection: None, is_tidy: false, complaint: None };
+        let mut store = Self {
+            directory: directory.to_owned(),
+            most_bytes,
+            connection: None,
+            is_tidy: false,
+            complaint: None,
+            thrown_away: Arc::default(),
+            opened_after: 0,
+        };
         match connect(&store.path(), most_bytes) {
             Ok(connection) => store.connection = Some(connection),
             Err(Unusable::Database(_, error)) if is_damage(&error) => store.replace(&error.to_string())?,
             Err(error) => return Err(error),
         }
         Ok(store)
+    }
+
+    /// Opens the file once more, for another thread.
+    pub(super) fn beside(&self) -> Result<Self, Unusable> {
+        let _lock = lock(&self.directory)?;
+        let opened_after = self.thrown_away.load(Ordering::SeqCst);
+        let connection = Some(connect(&self.path(), self.most_bytes)?);
+        let (directory, thrown_away) = (self.directory.clone(), self.thrown_away.clone());
+        let most_bytes = self.most_bytes;
+        Ok(Self { directory, most_bytes, connection, is_tidy: false, complaint: None, thrown_away, opened_after })
     }
 
     /// Returns what was found wrong since it was last asked: in words, once.
@@ -103,8 +131,8 @@ impl Store {
                     token: row.get(0)?,
                     etag: row.get(1)?,
                     next: row.get(2)?,
-                    content: row.get(3)?,
-                    raw: row.get(4)?,
+                    content: Blob::Deflated(row.get(3)?),
+                    raw: row.get::<_, Option<_>>(4)?.map(Blob::Deflated),
                     used: row.get(5)?,
                 };
                 Ok((found, row.get::<_, Key>(6)?))
@@ -112,33 +140,34 @@ impl Store {
             select.query_row([key], read).optional()
         });
         let (row, digest) = found.flatten()?;
-        self.genuine(row.digest(key) == digest)?;
+        let is_as_written =
+            row.digest(key, &row.content.deflated(), row.raw.as_ref().map(Blob::deflated).as_deref()) == digest;
+        self.genuine(is_as_written)?;
         Some(row)
     }
 
-    /// Writes answers, and notes which others were used.
-    pub(super) fn write(&mut self, answers: &[(Key, Row)], used: &[Key], now: i64) {
+    /// Writes a lot, all of it or nothing.
+    pub(super) fn write(&mut self, lot: &Lot, now: i64) {
         let written = self.attempt(|connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             {
                 let mut insert =
                     transaction.prepare("INSERT OR REPLACE INTO answers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
-                for (key, row) in answers {
-                    let digest = row.digest(key);
-                    insert.execute(params![
-                        key,
-                        row.token,
-                        row.etag,
-                        row.next,
-                        row.content,
-                        row.raw,
-                        row.used,
-                        digest
-                    ])?;
+                for (key, row) in &lot.answers {
+                    let content = row.content.deflated();
+                    let raw = row.raw.as_ref().map(Blob::deflated).filter(|raw| raw.len() <= LARGEST_RAW);
+                    let digest = row.digest(key, &content, raw.as_deref());
+                    let (content, raw) = (content.as_ref(), raw.as_deref());
+                    insert.execute(params![key, row.token, row.etag, row.next, content, raw, row.used, digest])?;
                 }
                 let mut touch = transaction.prepare("UPDATE answers SET used = ?2 WHERE key = ?1")?;
-                for key in used {
+                for key in &lot.used {
                     touch.execute(params![key, now])?;
+                }
+                let mut note = transaction.prepare("INSERT OR REPLACE INTO notes VALUES (?1, ?2, ?3, ?4)")?;
+                for (key, value) in &lot.notes {
+                    let value = value.deflated();
+                    note.execute(params![key, value.as_ref(), now, digest_of(&[key, &value])])?;
                 }
             }
             transaction.commit()
@@ -174,28 +203,22 @@ impl Store {
         });
     }
 
-    pub(super) fn note(&mut self, key: &Key) -> Option<Vec<u8>> {
+    /// Returns what was noted by each of these keys, in their order.
+    pub(super) fn notes<'a>(&mut self, keys: impl IntoIterator<Item = &'a Key>) -> Vec<Option<Blob>> {
+        let keys: Vec<&Key> = keys.into_iter().collect();
         let found = self.attempt(|connection| {
             let mut select = connection.prepare("SELECT value, digest FROM notes WHERE key = ?1")?;
             let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Key>(1)?));
-            select.query_row([key], read).optional()
+            keys.iter().map(|key| select.query_row([key], read).optional()).collect::<rusqlite::Result<Vec<_>>>()
         });
-        let (value, digest) = found.flatten()?;
-        self.genuine(digest_of(&[key, &value]) == digest)?;
-        Some(value)
-    }
-
-    pub(super) fn keep_notes(&mut self, notes: &[(Key, Vec<u8>)], now: i64) {
-        let _ = self.attempt(|connection| {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            {
-                let mut insert = transaction.prepare("INSERT OR REPLACE INTO notes VALUES (?1, ?2, ?3, ?4)")?;
-                for (key, value) in notes {
-                    insert.execute(params![key, value, now, digest_of(&[key, value])])?;
-                }
-            }
-            transaction.commit()
-        });
+        let Some(found) = found else { return vec![None; keys.len()] };
+        let agrees = |(key, found): (&&Key, &Option<(Vec<u8>, Key)>)| {
+            found.as_ref().is_none_or(|(value, digest)| digest_of(&[*key, value]) == *digest)
+        };
+        if self.genuine(keys.iter().zip(&found).all(agrees)).is_none() {
+            return vec![None; keys.len()];
+        }
+        found.into_iter().map(|found| Some(Blob::Deflated(found?.0))).collect()
     }
 
     /// Forgets what has not been used for long.
@@ -237,6 +260,7 @@ impl Store {
     /// Does something with the file; `None` where that fails. What is damaged is thrown away and made anew, what is
     /// only busy is passed over, and after anything else the file is left alone.
     fn attempt<T>(&mut self, work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Option<T> {
+        self.follow();
         let error = match work(self.connection.as_mut()?) {
             Ok(value) => return Some(value),
             Err(error) => error,
@@ -267,10 +291,35 @@ impl Store {
         }
     }
 
-    /// Deletes the file and opens a new one. To be called under the lock.
-    fn replace(&mut self, why: &str) -> Result<(), Unusable> {
+    /// Opens the new file, where another thread has thrown away the one that is open.
+    fn follow(&mut self) {
+        if self.connection.is_some()
+            && self.is_outdated()
+            && let Err(error) = lock(&self.directory).and_then(|_lock| self.reopen())
+        {
+            self.complaint = Some(format!("it is not used any more: {error}"));
+        }
+    }
+
+    /// Returns whether another thread has thrown away the file that is open here.
+    fn is_outdated(&self) -> bool {
+        self.thrown_away.load(Ordering::SeqCst) != self.opened_after
+    }
+
+    /// Opens the file that is there now. To be called under the lock.
+    fn reopen(&mut self) -> Result<(), Unusable> {
         self.connection = None;
-        let path = self.path();
+        self.opened_after = self.thrown_away.load(Ordering::SeqCst);
+        self.connection = Some(connect(&self.path(), self.most_bytes)?);
+        Ok(())
+    }
+
+    /// Deletes the file, if no other thread has already, and opens a new one. To be called under the lock.
+    fn replace(&mut self, why: &str) -> Result<(), Unusable> {
+        if self.is_outdated() {
+            return self.reopen();
+        }
+        self.connection = None;
         for suffix in ["", "-wal", "-shm"] {
             let file = self.directory.join(format!("{FILE}{suffix}"));
             match std::fs::remove_file(&file) {
@@ -278,17 +327,19 @@ impl Store {
                 _ => {}
             }
         }
-        self.connection = Some(connect(&path, self.most_bytes)?);
-        self.complaint = Some(format!("{} was damaged and thrown away: {why}", path.display()));
+        self.thrown_away.fetch_add(1, Ordering::SeqCst);
+        self.reopen()?;
+        self.complaint = Some(format!("{} was damaged and thrown away: {why}", self.path().display()));
         Ok(())
     }
 }
 
 impl Row {
-    fn digest(&self, key: &Key) -> Key {
+    /// Returns the digest of all that it is, with its content and body as they stand in the file.
+    fn digest(&self, key: &Key, content: &[u8], raw: Option<&[u8]>) -> Key {
         let next = self.next.as_deref().map_or(vec![0], |next| [b"1", next.as_bytes()].concat());
-        let raw = self.raw.as_ref().map_or(vec![0], |raw| [b"1", raw.as_slice()].concat());
-        digest_of(&[key, &self.token, self.etag.as_bytes(), &next, &self.content, &raw])
+        let raw = raw.map_or(vec![0], |raw| [b"1", raw].concat());
+        digest_of(&[key, &self.token, self.etag.as_bytes(), &next, content, &raw])
     }
 }
 
@@ -396,7 +447,11 @@ mod tests {
 
     fn row(etag: &str) -> Row {
         let next = Some("page=2".to_owned());
-        Row { token: [7; 32], etag: etag.into(), next, content: b"content".to_vec(), raw: None, used: NOW }
+        Row { token: [7; 32], etag: etag.into(), next, content: b"content".to_vec().into(), raw: None, used: NOW }
+    }
+
+    fn lot(answers: &[(Key, Row)], used: &[Key]) -> Lot {
+        Lot { answers: answers.iter().cloned().collect(), used: used.to_vec(), ..Lot::default() }
     }
 
     fn key(nth: u32) -> Key {
@@ -411,7 +466,7 @@ mod tests {
     fn what_was_written_is_read_by_the_next_process() {
         let home = tempfile::tempdir().unwrap();
         let place = home.path().join("a/ghascale");
-        Store::open(&place, MANY).unwrap().write(&[(key(1), row("W/\"x\""))], &[], NOW);
+        Store::open(&place, MANY).unwrap().write(&lot(&[(key(1), row("W/\"x\""))], &[]), NOW);
         let mut store = Store::open(&place, MANY).unwrap();
         assert_eq!((store.answer(&key(1)), store.answer(&key(2))), (Some(row("W/\"x\"")), None));
         assert_eq!(store.complaint(), None);
@@ -441,7 +496,7 @@ mod tests {
             let home = tempfile::tempdir().unwrap();
             std::fs::write(home.path().join(FILE), garbage).unwrap();
             let mut store = Store::open(home.path(), MANY).unwrap();
-            store.write(&[(key(1), row("x"))], &[], NOW);
+            store.write(&lot(&[(key(1), row("x"))], &[]), NOW);
             assert_eq!(store.answer(&key(1)), Some(row("x")));
             assert!(store.complaint().is_some_and(|said| said.contains("thrown away")), "{garbage:?}");
             assert_eq!(store.complaint(), None);
@@ -453,7 +508,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let mut store = Store::open(home.path(), MANY).unwrap();
         let rows: Vec<_> = (0..40).map(|nth| (key(nth), row(&format!("etag-{nth}-{}", "x".repeat(200))))).collect();
-        store.write(&rows, &[], NOW);
+        store.write(&lot(&rows, &[]), NOW);
         drop(store);
         let whole = std::fs::read(home.path().join(FILE)).unwrap();
         for at in (0..whole.len()).step_by(61) {
@@ -467,7 +522,7 @@ mod tests {
                 let found = store.answer(key).map(|found| Row { used: NOW, ..found });
                 assert!(found.is_none_or(|found| found == *row), "byte {at}");
             }
-            store.write(&rows[..1], &[], NOW);
+            store.write(&lot(&rows[..1], &[]), NOW);
         }
     }
 
@@ -475,14 +530,14 @@ mod tests {
     fn a_file_that_was_cut_off_is_survived() {
         let home = tempfile::tempdir().unwrap();
         let rows: Vec<_> = (0..400).map(|nth| (key(nth), row(&"x".repeat(200)))).collect();
-        Store::open(home.path(), MANY).unwrap().write(&rows, &[], NOW);
+        Store::open(home.path(), MANY).unwrap().write(&lot(&rows, &[]), NOW);
         let file = OpenOptions::new().write(true).open(home.path().join(FILE)).unwrap();
         file.set_len(file.metadata().unwrap().len() / 2).unwrap();
         let mut store = Store::open(home.path(), MANY).unwrap();
         for (key, row) in &rows {
             assert!(store.answer(key).is_none_or(|found| found == *row));
         }
-        store.write(&rows, &[], NOW);
+        store.write(&lot(&rows, &[]), NOW);
         let mut store = Store::open(home.path(), MANY).unwrap();
         assert_eq!(store.answer(&key(399)), Some(row(&"x".repeat(200))), "it works again");
     }
@@ -492,8 +547,8 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let mut store = Store::open(home.path(), 1 << 20).unwrap();
         for nth in 0..400 {
-            let big = Row { content: vec![7; 8192], used: NOW + i64::from(nth), ..row("x") };
-            store.write(&[(key(nth), big)], &[], NOW);
+            let big = Row { content: Blob::Deflated(vec![7; 8192]), used: NOW + i64::from(nth), ..row("x") };
+            store.write(&lot(&[(key(nth), big)], &[]), NOW);
         }
         assert!(store.answer(&key(399)).is_some() && store.answer(&key(0)).is_none());
         assert_eq!(store.complaint(), None);
@@ -505,12 +560,12 @@ mod tests {
     fn what_nobody_asked_for_in_weeks_is_forgotten_and_expired_tokens_are_too() {
         let home = tempfile::tempdir().unwrap();
         let mut store = Store::open(home.path(), MANY).unwrap();
-        store.write(&[(key(1), row("old")), (key(2), row("used"))], &[], NOW);
+        store.write(&lot(&[(key(1), row("old")), (key(2), row("used"))], &[]), NOW);
         store.keep_token(&key(1), "ghs_x", NOW + 3600);
-        store.write(&[], &[key(2)], NOW + 10 * 86_400);
+        store.write(&lot(&[], &[key(2)]), NOW + 10 * 86_400);
         drop(store);
         let mut store = Store::open(home.path(), MANY).unwrap();
-        store.write(&[], &[], NOW + 15 * 86_400);
+        store.write(&lot(&[], &[]), NOW + 15 * 86_400);
         assert!(store.answer(&key(1)).is_none() && store.answer(&key(2)).is_some());
         assert_eq!(store.token(&key(1)), None);
     }
@@ -524,7 +579,7 @@ mod tests {
                 scope.spawn(move || {
                     let mut store = Store::open(place, MANY).unwrap();
                     for nth in 0..50 {
-                        store.write(&[(key(process * 100 + nth), row("x"))], &[], NOW);
+                        store.write(&lot(&[(key(process * 100 + nth), row("x"))], &[]), NOW);
                     }
                     assert_eq!(store.complaint(), None);
                 });
