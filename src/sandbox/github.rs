@@ -289,7 +289,8 @@ fn protected() -> Answer {
 
 fn of_organization<'a>(world: &'a World, login: &str) -> Vec<&'a Repository> {
     let prefix = format!("{login}/");
-    world.repositories.values().filter(|repository| repository.full_name.starts_with(&prefix)).collect()
+    let from_it = world.repositories.range(prefix.clone()..).map(|(_, repository)| repository);
+    from_it.take_while(|repository| repository.full_name.starts_with(&prefix)).collect()
 }
 
 fn repositories(world: &World, request: &Request, organization: &Organization) -> Answer {
@@ -298,7 +299,8 @@ fn repositories(world: &World, request: &Request, organization: &Organization) -
     let by_name = request.parameter("sort") == Some("full_name");
     match request.parameter("sort") {
         Some("pushed" | "updated") => repositories.sort_by_key(|repository| (repository.pushed_at, repository.id)),
-        Some("full_name") => repositories.sort_by(|one, other| one.full_name.cmp(&other.full_name)),
+        // As they stand.
+        Some("full_name") => {}
         _ => repositories.sort_by_key(|repository| (repository.created_at, repository.id)),
     }
     if request.parameter("direction").unwrap_or(if by_name { "asc" } else { "desc" }) == "desc" {
