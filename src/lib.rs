@@ -17,6 +17,7 @@ pub mod explanation;
 mod files;
 pub mod github;
 pub mod left_over;
+mod lines;
 pub mod listen;
 pub mod observe;
 mod quoting;

@@ -1,11 +1,10 @@
 //! `ghascale listen`: the same in real time, for weeks. Here are its beginning, its end, and its reloads.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io::{ErrorKind, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
@@ -22,6 +21,7 @@ use crate::cli::{Cli, ListenArgs};
 use crate::config::{Environment, Needs};
 use crate::engine::PoolName;
 use crate::exit;
+use crate::lines::Lines;
 use crate::listen::metrics::{Metrics, Server};
 use crate::listen::{Event, Line, Parts, serve};
 use crate::scale_set::Pauses;
@@ -40,8 +40,6 @@ const SAID_AGAIN: Duration = Duration::from_mins(10);
 /// How much of the hourly limit looks at the jobs may use, in percent: without the rest runners could not be listed any more,
 /// and nothing would be launched at messages either.
 const LOOKS_SHARE: u8 = 90;
-/// Events that wait for a reader; more are not said.
-const LINES_WAITING: usize = 10_000;
 
 pub(super) async fn run(cli: &Cli, args: &ListenArgs, ui: &Ui) -> Result<u8, Failure> {
     let pools = pool_names(&args.pool);
@@ -58,7 +56,7 @@ pub(super) async fn run(cli: &Cli, args: &ListenArgs, ui: &Ui) -> Result<u8, Fai
         Ok(prepared) => prepared,
         Err(name) => {
             hear(Line::now(Event::Stopped { pool: None, reason: name.to_owned() }));
-            voice.end();
+            voice.lines.finish();
             return Ok(exit::DONE);
         }
     };
@@ -84,7 +82,7 @@ pub(super) async fn run(cli: &Cli, args: &ListenArgs, ui: &Ui) -> Result<u8, Fai
         }
     };
     hear(Line::now(Event::Stopped { pool: None, reason: reason.to_owned() }));
-    voice.end();
+    voice.lines.finish();
     Ok(code)
 }
 
@@ -260,50 +258,29 @@ async fn serve_metrics(address: SocketAddr, metrics: Arc<Metrics>) -> Result<Ser
 /// Says events to stdout from a thread of its own: a reader that stands still, or a full disk, must not stop a listener.
 struct Voice {
     is_json: bool,
-    lines: SyncSender<String>,
-    /// Lines that were not said, since too many wait already.
-    lost: Cell<u64>,
-    ended: Receiver<()>,
+    lines: Lines,
 }
 
 impl Voice {
     fn new(is_json: bool) -> Self {
-        let (lines, to_say) = std::sync::mpsc::sync_channel::<String>(LINES_WAITING);
-        let (ending, ended) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            for line in to_say {
-                let mut out = std::io::stdout().lock();
-                let written = writeln!(out, "{line}").and_then(|()| out.flush());
-                if let Err(error) = written
-                    && error.kind() != std::io::ErrorKind::BrokenPipe
-                {
-                    tracing::warn!(%error, "an event could not be written");
-                }
+        let lines = Lines::start(|line| {
+            let mut out = std::io::stdout().lock();
+            let written = out.write_all(line).and_then(|()| out.flush());
+            if let Err(error) = written
+                && error.kind() != ErrorKind::BrokenPipe
+            {
+                tracing::warn!(%error, "an event could not be written");
             }
-            // Nobody waits for it where the process has ended first.
-            let _ = ending.send(());
         });
-        Self { is_json, lines, lost: Cell::new(0), ended }
+        Self { is_json, lines }
     }
 
     fn say(&self, line: &Line) {
         let text = if self.is_json { serde_json::to_string(line).unwrap_or_default() } else { line.text() };
-        match self.lines.try_send(text) {
-            Ok(()) => {
-                let lost = self.lost.replace(0);
-                if lost > 0 {
-                    tracing::warn!(lost, "events were not written, since nobody read those before them");
-                }
-            }
-            Err(_) => self.lost.set(self.lost.get() + 1),
+        let lost = self.lines.write((text + "\n").into_bytes());
+        if lost > 0 {
+            tracing::warn!(lost, "events were not written, since nobody read those before them");
         }
-    }
-
-    /// Waits until all is written, but not for a reader that stands still.
-    fn end(self) {
-        drop(self.lines);
-        // All is said, or it is not: either way this is the end.
-        let _ = self.ended.recv_timeout(Duration::from_secs(1));
     }
 }
 
