@@ -70,7 +70,7 @@ mod tests {
             reached.send(String::from_utf8_lossy(line).into_owned()).unwrap();
             let _ = may_go_on.recv();
         });
-        let mut write = |line: &str| lines.write(line.as_bytes().to_vec());
+        let write = |line: &str| lines.write(line.as_bytes().to_vec());
         write("the first");
         assert_eq!(is_reached.recv().unwrap(), "the first", "and there its reader stands still");
         let names: Vec<String> = (0..WAITING).map(|nth| nth.to_string()).collect();
