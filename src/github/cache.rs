@@ -202,6 +202,12 @@ impl Cache {
         inner.pass_on();
     }
 
+    /// Notes something that another process is to know at once.
+    pub(super) fn announce<T: Serialize>(&self, who: Identity, name: &str, value: &T) {
+        self.keep_note(who, name, value);
+        self.flush();
+    }
+
     /// Writes what has not been written yet; returns when that is done.
     pub fn flush(&self) {
         lock(&self.0).flush();
@@ -335,6 +341,17 @@ mod tests {
             let known = cache.known::<String>(who, "x").unwrap();
             assert_eq!((known.value.as_str(), known.tag.body()), ("y", None));
         }
+    }
+
+    #[test]
+    fn what_is_announced_is_known_to_other_processes_at_once() {
+        let home = tempfile::tempdir().unwrap();
+        let (cache, who) = (Cache::open(home.path()).unwrap(), Identity::of(&[b"one"]));
+        cache.keep_note(who, "a repository", &1);
+        let known = |name| Cache::open(home.path()).unwrap().note::<u32>(who, name);
+        assert_eq!(known("a repository"), None, "it is written with others");
+        cache.announce(who, "closed until", &2);
+        assert_eq!((known("a repository"), known("closed until")), (Some(1), Some(2)));
     }
 
     #[test]

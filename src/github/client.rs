@@ -633,12 +633,12 @@ impl Client {
                 *until = Some(closed_until);
                 if let Some(cache) = &self.cache {
                     // The next process asks no earlier.
-                    cache.keep_note(self.who, CLOSED, &closed_until);
+                    cache.announce(self.who, CLOSED, &closed_until);
                 }
             } else if is_registration {
                 *lock(&self.unregistered) = *until;
                 if let Some(cache) = &self.cache {
-                    cache.keep_note(self.who, UNREGISTERED, until);
+                    cache.announce(self.who, UNREGISTERED, until);
                 }
             }
         }

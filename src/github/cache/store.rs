@@ -110,11 +110,17 @@ impl Store {
     /// Opens the file once more, for another thread.
     pub(super) fn beside(&self) -> Result<Self, Unusable> {
         let _lock = lock(&self.directory)?;
-        let opened_after = self.thrown_away.load(Ordering::SeqCst);
-        let connection = Some(connect(&self.path(), self.most_bytes)?);
-        let (directory, thrown_away) = (self.directory.clone(), self.thrown_away.clone());
-        let most_bytes = self.most_bytes;
-        Ok(Self { directory, most_bytes, connection, is_tidy: false, complaint: None, thrown_away, opened_after })
+        let mut store = Self {
+            directory: self.directory.clone(),
+            most_bytes: self.most_bytes,
+            connection: None,
+            is_tidy: false,
+            complaint: None,
+            thrown_away: self.thrown_away.clone(),
+            opened_after: 0,
+        };
+        store.reopen()?;
+        Ok(store)
     }
 
     /// Returns what was found wrong since it was last asked: in words, once.
@@ -174,7 +180,7 @@ impl Store {
         });
         if written.is_some() {
             self.forget_old(now);
-            self.make_room();
+            self.make_room(now);
         }
     }
 
@@ -234,19 +240,24 @@ impl Store {
         });
     }
 
-    /// Forgets answers, the longest unused first, until the rest fits.
-    fn make_room(&mut self) {
+    /// Forgets the longest unused, until the rest fits: what was noted of repositories that nobody has looked at for a day,
+    /// by a credential that has changed since, most likely; then answers; then all other notes.
+    fn make_room(&mut self, now: i64) {
         let most_bytes = self.most_bytes;
         let _ = self.attempt(|connection| {
             // A quarter is left free, so that not every run has to make room.
-            while bytes(connection)? > most_bytes / 4 * 3 {
-                let eighth: i64 = connection.query_row("SELECT count(*) / 8 + 1 FROM answers", [], |row| row.get(0))?;
-                let dropped = connection.execute(
-                    "DELETE FROM answers WHERE key IN (SELECT key FROM answers ORDER BY used LIMIT ?1)",
-                    [eighth],
-                )?;
-                if dropped == 0 {
-                    break;
+            let is_too_much = |connection: &Connection| bytes(connection).map(|bytes| bytes > most_bytes / 4 * 3);
+            if is_too_much(connection)? {
+                connection.execute("DELETE FROM notes WHERE used < ?1", [now - 86_400])?;
+            }
+            for table in ["answers", "notes"] {
+                while is_too_much(connection)? {
+                    let count = format!("SELECT count(*) / 8 + 1 FROM {table}");
+                    let eighth: i64 = connection.query_row(&count, [], |row| row.get(0))?;
+                    let oldest = format!("SELECT key FROM {table} ORDER BY used LIMIT ?1");
+                    if connection.execute(&format!("DELETE FROM {table} WHERE key IN ({oldest})"), [eighth])? == 0 {
+                        break;
+                    }
                 }
             }
             Ok(())
@@ -364,11 +375,18 @@ fn bytes(connection: &Connection) -> rusqlite::Result<u64> {
 }
 
 /// Opens the database, and makes its tables where it is new.
+///
+/// A file that is there is opened by `SQLite` alone: were it opened and closed beside that, the locks of this process's other
+/// connections to it would be gone, since POSIX locks are a process's (sqlite.org/howtocorrupt.html, 2.2).
 fn connect(path: &Path, most_bytes: u64) -> Result<Connection, Unusable> {
     // Made here, since SQLite would make it as the umask says; its other files take the same mode.
-    let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
-    made.and_then(|file| file.set_permissions(Permissions::from_mode(0o600)))
-        .map_err(|error| Unusable::File(path.to_owned(), error))?;
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            std::fs::set_permissions(path, Permissions::from_mode(0o600))
+        }
+        made => made.map(drop),
+    }
+    .map_err(|error| Unusable::File(path.to_owned(), error))?;
     prepare(path, most_bytes).map_err(|error| Unusable::Database(path.to_owned(), error))
 }
 
@@ -554,6 +572,45 @@ mod tests {
         assert_eq!(store.complaint(), None);
         drop(store);
         assert!(std::fs::metadata(home.path().join(FILE)).unwrap().len() <= 1 << 20);
+    }
+
+    #[test]
+    fn notes_of_a_credential_that_nobody_has_any_more_leave_room_for_answers() {
+        let home = tempfile::tempdir().unwrap();
+        let mut store = Store::open(home.path(), 1 << 20).unwrap();
+        let notes = |of: u32| (0..80).map(move |nth| (key(of + nth), Blob::Deflated(vec![7; 8192])));
+        store.write(&Lot { notes: notes(0).collect(), ..Lot::default() }, NOW);
+        let later = NOW + 2 * 86_400;
+        store.write(&Lot { notes: notes(1000).take(10).collect(), ..Lot::default() }, later);
+        for nth in 0..20 {
+            let big = Row { content: Blob::Deflated(vec![7; 8192]), used: later, ..row("x") };
+            store.write(&lot(&[(key(nth), big)], &[]), later);
+        }
+        let known = |store: &mut Store, of: u32| store.notes(&[key(of)])[0].is_some();
+        assert!((0..20).all(|nth| store.answer(&key(nth)).is_some()));
+        assert_eq!((known(&mut store, 0), known(&mut store, 1000)), (false, true));
+        // More than there is room for, and none of it old.
+        for of in [2000, 3000, 4000, 5000] {
+            store.write(&Lot { notes: notes(of).take(20).collect(), ..Lot::default() }, later);
+        }
+        assert!(store.answer(&key(0)).is_none() && store.complaint().is_none());
+        assert!(bytes(store.connection.as_ref().unwrap()).unwrap() <= (1 << 20) / 4 * 3);
+    }
+
+    #[test]
+    fn another_connection_of_the_same_process_takes_no_lock_away() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::open(home.path(), MANY).unwrap();
+        let inode = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(store.path()).unwrap()).to_string();
+        // A process's locks as the kernel lists them (proc_locks(5)): the inode stands behind `major:minor:`.
+        let locks = || {
+            let all = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+            all.lines().filter(|line| line.contains(&format!(":{inode} "))).count()
+        };
+        let before = locks();
+        let others = [store.beside().unwrap(), Store::open(home.path(), MANY).unwrap()];
+        assert!(locks() >= before.max(1));
+        drop(others);
     }
 
     #[test]
