@@ -52,6 +52,9 @@ pub(super) fn parse(url: &str) -> Result<Address, String> {
                 .to_owned(),
         ),
     };
+    if let Some(site) = host.strip_prefix("api.").filter(|site| *site == "github.com" || site.ends_with(".ghe.com")) {
+        return Err(format!("is the API's address, which is found by itself: name `{scheme}://{site}{}`", uri.path()));
+    }
     // By host and port: what answers at another port of that name is not github.com, and must not be taken for it.
     let api_url = match authority.strip_suffix(":443").unwrap_or(&authority) {
         "github.com" | "www.github.com" => "https://api.github.com".to_owned(),

@@ -291,6 +291,11 @@ impl Client {
         self.gate.requests_for_a_look()
     }
 
+    /// Returns whether nothing bounds how much a look may ask: a server without rate limits, and no budget.
+    pub(super) fn is_boundless(&self) -> bool {
+        self.limits.most_requests.is_none() && self.requests_for_a_look().is_none()
+    }
+
     /// Returns how many requests an hour may be charged, as far as answers have said.
     pub(super) fn allowed_an_hour(&self) -> Option<u64> {
         Some(self.usage().limit? * u64::from(self.limits.share.min(100)) / 100)

@@ -11,7 +11,7 @@ use super::client::Client;
 use super::error::{Error, ErrorKind};
 use super::memory::{Memory, SeenRepositories};
 use super::organizations::{Organizations, organizations};
-use super::repositories::{self, Discovered, is_owner_wanted};
+use super::repositories::{self, Ahead, Discovered, is_owner_wanted};
 use super::scan::{passes, unasked_code};
 use crate::ages::{age, short};
 use crate::config::Scan;
@@ -26,6 +26,8 @@ pub(super) struct Discovery<'a> {
     pub(super) memory: Memory<'a>,
     /// A list of a short while ago will do: not everything will be looked at anyway.
     holds: bool,
+    /// Who hears of repositories before their list is whole.
+    ahead: Option<&'a Ahead>,
 }
 
 impl<'a> Discovery<'a> {
@@ -34,7 +36,12 @@ impl<'a> Discovery<'a> {
         let memory = Memory::of(client, now);
         let is_in_turns = memory.last_scan(share).is_some_and(|last| !last.whole);
         let holds = is_in_turns && client.looks_every().is_some() && !settings.full;
-        Self { client, settings, memory, holds }
+        Self { client, settings, memory, holds, ahead: None }
+    }
+
+    /// Lets somebody hear of repositories before their list is whole.
+    pub(super) fn telling(self, ahead: Option<&'a Ahead>) -> Self {
+        Self { ahead, ..self }
     }
 }
 
@@ -132,7 +139,7 @@ impl Discovery<'_> {
         let list = match scope {
             Scope::Repository(name) => repositories::one(self.client, name).await,
             Scope::Organization(login) | Scope::Enterprise(login) => {
-                repositories::of_organization(self.client, login, self.settings).await
+                repositories::of_organization(self.client, login, self.settings, self.ahead).await
             }
         };
         let mut found = list?;

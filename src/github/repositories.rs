@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::channel::mpsc::UnboundedSender;
 use futures::{StreamExt as _, stream};
 use globset::GlobBuilder;
 use jiff::Timestamp;
@@ -53,24 +54,38 @@ pub(super) async fn one(client: &Client, name: &RepositoryName) -> Result<Discov
     Ok(found)
 }
 
+/// Hears of repositories that are to be read as soon as they are listed, while the list goes on.
+pub(super) type Ahead = UnboundedSender<Vec<RepositoryName>>;
+
 /// Lists the repositories of an organization (GET /orgs/{org}/repos).
 ///
 /// # Errors
 /// Not even the first page could be read.
-pub(super) async fn of_organization(client: &Client, login: &str, settings: &Scan) -> Result<Discovered, Error> {
+pub(super) async fn of_organization(
+    client: &Client,
+    login: &str,
+    settings: &Scan,
+    ahead: Option<&Ahead>,
+) -> Result<Discovered, Error> {
     let mut found = Discovered::default();
     let path = format!("/orgs/{login}/repos");
     // A stable order: with `sort=updated` a push during the listing moves entries across pages.
     let mut pages = Pages::new(client, &path, "type=all&sort=full_name");
     let first = pages.next::<Repository>().await?;
-    found.take_in(&path, Ok(first), settings);
+    found.take_in(&path, Ok(first), settings, ahead);
     let between = stream::iter(pages.at_once()).map(async |mut page| page.next::<Repository>().await);
-    let between = between.buffered(AT_ONCE).collect::<Vec<_>>();
-    let (between, last) = futures::join!(between, pages.next::<Repository>());
-    // Behind a page that is lost, the next ones may be lost for the same reason: a limit, an outage.
-    let mut goes_on = between.into_iter().chain([last]).all(|read| found.take_in(&path, read, settings));
+    let last = stream::once(pages.next::<Repository>());
+    let mut reads = Box::pin(stream::select(between.buffered(AT_ONCE), last));
+    let mut goes_on = true;
+    while let Some(read) = reads.next().await {
+        // Beside a page that is lost, others may be lost for the same reason: a limit, an outage. It is said once.
+        if goes_on || read.is_ok() {
+            goes_on &= found.take_in(&path, read, settings, ahead);
+        }
+    }
+    drop(reads);
     while goes_on {
-        goes_on = found.take_in(&path, pages.next::<Repository>().await, settings);
+        goes_on = found.take_in(&path, pages.next::<Repository>().await, settings, ahead);
     }
     found.order();
     Ok(found)
@@ -91,15 +106,26 @@ impl Decoded for Repository {
 
 impl Discovered {
     /// Takes in what came of a page; returns whether another may follow.
-    fn take_in(&mut self, path: &str, read: Result<Option<Page<Repository>>, Error>, settings: &Scan) -> bool {
+    fn take_in(
+        &mut self,
+        path: &str,
+        read: Result<Option<Page<Repository>>, Error>,
+        settings: &Scan,
+        ahead: Option<&Ahead>,
+    ) -> bool {
         match read {
             Ok(Some(page)) => {
+                let known = self.repositories.len();
                 if page.unreadable > 0 {
                     let said = format!("{} repositories could not be read from the list", page.unreadable);
                     self.warnings.push(Warning::new(WarningCode::EntryUnreadable, path, said));
                 }
                 for repository in page.items {
                     self.sort_in(repository, Some(settings));
+                }
+                if let Some(ahead) = ahead {
+                    // Nobody hears it any more where the scan was given up.
+                    let _ = ahead.unbounded_send(self.repositories[known..].to_vec());
                 }
                 true
             }

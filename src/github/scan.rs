@@ -7,6 +7,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use futures::channel::mpsc::{UnboundedReceiver, unbounded};
 use futures::future::LocalBoxFuture;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use jiff::Timestamp;
@@ -41,7 +42,7 @@ const OFTEN: Duration = Duration::from_mins(5);
 
 /// Hears of a scan's progress.
 pub trait Progress: Send + Sync {
-    /// So many repositories are to be read.
+    /// So many repositories are to be read, as far as is known.
     fn found(&self, repositories: usize);
     /// One of them was; and so much has it cost so far.
     fn done(&self, repository: &RepositoryName, usage: Usage);
@@ -106,8 +107,15 @@ pub async fn scan(
     progress: &dyn Progress,
 ) -> Result<Scanned, Error> {
     let before = client.usage();
-    let (found, (hints, complaint)) =
-        futures::join!(shares(client, scope, settings, now), hints(client, scope, settings, now));
+    let at_once = if settings.beside { 1 } else { settings.concurrency.max(1) };
+    let all = Scan::of(client, settings, now);
+    let (ahead, listed) = unbounded();
+    let listing = async {
+        let ahead = ahead;
+        shares(client, scope, settings, now, Some(&ahead).filter(|_| !settings.beside)).await
+    };
+    let (found, mut looked, (hints, complaint)) =
+        futures::join!(listing, all.ahead(listed, at_once, progress), hints(client, scope, settings, now));
     let (shares, found) = found?;
     let Discovered { skipped, closed, mut warnings, public, is_missing, listed, ids, .. } = found;
     let closed: BTreeMap<RepositoryName, String> = closed.into_iter().map(|one| (one.repository, one.reason)).collect();
@@ -116,11 +124,7 @@ pub async fn scan(
     let hinted: BTreeMap<&RepositoryName, Timestamp> = hinted.collect();
     let mut sum = Sum { public, skipped, warnings, is_missing, remembered: listed, ..Sum::default() };
     let clients = shares.iter().map(|share| share.client(client));
-    let scans = clients.map(|client| {
-        let memory = Memory::of(client, now);
-        Scan { client, now, max_job_age: settings.max_job_age, memory, is_beside: settings.beside }
-    });
-    let scans: Vec<Scan<'_>> = scans.collect();
+    let scans: Vec<Scan<'_>> = clients.map(|client| Scan::of(client, settings, now)).collect();
     let selected = shares.iter().filter(|share| share.client(client).is_selected());
     sum.skipped.extend(selected.filter_map(|share| match &share.scope {
         Scope::Organization(login) => Some(not_selected(login)),
@@ -128,15 +132,23 @@ pub async fn scan(
     }));
     let mut coverage: Option<Coverage> = None;
     let mut queues: Vec<(&Scan<'_>, Vec<Task>)> = Vec::new();
+    let mut looks: Vec<(RepositoryName, Look)> = Vec::new();
     for (share, scan) in shares.iter().zip(&scans) {
-        let (tasks, mut covered, said) = scan.tasks(share, settings.full, &hinted);
+        let (mut tasks, mut covered, said) = scan.tasks(share, settings.full, &hinted, &looked);
+        tasks.retain(|task| match looked.remove(&task.repository) {
+            Some((_, look)) => {
+                looks.push((task.repository.clone(), look.of_closed(closed.get(&task.repository))));
+                false
+            }
+            None => true,
+        });
         sum.warnings.extend(said);
         covered.whole &= listed.is_none();
         coverage = Some(coverage.map_or(covered, |coverage| coverage.and(covered)));
         queues.push((scan, tasks));
     }
     let due = queues.iter().flat_map(|(_, tasks)| tasks).filter(|task| task.turn != Turn::Later).count();
-    progress.found(due);
+    progress.found(due + looks.len());
     // One queue for each share: one that has to wait doesn't stop the others.
     let queues = queues.into_iter().map(|(scan, tasks)| {
         let looks = stream::iter(tasks).map(async |task| {
@@ -147,9 +159,9 @@ pub async fn scan(
             }
             (repository, look)
         });
-        Box::pin(looks.buffer_unordered(if settings.beside { 1 } else { settings.concurrency.max(1) }))
+        Box::pin(looks.buffer_unordered(at_once))
     });
-    let mut looks: Vec<(RepositoryName, Look)> = stream::select_all(queues).collect().await;
+    looks.extend(stream::select_all(queues).collect::<Vec<_>>().await);
     looks.sort_by(|(a, _), (b, _)| a.cmp(b));
     for (repository, look) in looks {
         sum.add(repository, look, now);
@@ -247,6 +259,9 @@ struct Scan<'a> {
     is_beside: bool,
 }
 
+/// The repositories that were looked at before their list was whole: what was seen of them earlier, and what the look came to.
+type Looked = BTreeMap<RepositoryName, (Option<Seen>, Look)>;
+
 /// What a look at a repository came to.
 #[derive(Debug)]
 enum Look {
@@ -306,16 +321,48 @@ struct Part {
     rested: Option<Timestamp>,
 }
 
-impl Scan<'_> {
+impl<'a> Scan<'a> {
+    fn of(client: &'a Client, settings: &config::Scan, now: Timestamp) -> Self {
+        let memory = Memory::of(client, now);
+        Self { client, now, max_job_age: settings.max_job_age, memory, is_beside: settings.beside }
+    }
+
+    /// Looks at repositories while they are still being listed, where all of them will be looked at in any case.
+    async fn ahead(
+        &self,
+        listed: UnboundedReceiver<Vec<RepositoryName>>,
+        at_once: usize,
+        progress: &dyn Progress,
+    ) -> Looked {
+        let mut known = BTreeSet::new();
+        let listed = listed.flat_map(|page| {
+            let is_new = |name: &RepositoryName| self.client.is_boundless() && known.insert(name.clone());
+            let page: Vec<RepositoryName> = page.into_iter().filter(is_new).collect();
+            progress.found(known.len());
+            let seen = self.memory.each_of(&page);
+            stream::iter(page.into_iter().zip(seen))
+        });
+        let looks = listed.map(async |(repository, seen)| {
+            let look = self.read(&repository, seen.clone(), Turn::Whole, false).await;
+            progress.done(&repository, self.client.usage());
+            (repository, (seen, look))
+        });
+        looks.buffer_unordered(at_once).collect().await
+    }
+
     /// Gives each of a share's repositories its turn; what most likely has jobs comes first, should not all be allowed.
     fn tasks(
         &self,
         share: &Share,
         full: bool,
         hinted: &BTreeMap<&RepositoryName, Timestamp>,
+        looked: &Looked,
     ) -> (Vec<Task>, Coverage, Option<Warning>) {
         let repositories = &share.repositories;
-        let seen = self.memory.each_of(repositories);
+        let others = repositories.iter().filter(|name| !looked.contains_key(name));
+        let mut seen_of_others = self.memory.each_of(&others.cloned().collect::<Vec<_>>()).into_iter();
+        let seen = |name| looked.get(name).map_or_else(|| seen_of_others.next().flatten(), |(seen, _)| seen.clone());
+        let seen: Vec<Option<Seen>> = repositories.iter().map(seen).collect();
         let (requests, every) = (self.client.requests_for_a_look(), self.client.looks_every());
         let last = self.memory.last_scan(&share.scope).map(|last| last.began);
         let pace = Pace { requests, full, last, every, now: self.now };

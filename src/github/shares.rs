@@ -12,7 +12,7 @@ use super::discovery::{Discovery, skipped};
 use super::error::Error;
 use super::installations::{Installation, installations};
 use super::memory::Memory;
-use super::repositories::{Discovered, is_owner_wanted};
+use super::repositories::{Ahead, Discovered, is_owner_wanted};
 use crate::config::Scan;
 use crate::engine::{RepositoryName, Scope};
 use crate::warning::{Warning, WarningCode};
@@ -33,7 +33,8 @@ impl Share {
     }
 }
 
-/// Divides a scope; returns with it what was found beside the repositories.
+/// Divides a scope; returns with it what was found beside the repositories. Where one credential reads all of it, `ahead`
+/// hears of them while they are listed.
 ///
 /// # Errors
 /// No repositories could be listed at all, and none are known from before.
@@ -42,11 +43,12 @@ pub(super) async fn shares(
     scope: &Scope,
     settings: &Scan,
     now: Timestamp,
+    ahead: Option<&Ahead>,
 ) -> Result<(Vec<Share>, Discovered), Error> {
     if matches!(scope, Scope::Enterprise(_)) && client.is_app() {
         return of_installations(client, scope, settings, now).await;
     }
-    let mut found = Discovery::new(client, settings, scope, now).of(scope).await?;
+    let mut found = Discovery::new(client, settings, scope, now).telling(ahead).of(scope).await?;
     found.follow(Memory::of(client, now));
     let repositories = std::mem::take(&mut found.repositories);
     Ok((vec![Share { scope: scope.clone(), repositories, installation: None }], found))

@@ -34,10 +34,14 @@ pub(crate) fn builder(host: &str, ca_pem: Option<&[u8]>) -> Result<reqwest::Clie
 /// Returns an error's causes on one line; the outermost of octocrab's says nothing, the innermost says it.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
-    let mut said: Vec<String> = causes.map(|cause| one_line(&cause.to_string())).collect();
-    said.dedup();
-    // reqwest names the address again, which stands in front already.
-    said.retain(|cause| !cause.starts_with("error sending request") && !cause.is_empty() && cause != "Reqwest Error");
+    let causes: Vec<String> =
+        causes.map(|cause| cause.to_string().lines().next().unwrap_or_default().to_owned()).collect();
+    // octocrab repeats what those within say, and reqwest names the address again, which stands in front already.
+    let is_news = |(nth, cause): &(usize, &String)| {
+        let is_repeated = |inner: &String| !inner.is_empty() && cause.contains(inner);
+        !cause.is_empty() && !cause.starts_with("error sending request") && !causes[nth + 1..].iter().any(is_repeated)
+    };
+    let said: Vec<&str> = causes.iter().enumerate().filter(is_news).map(|(_, cause)| cause.as_str()).collect();
     if said.is_empty() { "no answer".to_owned() } else { one_line(&said.join(": ")) }
 }
 
