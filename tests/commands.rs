@@ -32,6 +32,9 @@ use tokio::process::Command;
 /// The labels of the pool `linux-x64`.
 pub(crate) const X64: [&str; 3] = ["self-hosted", "linux", "x64"];
 
+/// How long is waited for what must happen.
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
+
 /// Waits until something is so, and fails where that takes too long.
 pub(crate) async fn until(is_so: impl Fn() -> bool) {
     let deadline = std::time::Instant::now() + Duration::from_secs(20);

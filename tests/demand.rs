@@ -316,6 +316,8 @@ async fn a_short_rate_limit_is_waited_for_and_a_long_one_is_not() {
         Fault::github("/orgs/acme/repos").status(403).header("retry-after", "3600"),
         Fault::github("/orgs/acme/repos").status(403).header("x-ratelimit-remaining", "0"),
         Fault::github("/orgs/acme/repos").status(403).message(secondary),
+        Fault::github("/orgs/acme/repos").status(403).message("You have triggered an abuse detection mechanism."),
+        Fault::github("/orgs/acme/repos").status(403).header("retry-after", "Sun, 06 Nov 2033 08:49:37 GMT"),
     ] {
         let world = Bench::open().await;
         world.sandbox.fault(fault);

@@ -29,7 +29,7 @@ use crate::services::{Clock, Instances, Jobs, Memory, Place, RunnerRecords};
 const LAUNCHES_AT_ONCE: usize = 6;
 
 /// Why what was planned is not begun.
-const ENDING: &str = "not begun: the process ends, or goes on with a changed configuration";
+pub(crate) const ENDING: &str = "not begun: the process ends, or goes on with a changed configuration";
 
 /// What became of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,17 +3,19 @@
 //! A plan file only ever narrows: the world is read again, planned again, and of the new plan only what the file has too
 //! is done. What the file has and the new plan hasn't no longer holds, is skipped, and is said.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use jiff::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
 use super::session::{Session, about, configuration, pool_names, show, state_directory};
 use crate::ages::age;
-use crate::apply::{Executor, Listener, Outcome, PoolSettings};
+use crate::apply::{ENDING, Executor, Listener, Outcome, PoolSettings};
 use crate::cli::{ApplyArgs, Cli};
 use crate::config::{Config, Needs, Pool};
 use crate::engine::{Action, Held, Plan, PoolName, Prices, Step, View};
@@ -83,11 +85,28 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
 
     let audit =
         state.audit(&decision.report, &session.config.github.scope).map_err(|warning| warnings.push(warning)).ok();
-    let outcomes = carry_out(&session, &decision, &state, audit.as_ref(), ui).await;
+    let is_stopping = Cell::new(false);
+    let work = async {
+        let outcomes = carry_out(&session, &decision, &state, audit.as_ref(), &is_stopping, ui).await;
+        Ok(outcomes)
+    };
+    let outcomes = tokio::select! {
+        outcomes = work => outcomes,
+        end = ended(&is_stopping) => Err(end),
+    }?;
+    if is_stopping.get() {
+        let said = "stopped by a signal: what was under way has been finished, and nothing more was begun";
+        warnings.push(Warning { code: WarningCode::ActionSkipped, message: said.to_owned(), subject: None });
+    }
     if let Err(error) = state.remember_launches(fleet.as_str(), &outcomes, Timestamp::now()) {
         tracing::warn!(%error, "what has no capacity could not be remembered");
     }
-    let reruns = rerun(&session, &mut decision, &state, audit.as_ref(), &mut warnings).await;
+    let reruns = if is_stopping.get() {
+        let dropped = std::mem::take(&mut decision.due.reruns).iter().flat_map(RerunRow::of).collect::<Vec<_>>();
+        dropped.into_iter().map(|row| RerunResult::skipped(row, ENDING)).collect()
+    } else {
+        rerun(&session, &mut decision, &state, audit.as_ref(), &mut warnings).await
+    };
     let mut results: Vec<ActionResult> =
         undone.iter().chain(&outcomes).map(|outcome| ActionResult::from(outcome).priced(&decision.prices)).collect();
     let has_dropped = !decision.dropped.is_empty() || !decision.dropped_reruns.is_empty();
@@ -95,7 +114,30 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
     let body = ApplyReport::of(&decision.report, results, reruns);
     let report = session.report("apply", decision.seen_at, warnings, body);
     show(ui, &report, None, || report.body.text(ui.look()))?;
-    Ok(code(&report, file.is_some() || has_dropped))
+    Ok(code(&report, file.is_some() || has_dropped || is_stopping.get()))
+}
+
+/// Hears of SIGINT and SIGTERM while actions are carried out: at the first nothing more is begun; at the second it returns the
+/// end of the process.
+async fn ended(is_stopping: &Cell<bool>) -> Failure {
+    let heard = |kind| signal(kind).context("signals can't be waited for");
+    let (mut interrupt, mut terminate) = match (heard(SignalKind::interrupt()), heard(SignalKind::terminate())) {
+        (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
+        (Err(error), _) | (_, Err(error)) => return error.into(),
+    };
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if is_stopping.replace(true) {
+            return Failure::new(exit::FAILED, "ended by a second signal: what was under way may have been done")
+                .hint("run it again: what was cut off is put right by the next run");
+        }
+        tracing::warn!(
+            "stopping: what is under way is finished, and nothing more is begun; a second signal ends it at once"
+        );
+    }
 }
 
 /// Returns the lock, or none where none can be had; that another run has it ends this one.
@@ -236,6 +278,7 @@ async fn carry_out(
     decision: &Decision,
     state: &StateDirectory,
     audit: Option<&AuditLog>,
+    is_stopping: &Cell<bool>,
     ui: &Ui,
 ) -> Vec<Outcome> {
     let Some(fleet) = &session.fleet else { return Vec::new() };
@@ -254,7 +297,7 @@ async fn carry_out(
         nonce: &nonce,
         listener: &Log { audit, progress: ui.progress("applying", decision.plan.actions.len()) },
         paces: &RefCell::default(),
-        is_stopping: &|| false,
+        is_stopping: &|| is_stopping.get(),
     };
     executor.carry_out(&decision.plan).await
 }

@@ -176,7 +176,8 @@ impl App {
                 let is_selected = repository_selection.as_deref() == Some("selected");
                 self.is_selected.store(is_selected, Ordering::Relaxed);
                 if let Some(cache) = client.cache() {
-                    cache.keep_note(client.who(), SELECTED, &is_selected);
+                    // Before the token, so that no other process uses that with what was known of the one before.
+                    cache.announce(client.who(), SELECTED, &is_selected);
                 }
                 // An hour is what GitHub documents.
                 let expires_at = expires_at.unwrap_or_else(|| Timestamp::now() + Duration::from_hours(1));

@@ -110,8 +110,8 @@ impl Cache {
     /// Returns what was found wrong with it since it was last asked.
     pub fn warning(&self) -> Option<Warning> {
         let mut inner = lock(&self.0);
-        let of_writer = inner.writer.as_ref().and_then(Writer::complaint);
-        inner.store.complaint().or(of_writer).map(|said| warning(&said))
+        let complaint = inner.store.complaint();
+        complaint.or_else(|| inner.writer.as_ref()?.complaint()).map(|said| warning(&said))
     }
 
     /// Returns what is known of an address.
@@ -198,6 +198,7 @@ impl Cache {
     pub(super) fn keep_note<T: Serialize>(&self, who: Identity, name: &str, value: &T) {
         let Ok(value) = serde_json::to_vec(value) else { return };
         let mut inner = lock(&self.0);
+        inner.lot.bytes += value.len();
         inner.lot.notes.insert(who.key("note", name), value.into());
         inner.pass_on();
     }
@@ -239,21 +240,29 @@ impl Inner {
             return;
         }
         if self.writer.is_none() {
-            self.writer = self.store.beside().ok().and_then(|store| Writer::start(store).ok());
+            self.writer = self.store.beside().and_then(|store| Writer::start(store).ok());
         }
-        match &self.writer {
-            Some(writer) => writer.take(std::mem::take(&mut self.lot)),
-            None => self.flush(),
-        }
+        self.hand_over();
     }
 
-    fn flush(&mut self) {
+    /// Has written what has not been; where nothing can be any more, what was noted is kept as long as the process lives.
+    fn hand_over(&mut self) {
+        if self.store.is_given_up() {
+            let notes = std::mem::take(&mut self.lot.notes);
+            self.lot = Lot { notes, ..Lot::default() };
+            return;
+        }
         let lot = std::mem::take(&mut self.lot);
         match &self.writer {
             _ if lot.is_empty() => {}
             Some(writer) => writer.take(lot),
-            None => self.store.write(&lot, now()),
+            // Another process may have kept it locked.
+            None => drop(self.store.write(&lot, now())),
         }
+    }
+
+    fn flush(&mut self) {
+        self.hand_over();
         if let Some(writer) = &self.writer {
             writer.finish();
         }

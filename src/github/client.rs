@@ -637,8 +637,10 @@ impl Client {
                 let closed_until = self.gate.refused(*until);
                 *until = Some(closed_until);
                 if let Some(cache) = &self.cache {
-                    // The next process asks no earlier.
-                    cache.announce(self.who, CLOSED, &closed_until);
+                    // The next process asks no earlier, nor than another was told meanwhile.
+                    let known = cache.note::<Timestamp>(self.who, CLOSED);
+                    let known = known.filter(|known| *known < self.clock.now() + KEPT_AT_MOST);
+                    cache.announce(self.who, CLOSED, &known.map_or(closed_until, |known| known.max(closed_until)));
                 }
             } else if is_registration {
                 *lock(&self.unregistered) = *until;
@@ -763,9 +765,10 @@ fn kind(status: StatusCode, headers: &HeaderMap, message: &str, now: Timestamp) 
     let number = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()?.parse::<i64>().ok());
     let retry_after = number(RETRY_AFTER.as_str());
     let exhausted = number("x-ratelimit-remaining") == Some(0);
+    let said = message.to_lowercase();
+    let is_said = said.contains("rate limit") || said.contains("abuse detection");
     let is_limit = status == StatusCode::TOO_MANY_REQUESTS
-        || status == StatusCode::FORBIDDEN
-            && (retry_after.is_some() || exhausted || message.to_lowercase().contains("rate limit"));
+        || status == StatusCode::FORBIDDEN && (headers.contains_key(RETRY_AFTER) || exhausted || is_said);
     if is_limit {
         let after = retry_after.and_then(|seconds| now.checked_add(jiff::SignedDuration::from_secs(seconds)).ok());
         let reset = number("x-ratelimit-reset").filter(|_| exhausted).and_then(|at| Timestamp::from_second(at).ok());

@@ -1,12 +1,14 @@
 //! `apply`, with and without a plan file.
 
+use std::process::Stdio;
 use std::time::Duration;
 
-use ghascale::sandbox::{Call, Fault, Service};
+use ghascale::sandbox::{Call, Fault, Moment, Service};
 use ghascale::state::StateDirectory;
 use insta::assert_snapshot;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
-use super::{Desk, X64, redacted};
+use super::{DEADLINE, Desk, X64, redacted};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn launches_what_is_missing_and_says_what_became_of_it() {
@@ -392,6 +394,35 @@ async fn launches_keep_to_ec2s_pace() {
     let throttled = calls.iter().filter(|call| call.status == Some(503)).count();
     assert!(throttled < 3, "{throttled} of {}", calls.len());
     assert_eq!(desk.sandbox.world().instance_states().len(), 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_lets_what_is_under_way_finish_begins_nothing_more_and_says_what_became_of_all() {
+    let desk = Desk::open().await;
+    desk.jobs(8, X64);
+    // EC2's own pace lets some wait.
+    let mut held = desk.sandbox.hold_at("RunInstances", Moment::After);
+    let mut child = desk.command("apply --yes -o json");
+    let child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    assert!(tokio::time::timeout(DEADLINE, held.reached()).await.unwrap().is_some());
+    let id = child.id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let mut said = BufReader::new(child.stderr.unwrap()).lines();
+    let stops = async { while !said.next_line().await.unwrap().unwrap().contains("nothing more is begun") {} };
+    tokio::time::timeout(DEADLINE, stops).await.unwrap();
+    drop(held);
+    let mut shown = String::new();
+    child.stdout.unwrap().read_to_string(&mut shown).await.unwrap();
+    let report: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let with =
+        |result: &str| report["actions"].as_array().unwrap().iter().filter(|row| row["result"] == result).count();
+    let done = with("done");
+    assert!((1..8).contains(&done) && done + with("skipped") == 8, "{report:#}");
+    assert!(report["warnings"].to_string().contains("stopped by a signal"), "{report:#}");
+    let there = || desk.sandbox.world().instance_states().len();
+    assert_eq!(there(), done);
+    assert_eq!(desk.run("apply --yes").await.code, 0);
+    assert_eq!(there(), 8);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,10 +13,8 @@ use ghascale::engine::{InstanceState, birth_label};
 use ghascale::sandbox::{Hold, JobStatus, Moment, Sandbox, Scenario, Service, World};
 use jiff::Timestamp;
 
-use super::{Desk, X64, scale_set};
+use super::{DEADLINE, Desk, X64, scale_set};
 
-/// No child takes longer to come to a call.
-const DEADLINE: Duration = Duration::from_mins(1);
 /// Longer than every window that something must pass before it is put right.
 const WINDOWS: Duration = Duration::from_mins(6);
 /// The most runs after a crash until all is well.

@@ -1,14 +1,15 @@
 //! The cache's file: `SQLite` in WAL mode, its owner's alone, bounded, and thrown away when damaged.
 //!
-//! Several processes may have it open. It is opened, and thrown away, under a lock, so that nobody deletes what another
-//! has just made; a process whose file was thrown away goes on with the file that has lost its name.
+//! Several processes may have it open, and two threads of one. It is opened, and thrown away, under a lock and only where it is
+//! the file that was found damaged, so that nobody deletes what another has just made; who had the old one open goes on with
+//! the new one. A file that somebody deletes is used until the end of the process, which is all that knows of it.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
@@ -79,48 +80,69 @@ pub(super) struct Store {
     is_tidy: bool,
     /// What was found wrong since it was last asked.
     complaint: Option<String>,
-    /// How often this process has thrown the file away: who else has it open here is to open the new one.
-    thrown_away: Arc<AtomicU64>,
-    /// How often it had, when this one opened it.
-    opened_after: u64,
+    /// The file that is open.
+    file: Option<FileId>,
+    /// Nothing more can be done with it, by any thread: what is read must not be older than what could not be written.
+    is_given_up: Arc<AtomicBool>,
+}
+
+/// Device and inode.
+type FileId = (u64, u64);
+
+/// What came of writing a lot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// It is in the file.
+    Yes,
+    /// It is not, and can be tried again: another process had the file, or it was damaged and is made anew.
+    NotNow,
+    /// It is not, and never will be.
+    Never,
 }
 
 impl Store {
     /// Opens the file, makes it where there is none, and replaces it where it is damaged.
     pub(super) fn open(directory: &Path, most_bytes: u64) -> Result<Self, Unusable> {
         make_private(directory).map_err(|error| Unusable::File(directory.to_owned(), error))?;
-        let _lock = lock(directory)?;
+        // systemd's DynamicUser= makes the cache's directory a link, and SQLite follows none in any part of a path.
+        let directory = directory.canonicalize().map_err(|error| Unusable::File(directory.to_owned(), error))?;
+        let _lock = lock(&directory)?;
         let mut store = Self {
-            directory: directory.to_owned(),
+            directory,
             most_bytes,
             connection: None,
             is_tidy: false,
             complaint: None,
-            thrown_away: Arc::default(),
-            opened_after: 0,
+            file: None,
+            is_given_up: Arc::default(),
         };
-        match connect(&store.path(), most_bytes) {
-            Ok(connection) => store.connection = Some(connection),
+        match store.reopen() {
             Err(Unusable::Database(_, error)) if is_damage(&error) => store.replace(&error.to_string())?,
-            Err(error) => return Err(error),
+            opened => opened?,
         }
         Ok(store)
     }
 
-    /// Opens the file once more, for another thread.
-    pub(super) fn beside(&self) -> Result<Self, Unusable> {
-        let _lock = lock(&self.directory)?;
+    /// Opens the file once more, for another thread; `None` where that can't be had.
+    pub(super) fn beside(&self) -> Option<Self> {
+        let _lock = lock(&self.directory).ok()?;
         let mut store = Self {
             directory: self.directory.clone(),
             most_bytes: self.most_bytes,
             connection: None,
             is_tidy: false,
             complaint: None,
-            thrown_away: self.thrown_away.clone(),
-            opened_after: 0,
+            file: None,
+            is_given_up: self.is_given_up.clone(),
         };
-        store.reopen()?;
-        Ok(store)
+        store.reopen().ok()?;
+        // Of a file that was deleted only one connection is left, and both must be to the same.
+        (store.file == self.file).then_some(store)
+    }
+
+    /// Returns whether nothing more can be done with it.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::SeqCst)
     }
 
     /// Returns what was found wrong since it was last asked: in words, once.
@@ -153,7 +175,7 @@ impl Store {
     }
 
     /// Writes a lot, all of it or nothing.
-    pub(super) fn write(&mut self, lot: &Lot, now: i64) {
+    pub(super) fn write(&mut self, lot: &Lot, now: i64) -> Written {
         let written = self.attempt(|connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             {
@@ -178,10 +200,12 @@ impl Store {
             }
             transaction.commit()
         });
-        if written.is_some() {
-            self.forget_old(now);
-            self.make_room(now);
+        if written.is_none() {
+            return if self.is_given_up() { Written::Never } else { Written::NotNow };
         }
+        self.forget_old(now);
+        self.make_room(now);
+        Written::Yes
     }
 
     pub(super) fn token(&mut self, key: &Key) -> Option<(String, i64)> {
@@ -281,10 +305,15 @@ impl Store {
         } else if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) {
             tracing::debug!(%error, "the cache is busy");
         } else {
-            self.connection = None;
-            self.complaint = Some(format!("{}: {error}; it is not used any more", self.path().display()));
+            self.give_up(&format!("{}: {error}", self.path().display()));
         }
         None
+    }
+
+    fn give_up(&mut self, why: &str) {
+        self.connection = None;
+        self.is_given_up.store(true, Ordering::SeqCst);
+        self.complaint = Some(format!("it is not used any more: {why}"));
     }
 
     /// Throws the file away if a digest didn't agree.
@@ -298,36 +327,40 @@ impl Store {
     fn throw_away(&mut self, why: &str) {
         let replaced = lock(&self.directory).and_then(|_lock| self.replace(why));
         if let Err(error) = replaced {
-            self.complaint = Some(format!("it is damaged ({why}), and could not be made anew: {error}"));
+            self.give_up(&format!("it is damaged ({why}), and could not be made anew: {error}"));
         }
     }
 
-    /// Opens the new file, where another thread has thrown away the one that is open.
+    /// Opens the new file, where another thread or process has thrown away the one that is open; and none, where another thread
+    /// has given it up.
     fn follow(&mut self) {
-        if self.connection.is_some()
-            && self.is_outdated()
+        if self.is_given_up() {
+            self.connection = None;
+        } else if self.connection.is_some()
+            && self.is_replaced()
             && let Err(error) = lock(&self.directory).and_then(|_lock| self.reopen())
         {
-            self.complaint = Some(format!("it is not used any more: {error}"));
+            self.give_up(&error.to_string());
         }
     }
 
-    /// Returns whether another thread has thrown away the file that is open here.
-    fn is_outdated(&self) -> bool {
-        self.thrown_away.load(Ordering::SeqCst) != self.opened_after
+    /// Returns whether another file stands where the one was that is open here.
+    fn is_replaced(&self) -> bool {
+        file_at(&self.path()).is_some_and(|there| self.file.is_some_and(|open| open != there))
     }
 
     /// Opens the file that is there now. To be called under the lock.
     fn reopen(&mut self) -> Result<(), Unusable> {
         self.connection = None;
-        self.opened_after = self.thrown_away.load(Ordering::SeqCst);
-        self.connection = Some(connect(&self.path(), self.most_bytes)?);
+        let path = self.path();
+        self.connection = Some(connect(&path, self.most_bytes)?);
+        self.file = file_at(&path);
         Ok(())
     }
 
-    /// Deletes the file, if no other thread has already, and opens a new one. To be called under the lock.
+    /// Deletes the file, if nobody has already, and opens a new one. To be called under the lock.
     fn replace(&mut self, why: &str) -> Result<(), Unusable> {
-        if self.is_outdated() {
+        if self.is_replaced() {
             return self.reopen();
         }
         self.connection = None;
@@ -338,7 +371,6 @@ impl Store {
                 _ => {}
             }
         }
-        self.thrown_away.fetch_add(1, Ordering::SeqCst);
         self.reopen()?;
         self.complaint = Some(format!("{} was damaged and thrown away: {why}", self.path().display()));
         Ok(())
@@ -427,6 +459,10 @@ fn is_damage(error: &rusqlite::Error) -> bool {
         | E::Utf8Error(..) => true,
         _ => false,
     }
+}
+
+fn file_at(path: &Path) -> Option<FileId> {
+    std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
 /// Makes the directory, or makes it private: tokens are kept in it.
@@ -598,10 +634,48 @@ mod tests {
     }
 
     #[test]
+    fn where_one_thread_can_no_longer_write_no_other_reads_what_is_older() {
+        let home = tempfile::tempdir().unwrap();
+        let mut store = Store::open(home.path(), 256 << 10).unwrap();
+        store.write(&lot(&[(key(1), row("x"))], &[]), NOW);
+        let mut writer = store.beside().unwrap();
+        let too_much = Row { content: Blob::Deflated(vec![7; 300 << 10]), ..row("y") };
+        assert_eq!(writer.write(&lot(&[(key(2), too_much)], &[]), NOW), Written::Never);
+        assert!(writer.complaint().is_some_and(|said| said.contains("full")));
+        assert_eq!((store.answer(&key(1)), store.is_given_up()), (None, true));
+    }
+
+    #[test]
+    fn a_directory_that_is_a_link_is_followed() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("private")).unwrap();
+        std::os::unix::fs::symlink("private", home.path().join("ghascale")).unwrap();
+        let mut store = Store::open(&home.path().join("ghascale"), MANY).unwrap();
+        store.write(&lot(&[(key(1), row("x"))], &[]), NOW);
+        assert!(home.path().join("private").join(FILE).exists());
+    }
+
+    #[test]
+    fn a_file_that_another_process_has_put_in_its_place_is_used_and_not_thrown_away() {
+        let home = tempfile::tempdir().unwrap();
+        let mut store = Store::open(home.path(), MANY).unwrap();
+        store.write(&lot(&[(key(1), row("x"))], &[]), NOW);
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(home.path().join(format!("{FILE}{suffix}")));
+        }
+        assert_eq!(store.answer(&key(1)), Some(row("x")), "deleted, it is used on");
+        assert!(store.beside().is_none(), "by this connection alone");
+        let mut other = Store::open(home.path(), MANY).unwrap();
+        other.write(&lot(&[(key(2), row("y"))], &[]), NOW);
+        store.throw_away("it is damaged");
+        assert_eq!((store.answer(&key(2)), store.complaint()), (Some(row("y")), None));
+    }
+
+    #[test]
     fn another_connection_of_the_same_process_takes_no_lock_away() {
         let home = tempfile::tempdir().unwrap();
         let store = Store::open(home.path(), MANY).unwrap();
-        let inode = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(store.path()).unwrap()).to_string();
+        let inode = file_at(&store.path()).unwrap().1;
         // A process's locks as the kernel lists them (proc_locks(5)): the inode stands behind `major:minor:`.
         let locks = || {
             let all = std::fs::read_to_string("/proc/locks").unwrap_or_default();

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::blob::Blob;
-use super::store::{Key, Row, Store};
+use super::store::{Key, Row, Store, Written};
 use crate::github::client::lock;
 
 /// Lots that wait to be written, at most: beyond, whoever brings another waits too. They are what bounds the memory.
@@ -22,7 +22,7 @@ pub(super) struct Lot {
     /// Answers that are in the file already, and were used.
     pub(super) used: Vec<Key>,
     pub(super) notes: BTreeMap<Key, Blob>,
-    /// What the answers take as they came, roughly.
+    /// What it takes as it came, roughly.
     pub(super) bytes: usize,
 }
 
@@ -50,6 +50,8 @@ struct Lots {
     /// The first is being written.
     waiting: VecDeque<Arc<Lot>>,
     is_closed: bool,
+    /// The last lot was lost, since another process had the file for too long: until one is written, nobody waits.
+    is_stuck: bool,
     /// What was found wrong with the file since it was last asked.
     complaint: Option<String>,
 }
@@ -64,11 +66,13 @@ impl Writer {
         Ok(Self { queue, thread: Some(thread) })
     }
 
-    /// Takes a lot, to be written behind the earlier ones.
+    /// Takes a lot, to be written behind the earlier ones; where none can be, it is lost.
     pub(super) fn take(&self, lot: Lot) {
-        let mut lots = self.wait_while(|lots| lots.waiting.len() >= MOST);
-        lots.waiting.push_back(Arc::new(lot));
-        self.queue.moved.notify_all();
+        let mut lots = self.wait_while(|lots| lots.waiting.len() >= MOST && !lots.is_stuck);
+        if lots.waiting.len() < MOST && self.is_alive() {
+            lots.waiting.push_back(Arc::new(lot));
+            self.queue.moved.notify_all();
+        }
     }
 
     /// Waits until everything is written.
@@ -88,10 +92,14 @@ impl Writer {
 
     fn wait_while(&self, is_so: impl Fn(&Lots) -> bool) -> MutexGuard<'_, Lots> {
         let mut lots = lock(&self.queue.lots);
-        while is_so(&lots) && self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
+        while is_so(&lots) && self.is_alive() {
             (lots, _) = self.queue.moved.wait_timeout(lots, GLANCE).unwrap_or_else(PoisonError::into_inner);
         }
         lots
+    }
+
+    fn is_alive(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 }
 
@@ -117,10 +125,16 @@ fn write_all(queue: &Queue, mut store: Store) {
             }
         };
         drop(lots);
-        store.write(&lot, super::now());
+        let mut written = store.write(&lot, super::now());
+        if written == Written::NotNow {
+            written = store.write(&lot, super::now());
+        }
         let mut lots = lock(&queue.lots);
         lots.waiting.pop_front();
-        lots.complaint = store.complaint().or(lots.complaint.take());
+        lots.is_stuck = written == Written::NotNow;
+        let busy =
+            lots.is_stuck.then(|| "another process keeps it locked: what is read is not kept meanwhile".to_owned());
+        lots.complaint = store.complaint().or(lots.complaint.take()).or(busy);
         queue.moved.notify_all();
     }
 }

@@ -349,10 +349,13 @@ impl<'a> Shared<'a> {
             let due = self.due(&seen).await;
             Ok((seen, due))
         };
-        let seen = self.parts.client.within_budget(observing).await;
+        let mut seen = self.parts.client.within_budget(observing).await;
         self.parts.metrics.ran(began.elapsed(), self.parts.client.usage());
         if let Some(cache) = self.parts.client.cache() {
             cache.flush();
+            if let Ok((seen, _)) = &mut seen {
+                seen.warnings.extend(cache.warning());
+            }
         }
         Seen::All(Box::new(seen))
     }
