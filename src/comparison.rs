@@ -366,7 +366,8 @@ pub(crate) fn covers(labels: &[Label], job: &Job) -> bool {
     !job.labels.is_empty() && job.labels.iter().all(|label| labels.contains(label))
 }
 
-fn is_in_flight(job: &Job, now: Timestamp) -> bool {
+/// Returns whether a job is so young that it may be on its way from one of GitHub's books to the other.
+pub(crate) fn is_in_flight(job: &Job, now: Timestamp) -> bool {
     job.queued_at.is_none_or(|at| age(now, at) < IN_FLIGHT)
 }
 

@@ -18,7 +18,7 @@ use crate::ages::age;
 use crate::apply::{ENDING, Executor, Listener, Outcome, PoolSettings};
 use crate::cli::{ApplyArgs, Cli};
 use crate::config::{Config, Needs, Pool};
-use crate::engine::{Action, Held, Plan, PoolName, Prices, Step, View};
+use crate::engine::{Action, Held, Plan, PoolName, Prices, Step, Unit, View};
 use crate::exit;
 use crate::files;
 use crate::github::AllJobs;
@@ -110,7 +110,7 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
     let mut results: Vec<ActionResult> =
         undone.iter().chain(&outcomes).map(|outcome| ActionResult::from(outcome).priced(&decision.prices)).collect();
     let has_dropped = !decision.dropped.is_empty() || !decision.dropped_reruns.is_empty();
-    results.extend(decision.dropped.into_iter().map(|action| ActionResult::skipped(action, decision.why_dropped)));
+    results.extend(decision.dropped.into_iter().map(|(action, why)| ActionResult::skipped(action, why)));
     let body = ApplyReport::of(&decision.report, results, reruns);
     let report = session.report("apply", decision.seen_at, warnings, body);
     show(ui, &report, None, || report.body.text(ui.look()))?;
@@ -190,8 +190,8 @@ struct Decision {
     due: Due,
     report: PlanReport,
     prices: Prices,
-    /// What was asked for and no longer holds.
-    dropped: Vec<ActionRow>,
+    /// What was asked for and no longer holds, and why.
+    dropped: Vec<(ActionRow, String)>,
     dropped_reruns: Vec<RerunRow>,
     why_dropped: &'static str,
     warnings: Vec<Warning>,
@@ -216,7 +216,8 @@ async fn decide(
     let mut due = session.reruns(&seen, pools).await;
     let mut warnings = seen.warnings.clone();
     warnings.append(&mut due.warnings);
-    warnings.extend(View::of(&seen.snapshot, &session.config.policy()).warnings());
+    let policy = session.config.policy();
+    warnings.extend(View::of(&seen.snapshot, &policy).warnings());
     let mut warnings = about(pools, &session.config, warnings);
     let mut plan = session.decide(&seen.snapshot, pools)?;
     if session.config.scan.full {
@@ -226,7 +227,13 @@ async fn decide(
     let dropped = asked_for.map(|asked_for| narrow(&mut plan, asked_for)).unwrap_or_default();
     let dropped_reruns = asked_for.map(|asked_for| narrow_reruns(&mut due, asked_for)).unwrap_or_default();
     let why_dropped = if seen.known.runners && seen.known.instances { NO_LONGER } else { UNKNOWN };
-    warnings.extend(dropped.iter().map(|action| skipped(action, why_dropped)));
+    let view = View::of(&seen.snapshot, &policy);
+    let with_why = |action| {
+        let why = if why_dropped == NO_LONGER { why_no_longer(&action, &view, &plan) } else { None };
+        (action, why.unwrap_or_else(|| why_dropped.to_owned()))
+    };
+    let dropped: Vec<(ActionRow, String)> = dropped.into_iter().map(with_why).collect();
+    warnings.extend(dropped.iter().map(|(action, why)| skipped(action, why)));
     warnings.extend(dropped_reruns.iter().map(|row| {
         Warning::new(WarningCode::ActionSkipped, format!("job {} of {}", row.job_id, row.repository), why_dropped)
     }));
@@ -266,6 +273,35 @@ fn joined(mut ends: Plan, mut launches: Plan) -> Plan {
 
 const NO_LONGER: &str = "it no longer holds: the world has changed since the plan was made";
 const UNKNOWN: &str = "whether it still holds is not known: runners or instances could not be read whole";
+
+/// Returns why what a plan file has is not in a plan of now; `None`: that can't be told in few words.
+fn why_no_longer(action: &ActionRow, view: &View<'_>, plan: &Plan) -> Option<String> {
+    let pool = view.pools.iter().find(|pool| pool.pool.name == action.pool)?;
+    let is_launch = action.action == ActionKind::Launch;
+    let is_its = |unit: &&Unit<'_>| match action.instance_id.as_ref() {
+        _ if is_launch => unit.slot == action.slot && unit.holds_slot(),
+        Some(id) => unit.instance().is_some_and(|instance| instance.id == *id),
+        None => unit.runner().is_some_and(|runner| Some(runner.id) == action.runner_id),
+    };
+    let unit = pool.units.iter().find(is_its);
+    let held = plan.held.iter().find(|held| match held.runner.as_ref().or(action.runner.as_ref()) {
+        _ if held.pool != action.pool => false,
+        _ if is_launch => held.reason.code.holds_launches(),
+        runner => held.instance_id == action.instance_id && runner == action.runner.as_ref(),
+    });
+    let why = match (unit, held) {
+        (Some(unit), _) if is_launch => {
+            let holder = unit.instance().map(|instance| instance.id.to_string());
+            format!("its slot is taken by {}", holder.or_else(|| Some(unit.runner()?.name.to_string()))?)
+        }
+        (_, Some(held)) => held.reason.message.clone(),
+        (None, None) if is_launch => "no job asks for it any more".to_owned(),
+        (None, None) => "it is gone already".to_owned(),
+        (Some(unit), None) if unit.works() => "its runner works".to_owned(),
+        (Some(_), None) => return None,
+    };
+    Some(format!("it no longer holds: {why}"))
+}
 
 fn skipped(action: &ActionRow, why: &str) -> Warning {
     let subject = action.runner.as_ref().map(ToString::to_string);

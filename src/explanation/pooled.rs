@@ -2,6 +2,8 @@
 
 use super::supplied;
 use super::{Case, Finding, Seen, StepName, Walk, count, quoted};
+use crate::ages::short;
+use crate::comparison::{IN_FLIGHT, is_in_flight};
 use crate::config::{self, nearest};
 use crate::engine::{
     Job, JobId, Label, Pool, PoolName, PoolView, Reason, ReasonCode, RepositoryName, ScaleSetDemand, Scope, Signature,
@@ -165,7 +167,12 @@ fn scale_set(seen: &Seen<'_>, job: &Job, view: &PoolView<'_>, settings: &config:
             return Finding::failed(evidence, format!("`ghascale scale-set update {pool}`"));
         }
     }
-    if refusal(seen, job.id) == Some(ReasonCode::NotAssigned) {
+    let is_not_given = refusal(seen, job.id) == Some(ReasonCode::NotAssigned);
+    if is_not_given && is_in_flight(job, seen.snapshot.now) {
+        let young = short(IN_FLIGHT);
+        return Finding::unknown(format!("{evidence}; younger than {young}, the job may be on its way to the set"));
+    }
+    if is_not_given {
         return Finding::failed(
             format!("{evidence}: it has not been given this job, and no runner of it can get it"),
             format!("GitHub gives it jobs while somebody listens; `ghascale compare --pool {pool}` names the cause"),

@@ -368,7 +368,11 @@ fn groups_that_could_not_be_read_are_unknown_and_the_walk_goes_on() {
 // --- scale set ------------------------------------------------------------------------------------------------------
 
 fn of_scale_set(assigned: u64, labels: &str) -> Scene {
-    let mut scene = scene(job(1)).pool(pool("linux").with_scale_set());
+    asked_of_scale_set(job(1), assigned, labels)
+}
+
+fn asked_of_scale_set(asked: Job, assigned: u64, labels: &str) -> Scene {
+    let mut scene = scene(asked).pool(pool("linux").with_scale_set());
     scene.snapshot = scene.snapshot.scale_set("linux", assigned, 0);
     scene.scale_set = Some(Ok(ScaleSet {
         id: ScaleSetId(3),
@@ -397,6 +401,14 @@ fn a_scale_set_whose_labels_do_not_cover_the_job_stops_it() {
     let (step, evidence, cure) = of_scale_set(1, "windows").failed();
     assert_eq!((step, evidence.as_str()), (StepName::ScaleSet, "scale set `set` has `windows`, and lacks `linux`"));
     assert_eq!(cure, "`ghascale scale-set update linux`");
+}
+
+#[test]
+fn a_job_that_may_be_on_its_way_to_its_scale_set_is_not_said_to_be_kept_from_it() {
+    let explained = asked_of_scale_set(job(1).queued_for(40), 0, "linux").explained();
+    let step = at(&explained, StepName::ScaleSet);
+    assert_eq!(step.result, StepResult::Unknown);
+    assert!(step.evidence.ends_with("younger than 1m, the job may be on its way to the set"), "{}", step.evidence);
 }
 
 #[test]

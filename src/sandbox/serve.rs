@@ -12,8 +12,8 @@ use super::server::Sandbox;
 
 /// Serves a world until SIGINT or SIGTERM. Prints what to export, to be pasted or evaluated by a shell.
 ///
-/// The configuration is written to `$XDG_STATE_HOME/ghascale/sandbox/ghascale.toml`, or where that can't be written,
-/// to the directory for temporary files.
+/// The configuration is written to `$XDG_STATE_HOME/ghascale/sandbox/PORT/ghascale.toml`, or where that can't be written, to
+/// the directory for temporary files, and deleted at the end. Several may be served at once.
 ///
 /// # Errors
 /// The port can't be bound, the configuration can be written nowhere, or `out` is closed.
@@ -21,13 +21,16 @@ pub async fn serve(port: u16, beginning: Beginning, out: &mut impl Write) -> io:
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
     let sandbox = Sandbox::begin(beginning, port).await?;
-    let file = keep(&sandbox.configuration())?;
+    let file = keep(&sandbox.configuration(), sandbox.port())?;
     announce(&sandbox, &file, out)?;
     tokio::select! {
         _ = interrupted.recv() => {}
         _ = terminated.recv() => {}
     }
     sandbox.stop().await;
+    // What is left of it does no harm.
+    let _ = std::fs::remove_file(&file);
+    let _ = file.parent().map(std::fs::remove_dir);
     Ok(())
 }
 
@@ -47,10 +50,10 @@ fn announce(sandbox: &Sandbox, file: &Path, out: &mut impl Write) -> io::Result<
     out.flush()
 }
 
-fn keep(configuration: &str) -> io::Result<PathBuf> {
+fn keep(configuration: &str, port: u16) -> io::Result<PathBuf> {
     let state = etcetera::choose_base_strategy().ok().and_then(|strategy| strategy.state_dir());
     if let Some(state) = state
-        && let Ok(file) = write_private(&state.join("ghascale").join("sandbox"), configuration)
+        && let Ok(file) = write_private(&state.join("ghascale/sandbox").join(port.to_string()), configuration)
     {
         return Ok(file);
     }

@@ -162,6 +162,11 @@ impl Sandbox {
         format!("http://{}", self.address)
     }
 
+    /// Returns the port on which it is served.
+    pub(super) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// Returns the token that this GitHub accepts. It is no secret.
     #[must_use]
     pub fn token(&self) -> &'static str {

@@ -246,7 +246,11 @@ async fn an_action_whose_job_is_gone_is_skipped_and_said() {
     desk.sandbox.world().cancel(job);
     let ran = desk.run("apply today.plan --yes -o json").await;
     assert_eq!(ran.code, 3, "{ran:#?}");
-    assert_eq!(ran.json()["actions"][0]["result"], "skipped");
+    let action = &ran.json()["actions"][0];
+    assert_eq!(
+        (&action["result"], &action["error"]),
+        (&"skipped".into(), &"it no longer holds: no job asks for it any more".into())
+    );
     assert!(desk.calls(Service::Ec2, "RunInstances").is_empty());
 }
 
@@ -258,7 +262,7 @@ async fn an_action_whose_slot_is_taken_is_skipped_and_said() {
     assert_eq!(desk.run("apply --yes").await.code, 0);
     let ran = desk.run("apply today.plan --yes").await;
     assert_eq!(ran.code, 3, "{ran:#?}");
-    assert!(ran.stdout.contains("skipped: it no longer holds"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("skipped: it no longer holds: its slot is taken by i-"), "{}", ran.stdout);
     assert_eq!(desk.calls(Service::Ec2, "RunInstances").len(), 1);
 }
 

@@ -42,10 +42,18 @@ async fn serve_prints_what_to_export_and_ends_with_a_signal() {
     let report: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
     assert_eq!(report["pools"].as_array().unwrap().len(), 3);
 
+    let configuration = std::path::Path::new(&exports["GHASCALE_CONFIG"]);
+    let kept = std::fs::read_to_string(configuration).unwrap();
+    let mut beside = desk.command("sandbox serve").stdout(Stdio::piped()).spawn().unwrap();
+    BufReader::new(beside.stdout.take().unwrap()).lines().next_line().await.unwrap();
+    assert_eq!(std::fs::read_to_string(configuration).unwrap(), kept, "another world has a configuration of its own");
+    beside.kill().await.unwrap();
+
     let kill = format!("kill -TERM {}", child.id().unwrap());
     assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     let ended = tokio::time::timeout(Duration::from_mins(1), child.wait()).await.unwrap().unwrap();
     assert_eq!(ended.code(), Some(0));
+    assert!(!configuration.exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
