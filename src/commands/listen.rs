@@ -1,6 +1,6 @@
 //! `ghascale listen`: the same in real time, for weeks. Here are its beginning, its end, and its reloads.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{ErrorKind, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -263,13 +263,17 @@ struct Voice {
 
 impl Voice {
     fn new(is_json: bool) -> Self {
-        let lines = Lines::start(|line| {
+        let is_gone = Cell::new(false);
+        let lines = Lines::start(move |line| {
             let mut out = std::io::stdout().lock();
-            let written = out.write_all(line).and_then(|()| out.flush());
-            if let Err(error) = written
-                && error.kind() != ErrorKind::BrokenPipe
-            {
-                tracing::warn!(%error, "an event could not be written");
+            match out.write_all(line).and_then(|()| out.flush()) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                    if !is_gone.replace(true) {
+                        tracing::warn!("who read the events is gone: they are written nowhere, and it goes on");
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "an event could not be written"),
             }
         });
         Self { is_json, lines }

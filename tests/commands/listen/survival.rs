@@ -519,6 +519,23 @@ async fn a_reader_of_stderr_that_stands_still_stops_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reader_of_events_that_is_gone_is_said_once_and_stops_nothing() {
+    let desk = desk().await;
+    let mut command = desk.command("listen -o json");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    BufReader::new(child.stdout.take().unwrap()).lines().next_line().await.unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    desk.jobs(3, X64);
+    until(|| desk.calls(Service::Ec2, "RunInstances").len() >= 3).await;
+    child.start_kill().unwrap();
+    let mut times = 0;
+    while let Some(line) = said.next_line().await.unwrap() {
+        times += usize::from(line.contains("who read the events is gone"));
+    }
+    assert_eq!(times, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn launches_that_wait_for_a_throttle_to_pass_do_not_hold_a_reload_up() {
     let desk = desk().await;
     let mut listening = Listening::on(&desk, "");
