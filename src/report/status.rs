@@ -325,10 +325,10 @@ impl StatusReport {
         self
     }
 
-    /// Adds how the repositories were looked at.
+    /// Adds how the repositories were looked at, if they were.
     #[must_use]
     pub fn with_coverage(mut self, coverage: Coverage) -> Self {
-        self.scan = Some(coverage.into());
+        self.scan = (coverage != Coverage::default()).then(|| coverage.into());
         self
     }
 
@@ -431,6 +431,11 @@ impl StatusReport {
         let mut notes = format!("repositories: {} scanned", self.repositories.scanned);
         for (reason, count) in tally(self.repositories.skipped.iter().map(|skipped| skipped.reason.as_str())) {
             let _ = write!(notes, ", {count} skipped ({reason})");
+        }
+        // In a repository that could not be read none shows.
+        let is_exact = self.repositories.count_kind == CountKind::Exact;
+        if let Some(scan) = self.scan.filter(|scan| scan.whole && is_exact) {
+            let _ = write!(notes, "; a new job shows within {}", seconds(Some(scan.detection_seconds)));
         }
         if let Some(scan) = self.scan.filter(|scan| !scan.whole) {
             let _ = write!(
