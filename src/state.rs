@@ -19,8 +19,7 @@ use crate::ages::age;
 use crate::apply::Result::Done;
 use crate::apply::{Listener, Outcome};
 use crate::engine::{
-    CAPACITY_RETURNS, ENDED_SHOW_FOR, InstanceId, Offering, PoolName, REFUSED_FOR, Scope, Snapshot, SpotJob,
-    SpotJobs,
+    CAPACITY_RETURNS, ENDED_SHOW_FOR, InstanceId, Offering, PoolName, REFUSED_FOR, Scope, Snapshot, SpotJob, SpotJobs,
 };
 use crate::files::{self, LARGEST_MEMORY};
 use crate::report::{ActionResult, PlanReport, PoolSums, RerunResult};

@@ -173,15 +173,21 @@ async fn settle(
         Link::Id(id) => *found = in_scan(session, *id, snapshot, warnings).await?,
         Link::Run(repository, id) if matches!(found.subject, Subject::Missing(_) | Subject::Unread { .. }) => {
             let of_run: Vec<Job> = listed().filter(|job| job.run_id == *id).cloned().collect();
-            if let Some(job) = first(&of_run) {
-                let listed = Found { subject: Subject::Job(job.clone(), Standing::Unlisted), of_run: of_run.clone() };
-                *found = if is_same(&job.repository, repository) { listed } else { Found::only(elsewhere(&found.subject, job)) };
+            match first(&of_run).cloned() {
+                Some(job) if is_same(&job.repository, repository) => {
+                    *found = Found { subject: Subject::Job(job, Standing::Unlisted), of_run };
+                }
+                Some(job) => found.subject = elsewhere(&found.subject, &job),
+                None => {}
             }
         }
         Link::Job(repository, id) if matches!(found.subject, Subject::Missing(_) | Subject::Unread { .. }) => {
-            if let Some(job) = listed().find(|job| job.id == *id) {
-                let listed = Subject::Job(job.clone(), Standing::Unlisted);
-                found.subject = if is_same(&job.repository, repository) { listed } else { elsewhere(&found.subject, job) };
+            match listed().find(|job| job.id == *id) {
+                Some(job) if is_same(&job.repository, repository) => {
+                    found.subject = Subject::Job(job.clone(), Standing::Unlisted);
+                }
+                Some(job) => found.subject = elsewhere(&found.subject, job),
+                None => {}
             }
         }
         Link::Run(..) | Link::Job(..) => {}

@@ -14,8 +14,8 @@ use super::status::age_seconds;
 use super::table::{Look, Style, bounded, number, printable};
 use crate::ages::short;
 use crate::engine::{
-    Action, Cost, CountKind, Held, InstanceId, Mark, Offering, Plan, PoolName, PoolPlan, Price, Prices, Reason, ReasonCode, Rerun,
-    RunnerId, RunnerName, ScaleSetDemand, Slot, Snapshot, Source, Step, Unschedulable,
+    Action, Cost, CountKind, Held, InstanceId, Mark, Offering, Plan, PoolName, PoolPlan, Price, Prices, Reason,
+    ReasonCode, Rerun, RunnerId, RunnerName, ScaleSetDemand, Slot, Snapshot, Source, Step, Unschedulable,
 };
 use crate::quoting::json_fault;
 
@@ -409,10 +409,8 @@ impl PlanReport {
         };
         let mut head = vec!["POOL", ">DEMAND", ">SUPPLY", ">TARGET", ">LAUNCH", ">END"];
         head.extend(self.cost.map(|_| ">+$/H"));
-        let mut sections = vec![look.table(
-            &head,
-            self.pools.iter().map(|pool| pool.cells().into_iter().chain(added(&pool.name)).collect()),
-        )];
+        let row = |pool: &PoolSums| pool.cells().into_iter().chain(added(&pool.name)).collect();
+        let mut sections = vec![look.table(&head, self.pools.iter().map(row))];
         if !actions.is_empty() {
             sections.push(actions.join("\n"));
         }

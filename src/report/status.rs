@@ -11,8 +11,9 @@ use super::cost::CostRow;
 use super::table::{Look, Style, bounded, number};
 use crate::ages::{age, short};
 use crate::engine::{
-    Connection, Cost, CountKind, HiddenRun, Instance, InstanceState, Job, JobId, JobState, Label, Plan, PoolName, PoolView, Prices,
-    Reason, ReasonCode, RepositoryName, RunId, Runner, ScaleSetDemand, Signature, Snapshot, Source, State, Unit, View,
+    Connection, Cost, CountKind, HiddenRun, Instance, InstanceState, Job, JobId, JobState, Label, Plan, PoolName,
+    PoolView, Prices, Reason, ReasonCode, RepositoryName, RunId, Runner, ScaleSetDemand, Signature, Snapshot, Source,
+    State, Unit, View,
 };
 use crate::github::Coverage;
 

@@ -118,7 +118,11 @@ async fn without_instances_supply_is_unknown_and_demand_is_not() {
         desk.sandbox.fault(Fault::ec2("DescribeInstances").status(status).times(99));
         let ran = desk.run("plan -o json").await;
         let sums = &ran.json()["pools"][2];
-        assert_eq!((&sums["demand"], &sums["supply"], &sums["target"]), (&2.into(), &Value::Null, &2.into()), "{ran:#?}");
+        assert_eq!(
+            (&sums["demand"], &sums["supply"], &sums["target"]),
+            (&2.into(), &Value::Null, &2.into()),
+            "{ran:#?}"
+        );
         assert_eq!((&sums["launch"], &sums["count_kind"]), (&0.into(), &json!("exact")));
         assert_eq!(row(&desk.run("plan").await.stdout), ["linux-x64", "2", "?", "2", "-", "-"]);
         nothing_is_known_to_do(&desk).await;
