@@ -459,7 +459,7 @@ async fn runners(
         }
         Err(error) if error.kind == ErrorKind::Unauthorized => Err(error),
         Err(error) => {
-            warnings.push(Warning::new(WarningCode::RunnersFailed, "runners", error.to_string()));
+            warnings.push(github::runners_unread(&error, &config.github.scope));
             Ok(None)
         }
     }

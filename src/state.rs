@@ -19,11 +19,10 @@ use crate::ages::age;
 use crate::apply::Result::Done;
 use crate::apply::{Listener, Outcome};
 use crate::engine::{
-    CAPACITY_RETURNS, ENDED_SHOW_FOR, InstanceId, Offering, PoolName, PoolPlan, REFUSED_FOR, Scope, Snapshot, SpotJob,
-    SpotJobs,
+    CAPACITY_RETURNS, ENDED_SHOW_FOR, InstanceId, Offering, PoolName, REFUSED_FOR, Scope, Snapshot, SpotJob, SpotJobs,
 };
 use crate::files::{self, LARGEST_MEMORY};
-use crate::report::{ActionResult, PlanReport, RerunResult};
+use crate::report::{ActionResult, PlanReport, PoolSums, RerunResult};
 use crate::rerun::RerunOutcome;
 use crate::services::SpotMemory;
 use crate::warning::{Warning, WarningCode};
@@ -253,7 +252,7 @@ pub struct AuditLog {
     scope: String,
     plan_id: String,
     /// What each pool's launches were decided by.
-    pools: Vec<PoolPlan>,
+    pools: Vec<PoolSums>,
 }
 
 #[derive(Serialize)]
@@ -264,7 +263,7 @@ struct Line<'a> {
     scope: &'a str,
     plan_id: &'a str,
     /// The sums of the action's pool.
-    inputs: Option<&'a PoolPlan>,
+    inputs: Option<&'a PoolSums>,
     client_token: Option<&'a str>,
     #[serde(flatten)]
     action: ActionResult,

@@ -1,5 +1,6 @@
 //! The only way to the terminal: results to stdout; progress, warnings and errors to stderr.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use crate::github::{Progress, Usage};
 use crate::report::{Look, printable};
 use crate::stderr::Stderr;
 use crate::warning::{Warning, WarningCode};
+
+/// So many runs without visible jobs are named, and so many ghosts.
+const RUNS_NAMED: usize = 3;
 
 /// How to speak to whoever called.
 #[derive(Debug)]
@@ -61,30 +65,42 @@ impl Ui {
         Look { color: self.color_out, width }
     }
 
-    /// Writes a result to stdout, with a line's end. A reader that closed the pipe has seen enough: that is a success.
+    /// Writes a result to stdout, with a line's end; returns whether its reader is still there. One that closed the pipe has
+    /// seen enough: that is a success.
     ///
     /// # Errors
     /// stdout can't be written for another reason: a full disk.
-    pub fn print(&self, text: &str) -> io::Result<()> {
+    pub fn print(&self, text: &str) -> io::Result<bool> {
         let mut out = io::stdout().lock();
         let end = if text.ends_with('\n') { "" } else { "\n" };
         match write!(out, "{text}{end}").and_then(|()| out.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            result => result,
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            result => result.map(|()| true),
         }
     }
 
-    /// Writes the warnings that can be acted on to stderr; runs without visible jobs and ghosts stand in `status`.
-    pub fn warn(&self, warnings: &[Warning]) {
+    /// Writes warnings to stderr; of runs without visible jobs and of ghosts, which there may be many of, the first ones.
+    pub fn warn<'a>(&self, warnings: impl IntoIterator<Item = &'a Warning>) {
         if self.quiet {
             return;
         }
-        let shown = |warning: &&Warning| !matches!(warning.code, WarningCode::UnresolvedRun | WarningCode::GhostRun);
-        for warning in warnings.iter().filter(shown) {
+        let mut runs: BTreeMap<WarningCode, usize> = BTreeMap::new();
+        for warning in warnings {
+            if matches!(warning.code, WarningCode::UnresolvedRun | WarningCode::GhostRun) {
+                let nth = runs.entry(warning.code).or_default();
+                *nth += 1;
+                if *nth > RUNS_NAMED {
+                    continue;
+                }
+            }
             let subject =
                 warning.subject.as_ref().map_or_else(String::new, |subject| format!("{}: ", printable(subject)));
             let head = self.painted("warning:", AnsiColor::Yellow);
             say(&format!("{head} {subject}{} [{}]", printable(&warning.message), warning.code));
+        }
+        for (code, count) in runs.into_iter().filter(|(_, count)| *count > RUNS_NAMED) {
+            let head = self.painted("warning:", AnsiColor::Yellow);
+            say(&format!("{head} {} more such runs: `ghascale status` lists them [{code}]", count - RUNS_NAMED));
         }
     }
 

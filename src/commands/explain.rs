@@ -17,6 +17,7 @@ use crate::exit;
 use crate::explanation::{Case, Explanation, Seen, Standing, Subject, explain, pool_of};
 use crate::github::{
     Error, ErrorKind, FoundJob, FoundRun, Link, LinkError, RunJobs, find_job, find_run, runner_groups, runners,
+    runners_unread,
 };
 use crate::observe::Observation;
 use crate::report::{ExplainReport, OtherJob};
@@ -46,7 +47,9 @@ pub(super) async fn run(cli: &Cli, args: &ExplainArgs, ui: &Ui) -> Result<u8, Fa
     let others = others.map(|job| OtherJob::of(job, &prefix)).collect();
     let report = session.report("explain", now, warnings, ExplainReport::of(subject, explanation, others));
     show(ui, &report, None, || report.body.text(ui.look()))?;
-    Ok(if report.is_partial() { exit::PARTIAL } else { exit::DONE })
+    // Where what would tell whether it is there could not be read, that is no answer.
+    let is_unanswered = matches!(subject, Subject::Unscanned(_)) && report.body.failed_step.is_none();
+    Ok(if report.is_partial() || is_unanswered { exit::PARTIAL } else { exit::DONE })
 }
 
 /// What was found of the job that was asked about.
@@ -168,15 +171,23 @@ async fn settle(
     let listed = || demand.jobs.iter().chain(&demand.ghost_jobs);
     match link {
         Link::Id(id) => *found = in_scan(session, *id, snapshot, warnings).await?,
-        Link::Run(_, id) if matches!(found.subject, Subject::Missing(_) | Subject::Unread { .. }) => {
+        Link::Run(repository, id) if matches!(found.subject, Subject::Missing(_) | Subject::Unread { .. }) => {
             let of_run: Vec<Job> = listed().filter(|job| job.run_id == *id).cloned().collect();
-            if let Some(job) = first(&of_run) {
-                *found = Found { subject: Subject::Job(job.clone(), Standing::Unlisted), of_run };
+            match first(&of_run).cloned() {
+                Some(job) if is_same(&job.repository, repository) => {
+                    *found = Found { subject: Subject::Job(job, Standing::Unlisted), of_run };
+                }
+                Some(job) => found.subject = elsewhere(&found.subject, &job),
+                None => {}
             }
         }
-        Link::Job(_, id) if matches!(found.subject, Subject::Missing(_) | Subject::Unread { .. }) => {
-            if let Some(job) = listed().find(|job| job.id == *id) {
-                found.subject = Subject::Job(job.clone(), Standing::Unlisted);
+        Link::Job(repository, id) if matches!(found.subject, Subject::Missing(_) | Subject::Unread { .. }) => {
+            match listed().find(|job| job.id == *id) {
+                Some(job) if is_same(&job.repository, repository) => {
+                    found.subject = Subject::Job(job.clone(), Standing::Unlisted);
+                }
+                Some(job) => found.subject = elsewhere(&found.subject, job),
+                None => {}
             }
         }
         Link::Run(..) | Link::Job(..) => {}
@@ -193,6 +204,19 @@ async fn settle(
         }
     }
     Ok(())
+}
+
+/// Names of repositories have no case.
+fn is_same(one: &RepositoryName, other: &RepositoryName) -> bool {
+    one.as_str().eq_ignore_ascii_case(other.as_str())
+}
+
+/// Says of what GitHub does not show in the repository of its address where the lists have it.
+fn elsewhere(subject: &Subject, job: &Job) -> Subject {
+    match subject {
+        Subject::Missing(what) => Subject::Missing(format!("{what}: it is of {}", job.repository)),
+        other => other.clone(),
+    }
 }
 
 /// Seeks a bare id among what was scanned; where the scope is one repository, GitHub can be asked for it too.
@@ -262,7 +286,7 @@ async fn read_runners(
             observed.snapshot.runners = listing;
         }
         Err(error) if error.kind == ErrorKind::Unauthorized => return Err(error.into()),
-        Err(error) => warnings.push(Warning::new(WarningCode::RunnersFailed, "runners", error.to_string())),
+        Err(error) => warnings.push(runners_unread(&error, &session.config.github.scope)),
     }
     Ok(())
 }

@@ -55,8 +55,7 @@ impl From<github::Error> for Failure {
                     None => failure.hint("try again in some minutes"),
                 }
             }
-            ErrorKind::OverBudget => Self { code: exit::TRY_AGAIN, ..failure }
-                .hint("run it again: what was read is kept, and asked for first; or raise `--max-requests`"),
+            ErrorKind::OverBudget => Self { code: exit::TRY_AGAIN, ..failure }.hint("raise `--max-requests`"),
             ErrorKind::Transport => failure.hint("check the network, the proxy and `github.ca_file`"),
             ErrorKind::Conflict
             | ErrorKind::Unprocessable

@@ -32,7 +32,7 @@ pub async fn run(cli: Cli) -> u8 {
         #[cfg(feature = "sandbox")]
         Command::Sandbox(args) => sandbox::run(args, &ui).await,
         Command::Completions(args) => {
-            ui.print(&crate::cli::completions(args.shell)).map(|()| exit::DONE).map_err(Into::into)
+            ui.print(&crate::cli::completions(args.shell)).map(|_| exit::DONE).map_err(Into::into)
         }
     };
     result.unwrap_or_else(|failure| {

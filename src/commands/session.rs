@@ -13,7 +13,7 @@ use crate::config::{self, Config, Environment, Needs, Request};
 use crate::ec2::{self, Fleet};
 use crate::engine::{Plan, PoolName, Snapshot, check, plan};
 use crate::exit;
-use crate::github::{Cache, Client, Limits};
+use crate::github::{Cache, Client, ErrorKind, Limits};
 use crate::observe::{Listened, Observation, Sources, observe, renew};
 use crate::report::{Api, Report};
 use crate::rerun::{Due, Reruns};
@@ -21,6 +21,9 @@ use crate::scale_set;
 use crate::state::StateDirectory;
 use crate::ui::Ui;
 use crate::warning::{Warning, WarningCode};
+
+/// What to do where the requests of `--max-requests` were too few, and there is a cache.
+const GOES_ON: &str = "run it again: what was read is kept, and asked for first; or raise `--max-requests`";
 
 /// One command's connections.
 pub(super) struct Session {
@@ -118,7 +121,11 @@ impl Session {
         let (fleet, state) = (self.fleet.as_ref(), &state_directory());
         let (scan, listened) = (&self.config.scan, &Listened::new());
         let sources = Sources { config, scan, client, service, fleet, state, choice, listened };
-        let mut seen = client.within_budget(observe(sources, &progress)).await?;
+        let mut seen = client.within_budget(observe(sources, &progress)).await.map_err(|error| {
+            let goes_on = error.kind == ErrorKind::OverBudget && client.cache().is_some();
+            let failure = Failure::from(error);
+            if goes_on { failure.hint(GOES_ON) } else { failure }
+        })?;
         if let Some(cache) = client.cache() {
             cache.flush();
             seen.warnings.extend(cache.warning());
@@ -205,13 +212,22 @@ pub(super) fn show<T: Serialize>(
     text: impl FnOnce() -> String,
 ) -> Result<(), Failure> {
     ui.warn(&report.warnings);
-    if ui.is_json() {
-        let json = report.json().map_err(|error| Failure::new(exit::FAILED, error.to_string()))?;
-        ui.print(&json)?;
+    print(ui, report, cadence, text).map(drop)
+}
+
+/// Writes a report to stdout, its warnings apart; returns whether somebody still reads it.
+pub(super) fn print<T: Serialize>(
+    ui: &Ui,
+    report: &Report<T>,
+    cadence: Option<Duration>,
+    text: impl FnOnce() -> String,
+) -> Result<bool, Failure> {
+    let text = if ui.is_json() {
+        report.json().map_err(|error| Failure::new(exit::FAILED, error.to_string()))?
     } else {
-        ui.print(&format!("{}\n\n{}", text(), report.api.line(cadence)))?;
-    }
-    Ok(())
+        format!("{}\n\n{}", text(), report.api.line(cadence))
+    };
+    Ok(ui.print(&text)?)
 }
 
 /// Returns where this host keeps its state.

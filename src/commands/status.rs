@@ -3,34 +3,49 @@
 use std::time::Duration;
 
 use super::Failure;
-use super::session::{Session, about, configuration, pool_names, show};
+use super::session::{Session, about, configuration, pool_names, print};
 use crate::cli::{Cli, StatusArgs};
 use crate::config::Needs;
 use crate::engine::{View, plan};
 use crate::exit;
 use crate::report::StatusReport;
 use crate::ui::Ui;
+use crate::warning::WarningCode;
 
 pub(super) async fn run(cli: &Cli, args: &StatusArgs, ui: &Ui) -> Result<u8, Failure> {
     let pools = pool_names(&args.view.pool);
     let config = configuration(cli, Needs::Look, &pools, ui)?;
     let session = Session::open_to_repeat(config, Needs::Look, args.watch).await?;
-    let Some(every) = args.watch else { return once(&session, args, ui, None).await };
-    let mut code = once(&session, args, ui, Some(every)).await?;
-    loop {
+    let Some(every) = args.watch else { return Ok(once(&session, args, ui, None).await?.code) };
+    let mut shown = once(&session, args, ui, Some(every)).await?;
+    while shown.is_read {
         tokio::select! {
             () = tokio::time::sleep(every) => {}
-            _ = tokio::signal::ctrl_c() => return Ok(code),
+            _ = tokio::signal::ctrl_c() => break,
         }
         // Once it has worked, a look that fails is no reason to stop looking.
-        code = once(&session, args, ui, Some(every)).await.unwrap_or_else(|failure| {
+        shown = once(&session, args, ui, Some(every)).await.unwrap_or_else(|failure| {
             ui.error(&failure);
-            failure.code
+            Shown { code: failure.code, is_read: true }
         });
     }
+    Ok(shown.code)
 }
 
-async fn once(session: &Session, args: &StatusArgs, ui: &Ui, cadence: Option<Duration>) -> Result<u8, Failure> {
+/// Returns whether what a warning says stands below the tables.
+fn stands_below(code: WarningCode) -> bool {
+    matches!(code, WarningCode::UnresolvedRun | WarningCode::GhostRun)
+}
+
+/// One look that was shown.
+struct Shown {
+    code: u8,
+    /// Somebody still reads what is shown.
+    is_read: bool,
+}
+
+async fn once(session: &Session, args: &StatusArgs, ui: &Ui, cadence: Option<Duration>) -> Result<Shown, Failure> {
+    let before = session.client.usage();
     let seen = session.observe(args.view.source, ui).await?;
     let policy = session.config.policy();
     let view = View::of(&seen.snapshot, &policy);
@@ -45,7 +60,9 @@ async fn once(session: &Session, args: &StatusArgs, ui: &Ui, cadence: Option<Dur
         body = body.with_reasons(&plan(&seen.snapshot, &policy));
     }
     let body = body.only(&pools);
-    let report = session.report("status", seen.snapshot.now, warnings, body);
-    show(ui, &report, cadence, || report.body.text(ui.look(), args.jobs))?;
-    Ok(if report.is_partial() { exit::PARTIAL } else { exit::DONE })
+    let mut report = session.report("status", seen.snapshot.now, warnings, body);
+    report.api = report.api.since(before);
+    ui.warn(report.warnings.iter().filter(|warning| !stands_below(warning.code)));
+    let is_read = print(ui, &report, cadence, || report.body.text(ui.look(), args.jobs))?;
+    Ok(Shown { code: if report.is_partial() { exit::PARTIAL } else { exit::DONE }, is_read })
 }

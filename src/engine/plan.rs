@@ -24,7 +24,7 @@ pub struct Plan {
 }
 
 /// A pool's sums.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolPlan {
     /// The pool.
     pub name: PoolName,

@@ -37,6 +37,7 @@ pub use groups::{RunnerGroup, Visibility, runner_groups};
 pub use link::{Link, LinkError};
 pub use lookup::{CompletedJob, FoundJob, FoundRun, RunJobs, find_job, find_run};
 pub(crate) use registration::AdminConnection;
+pub(crate) use runners::runners_unread;
 pub use runners::{ScopeRunners, runners};
 pub use scan::{AllJobs, NoProgress, Progress, Scanned, scan};
 pub use turns::Coverage;

@@ -90,6 +90,20 @@ pub async fn runners(client: &Client, scope: &Scope) -> Result<(Listing<Runner>,
     Ok((listing, warnings))
 }
 
+/// Returns a warning of runner records that could not be read, with the permission where that may be what is missing.
+pub(crate) fn runners_unread(error: &Error, scope: &Scope) -> Warning {
+    let permission = match scope {
+        Scope::Organization(_) => "Self-hosted runners: read (classic token: admin:org)",
+        Scope::Repository(_) => "Administration: read (classic token: repo)",
+        Scope::Enterprise(_) => "a classic token with manage_runners:enterprise",
+    };
+    let said = match error.kind {
+        ErrorKind::Forbidden | ErrorKind::NotFound => format!("{error}; it takes {permission}"),
+        _ => error.to_string(),
+    };
+    Warning::new(WarningCode::RunnersFailed, "runners", said)
+}
+
 struct Reading {
     records: BTreeMap<RunnerId, Runner>,
     lost: Vec<String>,

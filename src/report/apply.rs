@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::cost::CostRow;
-use super::plan::{ActionKind, ActionRow, PlanReport};
+use super::plan::{ActionKind, ActionRow, PlanReport, PoolSums};
 use super::rerun::RerunResult;
 use super::table::{Look, Style, printable};
 use crate::apply::{Outcome, Result};
@@ -16,7 +16,7 @@ pub struct ApplyReport {
     /// As in `plan`.
     pub plan_id: String,
     /// As in `plan`.
-    pub pools: Vec<crate::engine::PoolPlan>,
+    pub pools: Vec<PoolSums>,
     /// The actions, in order, each with its result.
     pub actions: Vec<ActionResult>,
     /// The re-runs, each with its result; they are not in the sums.
@@ -199,7 +199,7 @@ impl ApplyReport {
         let again =
             if reruns.is_empty() { String::new() } else { format!("; {done_again} of {} re-run", reruns.len()) };
         let sums = if lines.is_empty() && reruns.is_empty() {
-            "applied: nothing to do".to_owned()
+            format!("applied: {}", PoolSums::nothing(&self.pools))
         } else {
             let cost = self.cost.filter(|cost| *cost != Cost::default().into());
             let cost = cost.map_or_else(String::new, |cost| format!("; +{}", cost.words()));

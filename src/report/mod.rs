@@ -19,7 +19,7 @@ pub use apply::{ActionResult, ApplyReport, ResultWord, Summary};
 pub use compare::{CompareReport, PoolComparison, RestCounts, ScaleSetCounts};
 pub use cost::CostRow;
 pub use explain::{ExplainReport, OtherJob};
-pub use plan::{ActionKind, ActionRow, HeldRow, MarkRow, PlanCost, PlanFileError, PlanReport};
+pub use plan::{ActionKind, ActionRow, HeldRow, MarkRow, PlanCost, PlanFileError, PlanReport, PoolSums};
 pub use rerun::{RerunResult, RerunRow};
 pub use scale_sets::{GroupRow, ScaleSetResult, ScaleSetRow, ScaleSetsReport};
 pub use status::{
@@ -29,6 +29,7 @@ pub use status::{
 pub use table::{Look, Style, printable};
 
 use crate::ages::short;
+use crate::github::Usage;
 use crate::warning::Warning;
 
 /// What every command's JSON begins with.
@@ -56,7 +57,7 @@ pub struct Api {
     pub requests: u64,
     /// Those of them that GitHub answered with 304, which cost nothing.
     pub not_modified: u64,
-    /// `x-ratelimit-remaining` of the last answer; `null` where the server has no limit.
+    /// `x-ratelimit-remaining` of the last answer; `null` where no answer named a limit.
     pub rate_limit_remaining: Option<u64>,
     /// `x-ratelimit-limit`.
     pub rate_limit_limit: Option<u64>,
@@ -81,6 +82,16 @@ impl<T: Serialize> Report<T> {
 }
 
 impl Api {
+    /// Returns it without the requests of before: those of one look of several.
+    #[must_use]
+    pub fn since(self, before: Usage) -> Self {
+        Self {
+            requests: self.requests.saturating_sub(before.requests),
+            not_modified: self.not_modified.saturating_sub(before.not_modified),
+            ..self
+        }
+    }
+
     /// Returns the line that ends every output.
     #[must_use]
     pub fn line(&self, cadence: Option<Duration>) -> String {
@@ -93,7 +104,8 @@ impl Api {
         let limit = match (self.rate_limit_remaining, self.rate_limit_limit) {
             (Some(remaining), Some(limit)) => format!("{} of {} left", thousands(remaining), thousands(limit)),
             (Some(remaining), None) => format!("{} left", thousands(remaining)),
-            (None, _) => "no rate limit".to_owned(),
+            // The server has none, or nothing was asked, or nothing came back.
+            (None, _) => "limit unknown".to_owned(),
         };
         format!(
             "api: {} {}, {} not modified, {limit}; {} an hour if run {how_often}",
@@ -126,5 +138,11 @@ mod tests {
         let api = Api { requests: 37, not_modified: 7, rate_limit_remaining: Some(4963), rate_limit_limit: Some(5000) };
         let line = "api: 37 requests, 7 not modified, 4,963 of 5,000 left; 1,800 an hour if run once a minute";
         assert_eq!(api.line(None), line);
+    }
+
+    #[test]
+    fn a_limit_that_no_answer_named_is_not_said_to_be_none() {
+        let line = "api: 0 requests, 0 not modified, limit unknown; 0 an hour if run once a minute";
+        assert_eq!(Api::default().line(None), line);
     }
 }

@@ -1,6 +1,7 @@
 //! `plan`: what apply would do, and why. The same object is the plan file.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,10 +10,12 @@ use sha2::{Digest, Sha256};
 use super::Report;
 use super::cost::CostRow;
 use super::rerun::RerunRow;
-use super::table::{Look, Style, printable};
+use super::status::age_seconds;
+use super::table::{Look, Style, bounded, number, printable};
+use crate::ages::short;
 use crate::engine::{
-    Action, Cost, Held, InstanceId, Mark, Offering, Plan, PoolName, PoolPlan, Price, Prices, Reason, ReasonCode, Rerun,
-    RunnerId, RunnerName, Slot, Snapshot, Source, Step, Unschedulable,
+    Action, Cost, CountKind, Held, InstanceId, Mark, Offering, Plan, PoolName, PoolPlan, Price, Prices, Reason,
+    ReasonCode, Rerun, RunnerId, RunnerName, ScaleSetDemand, Slot, Snapshot, Source, Step, Unschedulable,
 };
 use crate::quoting::json_fault;
 
@@ -53,7 +56,10 @@ pub struct PlanReport {
     /// SHA-256 over what was seen.
     pub inputs: String,
     /// The sums.
-    pub pools: Vec<PoolPlan>,
+    pub pools: Vec<PoolSums>,
+    /// How long ago the oldest part of the jobs was seen; `null` where all of them were read now.
+    #[serde(default)]
+    pub age_seconds: Option<u64>,
     /// What is to be done, in order.
     pub actions: Vec<ActionRow>,
     /// The jobs that are to be re-run, since EC2 took their spot instances back.
@@ -66,6 +72,67 @@ pub struct PlanReport {
     /// What the launches add, each at the price of its first choice; `null` where nothing is known of prices.
     #[serde(default)]
     pub cost: Option<PlanCost>,
+}
+
+/// A pool's sums; `null` is what could not be read, and what follows from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PoolSums {
+    /// The pool.
+    pub name: PoolName,
+    /// Jobs running on it and pending jobs assigned to it.
+    pub demand: Option<u32>,
+    /// How that is known.
+    #[serde(default)]
+    pub count_kind: Option<CountKind>,
+    /// Runners that are there or on their way: busy, idle, booting, launching.
+    pub supply: Option<u32>,
+    /// `min(max, demand + min_idle)`.
+    pub target: Option<u32>,
+    /// Launches in this plan.
+    pub launch: u32,
+    /// Instances that this plan ends.
+    pub end: u32,
+}
+
+impl PoolSums {
+    /// Returns what is known of a pool's sums: jobs at work are told by the runner records, and what is on its way by both
+    /// lists.
+    fn of(sums: &PoolPlan, snapshot: &Snapshot) -> Self {
+        let by_rest = snapshot.demand.kind;
+        let is_counted = |demand: &ScaleSetDemand| matches!(demand, ScaleSetDemand::Counted(_));
+        let is_by_the_set = snapshot.scale_sets.get(&sums.name).is_some_and(is_counted);
+        let (runners, both) = (snapshot.runners.whole, snapshot.runners.whole && snapshot.instances.whole);
+        let demand = sums.demand.filter(|_| runners);
+        Self {
+            name: sums.name.clone(),
+            demand,
+            count_kind: demand.map(|_| if is_by_the_set { CountKind::Exact } else { by_rest }),
+            supply: both.then_some(sums.supply),
+            target: sums.target.filter(|_| runners),
+            launch: sums.launch,
+            end: sums.end,
+        }
+    }
+
+    fn cells(&self) -> [String; 6] {
+        let shown = |count: Option<u32>| bounded(count.map(u64::from), Some(CountKind::Exact));
+        let bounded = |count: Option<u32>| bounded(count.map(u64::from), self.count_kind);
+        let (launch, end) = (number(self.launch.into()), number(self.end.into()));
+        [self.name.to_string(), bounded(self.demand), shown(self.supply), bounded(self.target), launch, end]
+    }
+
+    /// Says that nothing is to be done, as far as that is known.
+    pub(super) fn nothing(pools: &[Self]) -> &'static str {
+        if pools.iter().any(|pool| pool.supply.is_none()) {
+            "what there is to do is not known: runners or instances could not be read whole"
+        } else if pools.iter().any(|pool| pool.demand.is_none()) {
+            "nothing to do as far as it is known: the jobs of a scale set could not be counted"
+        } else if pools.iter().any(|pool| pool.count_kind == Some(CountKind::AtLeast)) {
+            "nothing to do for the jobs that could be read"
+        } else {
+            "nothing to do"
+        }
+    }
 }
 
 /// What launches add to the fleet's cost.
@@ -276,7 +343,8 @@ impl PlanReport {
             plan_id: plan_id(configuration, &inputs, &actions, &[]),
             configuration: configuration.to_owned(),
             inputs,
-            pools: plan.pools.clone(),
+            pools: plan.pools.iter().map(|sums| PoolSums::of(sums, snapshot)).collect(),
+            age_seconds: age_seconds(snapshot),
             actions,
             reruns: Vec::new(),
             unschedulable: plan.unschedulable.clone(),
@@ -341,18 +409,8 @@ impl PlanReport {
         };
         let mut head = vec!["POOL", ">DEMAND", ">SUPPLY", ">TARGET", ">LAUNCH", ">END"];
         head.extend(self.cost.map(|_| ">+$/H"));
-        let mut sections = vec![look.table(
-            &head,
-            self.pools.iter().map(|pool| {
-                let numbers = [pool.demand, Some(pool.supply), pool.target, Some(pool.launch), Some(pool.end)];
-                let shown = numbers.iter().map(|n| match n {
-                    None => "?".to_owned(),
-                    Some(0) => "-".to_owned(),
-                    Some(n) => n.to_string(),
-                });
-                std::iter::once(pool.name.to_string()).chain(shown).chain(added(&pool.name)).collect()
-            }),
-        )];
+        let row = |pool: &PoolSums| pool.cells().into_iter().chain(added(&pool.name)).collect();
+        let mut sections = vec![look.table(&head, self.pools.iter().map(row))];
         if !actions.is_empty() {
             sections.push(actions.join("\n"));
         }
@@ -368,6 +426,10 @@ impl PlanReport {
         if let Some(unschedulable) = self.unschedulable_lines() {
             sections.push(unschedulable);
         }
+        if let Some(seconds) = self.age_seconds {
+            let ago = short(Duration::from_secs(seconds));
+            sections.push(format!("not all was read now: the oldest of it was seen {ago} ago"));
+        }
         sections.join("\n\n")
     }
 
@@ -376,7 +438,7 @@ impl PlanReport {
     pub fn summary(&self) -> String {
         let count = |kinds: &[ActionKind]| self.actions.iter().filter(|action| kinds.contains(&action.action)).count();
         if self.actions.is_empty() && self.reruns.is_empty() {
-            return "plan: nothing to do".to_owned();
+            return format!("plan: {}", PoolSums::nothing(&self.pools));
         }
         let launches = count(&[ActionKind::Launch]);
         let cost = self.cost.filter(|_| launches > 0).map_or_else(String::new, |cost| {

@@ -8,11 +8,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::cost::CostRow;
-use super::table::{Look, Style};
+use super::table::{Look, Style, bounded, number};
 use crate::ages::{age, short};
 use crate::engine::{
-    Connection, Cost, CountKind, HiddenRun, Instance, Job, JobId, JobState, Label, Plan, PoolName, PoolView, Prices,
-    Reason, ReasonCode, RepositoryName, RunId, Runner, ScaleSetDemand, Signature, Snapshot, Source, State, Unit, View,
+    Connection, Cost, CountKind, HiddenRun, Instance, InstanceState, Job, JobId, JobState, Label, Plan, PoolName,
+    PoolView, Prices, Reason, ReasonCode, RepositoryName, RunId, Runner, ScaleSetDemand, Signature, Snapshot, Source,
+    State, Unit, View,
 };
 use crate::github::Coverage;
 
@@ -44,18 +45,23 @@ pub struct StatusReport {
 pub struct StatusCost {
     /// All of them.
     pub now: CostRow,
-    /// Those of them whose runners are idle.
-    pub idle: CostRow,
+    /// Those of them whose runners are idle; `null` where the runner records could not be read.
+    pub idle: Option<CostRow>,
 }
 
 impl StatusCost {
-    fn of<'a>(units: impl Iterator<Item = &'a Unit<'a>> + Clone, apart: &[&Instance], prices: &Prices) -> Self {
+    fn of<'a>(
+        units: impl Iterator<Item = &'a Unit<'a>> + Clone,
+        apart: &[&Instance],
+        prices: &Prices,
+        known: Known,
+    ) -> Self {
         let cost = |unit: &Unit<'_>| prices.of_unit(unit);
         let apart = apart.iter().filter(|one| one.is_billed()).map(|one| prices.of_instance(one));
         let now: Cost = units.clone().filter_map(cost).chain(apart).collect();
         let is_idle = |unit: &&Unit<'_>| matches!(unit.state, State::Idle | State::Expired);
-        let idle: Cost = units.filter(is_idle).filter_map(cost).collect();
-        Self { now: now.into(), idle: idle.into() }
+        let idle = || units.filter(is_idle).filter_map(cost).collect::<Cost>().into();
+        Self { now: now.into(), idle: known.runners.then(idle) }
     }
 }
 
@@ -102,25 +108,29 @@ pub struct RunnerCounts {
     pub offline: u64,
 }
 
-/// Instances, and records without one, by state.
+/// Instances, and records without one, by state. What an instance does is told by its runner record: where the records
+/// could not be read, all but `up` is `null`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InstanceCounts {
+    /// Pending or running by EC2, whatever their runners do.
+    #[serde(default)]
+    pub up: u64,
     /// Registered, and no instance seen yet.
-    pub launching: u64,
+    pub launching: Option<u64>,
     /// Its runner has never been online.
-    pub booting: u64,
+    pub booting: Option<u64>,
     /// Online, nothing to do.
-    pub idle: u64,
+    pub idle: Option<u64>,
     /// At work.
-    pub busy: u64,
+    pub busy: Option<u64>,
     /// Shutting down, or stopped.
-    pub ending: u64,
+    pub ending: Option<u64>,
     /// Never online in time.
-    pub boot_failed: u64,
+    pub boot_failed: Option<u64>,
     /// Was online, and is offline.
-    pub lost: u64,
+    pub lost: Option<u64>,
     /// An instance without a record, or a record whose instance never came.
-    pub orphaned: u64,
+    pub orphaned: Option<u64>,
 }
 
 /// One pending job.
@@ -270,10 +280,10 @@ impl StatusReport {
                 age_seconds: age_seconds(snapshot).filter(|_| pool.scale_set.is_none()),
                 oldest_queued_seconds: oldest(queued.iter().copied(), now),
                 runners: known.runners.then(|| runner_counts(snapshot, pool, known.by_name)),
-                instances: known.instances.then(|| instance_counts(pool)),
+                instances: known.instances.then(|| InstanceCounts::of(pool, known)),
                 min_idle: pool.pool.min_idle,
                 max: pool.pool.max,
-                cost: has_prices.then(|| StatusCost::of(pool.units.iter(), &[], &snapshot.prices)),
+                cost: has_prices.then(|| StatusCost::of(pool.units.iter(), &[], &snapshot.prices, known)),
             }
         });
         let mut waiting = BTreeMap::new();
@@ -301,7 +311,7 @@ impl StatusReport {
             ghost_runs: hidden_rows(&snapshot.demand.ghosts, now),
             cost: has_prices.then(|| {
                 let units = view.pools.iter().flat_map(|pool| &pool.units);
-                StatusCost::of(units, &view.strangers, &snapshot.prices)
+                StatusCost::of(units, &view.strangers, &snapshot.prices, known)
             }),
         }
     }
@@ -316,10 +326,10 @@ impl StatusReport {
         self
     }
 
-    /// Adds how the repositories were looked at.
+    /// Adds how the repositories were looked at, if they were.
     #[must_use]
     pub fn with_coverage(mut self, coverage: Coverage) -> Self {
-        self.scan = Some(coverage.into());
+        self.scan = (coverage != Coverage::default()).then(|| coverage.into());
         self
     }
 
@@ -376,12 +386,9 @@ impl StatusReport {
         look.table(
             &head,
             self.pools.iter().map(|pool| {
-                let of = |count: fn(&InstanceCounts) -> u64| {
-                    pool.instances.as_ref().map_or_else(|| "?".to_owned(), |counts| number(count(counts)))
-                };
-                let runners = |count: fn(&RunnerCounts) -> u64| {
-                    pool.runners.as_ref().map_or_else(|| "?".to_owned(), |counts| number(count(counts)))
-                };
+                let shown = |count: Option<u64>| count.map_or_else(|| "?".to_owned(), number);
+                let of = |count: fn(&InstanceCounts) -> Option<u64>| shown(pool.instances.as_ref().and_then(count));
+                let runners = |count: fn(&RunnerCounts) -> u64| shown(pool.runners.as_ref().map(count));
                 let (idle, busy) = match pool.instances {
                     Some(_) => (of(|counts| counts.idle), of(|counts| counts.busy)),
                     None => (runners(|counts| counts.idle), runners(|counts| counts.busy)),
@@ -396,7 +403,7 @@ impl StatusReport {
                     idle,
                     busy,
                     of(|counts| counts.ending),
-                    of(|counts| counts.boot_failed + counts.lost + counts.orphaned),
+                    of(|counts| Some(counts.boot_failed? + counts.lost? + counts.orphaned?)),
                     pool.max.to_string(),
                 ];
                 row.extend(pool.cost.map(|cost| cost.now.cell()));
@@ -426,6 +433,11 @@ impl StatusReport {
         for (reason, count) in tally(self.repositories.skipped.iter().map(|skipped| skipped.reason.as_str())) {
             let _ = write!(notes, ", {count} skipped ({reason})");
         }
+        // In a repository that could not be read none shows.
+        let is_exact = self.repositories.count_kind == CountKind::Exact;
+        if let Some(scan) = self.scan.filter(|scan| scan.whole && is_exact) {
+            let _ = write!(notes, "; a new job shows within {}", seconds(Some(scan.detection_seconds)));
+        }
         if let Some(scan) = self.scan.filter(|scan| !scan.whole) {
             let _ = write!(
                 notes,
@@ -441,7 +453,14 @@ impl StatusReport {
             let _ = write!(notes, "\nnot all was read now: the oldest of it was seen {} ago", seconds(Some(ago)));
         }
         if let Some(StatusCost { now, idle }) = self.cost {
-            let _ = write!(notes, "\ncost now: {}, {} of it idle", now.words(), idle.words());
+            let idle = idle.map_or_else(|| "?".to_owned(), |idle| idle.words());
+            let _ = write!(notes, "\ncost now: {}, {idle} of it idle", now.words());
+        }
+        let instances = self.pools.iter().filter_map(|pool| pool.instances);
+        let up: u64 = instances.filter(|counts| counts.busy.is_none()).map(|counts| counts.up).sum();
+        if up > 0 {
+            let what = if up == 1 { "1 instance is" } else { &format!("{up} instances are") };
+            let _ = write!(notes, "\n{what} up, and what their runners do is not known");
         }
         for (reason, count) in &self.waiting {
             let _ = write!(notes, "\nwaiting for {reason}: {}", jobs(*count));
@@ -544,31 +563,49 @@ fn runner_counts(snapshot: &Snapshot, pool: &PoolView<'_>, by_name: bool) -> Run
     counts
 }
 
-fn instance_counts(pool: &PoolView<'_>) -> InstanceCounts {
-    let mut counts = InstanceCounts::default();
-    for unit in &pool.units {
-        let count = match unit.state {
-            State::Launching => &mut counts.launching,
-            State::Booting => &mut counts.booting,
-            State::Idle | State::Expired => &mut counts.idle,
-            State::Busy => &mut counts.busy,
-            State::Stopped | State::Settling => &mut counts.ending,
-            State::Ending if unit.runner().is_some() || unit.instance().is_some_and(Instance::is_live) => {
-                &mut counts.ending
-            }
-            State::BootFailed => &mut counts.boot_failed,
-            State::Lost | State::Disconnected => &mut counts.lost,
-            State::OrphanInstance | State::OrphanRunner => &mut counts.orphaned,
-            // Gone, or not ours to count.
-            State::Ending | State::Foreign => continue,
+impl InstanceCounts {
+    fn of(pool: &PoolView<'_>, known: Known) -> Self {
+        let is_up = |one: &&Instance| matches!(one.state, InstanceState::Pending | InstanceState::Running);
+        let up = pool.units.iter().filter_map(Unit::instance).filter(is_up).count() as u64;
+        if !known.runners {
+            return Self { up, ..Self::default() };
+        }
+        let none = Some(0);
+        let mut counts = Self {
+            up,
+            launching: none,
+            booting: none,
+            idle: none,
+            busy: none,
+            ending: none,
+            boot_failed: none,
+            lost: none,
+            orphaned: none,
         };
-        *count += 1;
+        for unit in &pool.units {
+            let count = match unit.state {
+                State::Launching => &mut counts.launching,
+                State::Booting => &mut counts.booting,
+                State::Idle | State::Expired => &mut counts.idle,
+                State::Busy => &mut counts.busy,
+                State::Stopped | State::Settling => &mut counts.ending,
+                State::Ending if unit.runner().is_some() || unit.instance().is_some_and(Instance::is_live) => {
+                    &mut counts.ending
+                }
+                State::BootFailed => &mut counts.boot_failed,
+                State::Lost | State::Disconnected => &mut counts.lost,
+                State::OrphanInstance | State::OrphanRunner => &mut counts.orphaned,
+                // Gone, or not ours to count.
+                State::Ending | State::Foreign => continue,
+            };
+            *count.get_or_insert(0) += 1;
+        }
+        counts
     }
-    counts
 }
 
 /// Returns how long ago the oldest part of the demand was seen, where not all of it was read now.
-fn age_seconds(snapshot: &Snapshot) -> Option<u64> {
+pub(super) fn age_seconds(snapshot: &Snapshot) -> Option<u64> {
     let age = snapshot.demand.age;
     // An age of less than a second is one all the same.
     (!age.is_zero()).then(|| age.as_secs().max(1))
@@ -616,20 +653,6 @@ fn joined(labels: &[Label]) -> String {
 
 fn jobs(count: u64) -> String {
     format!("{count} {}", if count == 1 { "job" } else { "jobs" })
-}
-
-fn number(count: u64) -> String {
-    if count == 0 { "-".to_owned() } else { count.to_string() }
-}
-
-/// A lower bound is never shown as the truth, and zero of it least of all.
-fn bounded(count: Option<u64>, kind: Option<CountKind>) -> String {
-    match (count, kind) {
-        (Some(count), Some(CountKind::Exact)) => number(count),
-        (Some(count), Some(CountKind::AtLeast)) => format!("≥{count}"),
-        (Some(count), Some(CountKind::Stale)) => format!("~{count}"),
-        (None, _) | (_, None) => "?".to_owned(),
-    }
 }
 
 fn seconds(seconds: Option<u64>) -> String {

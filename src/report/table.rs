@@ -3,6 +3,8 @@
 use anstyle::{AnsiColor, Color};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 
+use crate::engine::CountKind;
+
 /// How output is to look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Look {
@@ -81,6 +83,22 @@ impl Look {
             *title = self.paint(Style::Title, title);
         }
         lines.join("\n")
+    }
+}
+
+/// Returns a count for a table: `-` for none.
+pub(super) fn number(count: u64) -> String {
+    if count == 0 { "-".to_owned() } else { count.to_string() }
+}
+
+/// Returns a count by how it is known, `?` where it isn't. A lower bound is never shown as the truth, and zero of it least
+/// of all.
+pub(super) fn bounded(count: Option<u64>, kind: Option<CountKind>) -> String {
+    match (count, kind) {
+        (Some(count), Some(CountKind::Exact)) => number(count),
+        (Some(count), Some(CountKind::AtLeast)) => format!("≥{count}"),
+        (Some(count), Some(CountKind::Stale)) => format!("~{count}"),
+        (None, _) | (_, None) => "?".to_owned(),
     }
 }
 

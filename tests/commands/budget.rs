@@ -44,6 +44,11 @@ async fn a_lower_bound_is_shown_as_one_in_every_table() {
     let url = desk.sandbox.url();
     let pools = desk.run("--max-requests 20 --no-cache status").await;
     assert!(pools.stdout.contains('≥'), "{pools:#?}");
+    let plan = desk.run("--max-requests 20 --no-cache plan").await;
+    let row = plan.stdout.lines().find(|line| line.starts_with("linux-x64")).unwrap();
+    assert_eq!(row.matches('≥').count(), 2, "demand and target: {plan:#?}");
+    let sums = &desk.run("--max-requests 20 --no-cache plan -o json").await.json()["pools"][2];
+    assert_eq!(sums["count_kind"], "at_least", "{sums:#}");
     let mut bare = dozen().await;
     bare.without("GHASCALE_CONFIG");
     std::fs::remove_file(bare.file("ghascale.toml")).unwrap();
@@ -68,6 +73,19 @@ async fn what_cannot_be_asked_again_is_shown_as_it_was_with_its_age() {
     assert!(pool["age_seconds"].as_u64().is_some_and(|ago| ago >= 1), "{pool:#}");
     let table = desk.run("--max-requests 2 status").await.stdout;
     assert!(table.contains("~12") && table.contains("was seen"), "{table}");
+    let plan = desk.run("--max-requests 2 plan").await.stdout;
+    assert!(plan.contains("~12") && plan.contains("was seen"), "{plan}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_that_is_too_small_is_not_made_up_for_by_a_cache_that_is_not_used() {
+    let desk = dozen().await;
+    for (line, goes_on) in [("--max-requests 1 status", true), ("--no-cache --max-requests 1 status", false)] {
+        let ran = desk.run(line).await;
+        let hint = ran.stderr.lines().find(|line| line.starts_with("hint:")).unwrap();
+        assert_eq!((ran.code, hint.contains("is kept")), (75, goes_on), "{ran:#?}");
+        assert!(hint.contains("raise `--max-requests`"), "{hint}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

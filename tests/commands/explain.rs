@@ -293,6 +293,31 @@ async fn instances_that_could_not_be_read_leave_supply_unknown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_may_be_of_a_run_without_jobs_has_no_answer_yet() {
+    let desk = Desk::open().await;
+    job(&desk, &X64);
+    assert_eq!(desk.run("explain 1").await.code, 0, "it is not there, and that is an answer");
+    desk.sandbox.world().repository("web").run().aged(AGED).with_hidden_jobs();
+    let ran = desk.run("explain 1 -o json").await;
+    assert_eq!((ran.code, &step(&ran.json(), "visible")["result"]), (3, &"unknown".into()), "{ran:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_or_run_that_is_not_of_the_repository_of_its_address_is_not_answered_for() {
+    let desk = Desk::open().await;
+    desk.sandbox.world().repository("web");
+    let (run, id, url) = job(&desk, &X64);
+    let wrong = url.replace("/acme/api/", "/acme/web/");
+    for address in [wrong.clone(), wrong.replace(&format!("/job/{id}"), "")] {
+        let ran = desk.run(&format!("explain {address} -o json")).await;
+        assert_eq!((&ran.json()["job"], failed(&ran).as_str()), (&Value::Null, "visible"), "{ran:#?}");
+        assert!(ran.json()["verdict"].as_str().unwrap().ends_with("of acme/web: it is of acme/api"), "{ran:#?}");
+    }
+    let shouted = format!("{}/API/actions/runs/{run}", desk.sandbox.url());
+    assert_eq!(desk.run(&format!("explain {shouted} -o json")).await.json()["job"]["job_id"], id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn groups_that_could_not_be_read_are_unknown() {
     let desk = Desk::open().await;
     let (.., url) = job(&desk, &X64);

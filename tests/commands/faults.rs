@@ -1,6 +1,9 @@
 //! Bad answers from the network, seen through the commands: a clear word, the right exit code, nothing lost.
 
+use std::time::Duration;
+
 use ghascale::sandbox::Fault;
+use serde_json::{Value, json};
 
 use super::{Desk, Ran, X64};
 
@@ -65,6 +68,65 @@ async fn a_repository_that_redirects_elsewhere() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repository_whose_connection_breaks() {
     one_repository_fails(Fault::github("/repos/acme/web/actions/runs").dropped_before()).await;
+}
+
+/// Returns the words of the row of the pool `linux-x64`.
+fn row(table: &str) -> Vec<&str> {
+    let row = table.lines().find(|line| line.starts_with("linux-x64"));
+    row.unwrap_or_else(|| panic!("no such row: {table}")).split_whitespace().collect()
+}
+
+/// Says of `plan` and `apply` that they don't know what there is to do, and launch and end nothing.
+async fn nothing_is_known_to_do(desk: &Desk) {
+    let unknown = "what there is to do is not known: runners or instances could not be read whole";
+    for (line, said) in [("plan", format!("plan: {unknown}")), ("apply --yes", format!("applied: {unknown}"))] {
+        let ran = desk.run(line).await;
+        assert!(ran.code == 3 && ran.stdout.contains(&said), "{ran:#?}");
+    }
+    assert!(desk.calls(ghascale::sandbox::Service::Ec2, "TerminateInstances").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_runner_records_no_machine_is_said_to_be_ending_and_no_supply_to_be_none() {
+    let desk = Desk::open().await;
+    desk.sandbox.world().settings.boot = Duration::from_mins(2);
+    desk.jobs(1, X64);
+    assert_eq!(desk.run("apply --yes").await.code, 0);
+    desk.sandbox.advance(Duration::from_mins(6));
+    assert_eq!(desk.run("status -o json").await.json()["pools"][2]["instances"]["busy"], 1);
+    desk.sandbox.fault(Fault::github("/orgs/acme/actions/runners").status(403).times(99));
+    let ran = desk.run("status -o json").await;
+    let pool = &ran.json()["pools"][2];
+    assert_eq!((ran.code, &pool["runners"], &pool["instances"]["up"]), (3, &Value::Null, &1.into()), "{pool:#}");
+    let states = pool["instances"].as_object().unwrap();
+    assert!(states.iter().all(|(state, count)| state == "up" || count.is_null()), "{pool:#}");
+    assert!(ran.stderr.contains("Self-hosted runners: read"), "{}", ran.stderr);
+    let table = desk.run("status").await.stdout;
+    assert_eq!(row(&table), ["linux-x64", "-", "1", "-", "?", "?", "?", "?", "?", "?", "8"], "{table}");
+    assert!(table.contains("1 instance is up"), "{table}");
+    let ran = desk.run("plan -o json").await;
+    let sums = &ran.json()["pools"][2];
+    assert_eq!((&sums["demand"], &sums["supply"], &sums["target"]), (&Value::Null, &Value::Null, &Value::Null));
+    assert_eq!(row(&desk.run("plan").await.stdout), ["linux-x64", "?", "?", "?", "-", "-"]);
+    nothing_is_known_to_do(&desk).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_instances_supply_is_unknown_and_demand_is_not() {
+    let desk = desk().await;
+    for status in [500, 403] {
+        desk.sandbox.fault(Fault::ec2("DescribeInstances").status(status).times(99));
+        let ran = desk.run("plan -o json").await;
+        let sums = &ran.json()["pools"][2];
+        assert_eq!(
+            (&sums["demand"], &sums["supply"], &sums["target"]),
+            (&2.into(), &Value::Null, &2.into()),
+            "{ran:#?}"
+        );
+        assert_eq!((&sums["launch"], &sums["count_kind"]), (&0.into(), &json!("exact")));
+        assert_eq!(row(&desk.run("plan").await.stdout), ["linux-x64", "2", "?", "2", "-", "-"]);
+        nothing_is_known_to_do(&desk).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

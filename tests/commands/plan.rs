@@ -28,6 +28,22 @@ async fn is_one_object_in_json() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn runs_that_are_not_counted_are_said_and_many_of_them_in_few_lines() {
+    let desk = super::status::busy_day().await;
+    let listed = desk.run("status").await;
+    let said = desk.run("plan").await;
+    for code in ["[ghost_run]", "[unresolved_run]"] {
+        assert!(!listed.stderr.contains(code), "it stands below the tables: {listed:#?}");
+        assert_eq!(said.stderr.matches(code).count(), 1, "{said:#?}");
+    }
+    for _ in 0..9 {
+        desk.sandbox.world().repository("web").run().aged(std::time::Duration::from_hours(72)).workflow("ghost");
+    }
+    let said = desk.run("plan").await.stderr;
+    assert!(said.matches("[ghost_run]").count() == 4 && said.contains("7 more such runs"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn its_exit_code_tells_changes_from_none() {
     let desk = Desk::open().await;
     assert_eq!(desk.run("plan --detailed-exitcode").await.code, 0);

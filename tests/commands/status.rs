@@ -168,6 +168,43 @@ async fn watch_looks_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_look_of_a_watch_counts_what_it_asked_itself() {
+    let desk = busy_day().await;
+    let mut child = desk.command("status --watch 1s").stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut looks = Vec::new();
+    while looks.len() < 3 {
+        let line = tokio::time::timeout(Duration::from_mins(1), lines.next_line()).await.unwrap().unwrap().unwrap();
+        if line.starts_with("api: ") {
+            looks.push(line);
+        }
+    }
+    // Nothing has changed since the first look: of what the others ask nothing, or next to nothing, is charged.
+    let numbers = regex_lite::Regex::new(r"^api: (\d+) requests, (\d+) not modified, .*; ([\d,]+) an hour").unwrap();
+    let of = |look: &str| {
+        let parts = numbers.captures(look).unwrap_or_else(|| panic!("{look}"));
+        [1, 2, 3].map(|nth| parts[nth].replace(',', "").parse::<u64>().unwrap())
+    };
+    let [first, second, third] = [of(&looks[0]), of(&looks[1]), of(&looks[2])];
+    assert!(third[0] <= second[0] && second[0] <= first[0], "{looks:#?}");
+    for [requests, not_modified, an_hour] in [first, second, third] {
+        assert_eq!(an_hour, (requests - not_modified) * 3600, "{looks:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_ends_quietly_when_its_reader_is_gone() {
+    let desk = busy_day().await;
+    let mut command = desk.command("status --watch 1s -q");
+    let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next_line().await.unwrap().is_some());
+    drop(lines);
+    let ran = tokio::time::timeout(Duration::from_secs(30), child.wait_with_output()).await.unwrap().unwrap();
+    assert!(ran.status.success() && ran.stderr.is_empty(), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn watching_asks_for_what_fits_between_two_looks_and_hears_hints() {
     for (deliveries_lost, queued) in [(true, 0), (false, 1)] {
         let desk = Desk::open().await;
