@@ -1,13 +1,15 @@
 //! Lines that a thread of their own writes: a reader that stands still, or a full disk, stops only that.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::{Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::time::{Duration, Instant};
 
 /// Lines that wait for a reader; more are not written.
 const WAITING: usize = 10_000;
 /// How long the end waits for a reader.
 const ENDS_WITHIN: Duration = Duration::from_secs(1);
+/// How often it sees meanwhile whether there is room.
+const GLANCE: Duration = Duration::from_millis(5);
 
 /// What writes them; dropped, it writes what it has, if the process lives as long.
 #[derive(Debug)]
@@ -50,11 +52,18 @@ impl Lines {
 
     /// Waits until all is written, but not for a reader that stands still.
     pub(crate) fn finish(&self) {
+        let until = Instant::now() + ENDS_WITHIN;
         let (done, is_done) = channel();
-        if self.orders.try_send(Order::Tell(done)).is_ok() {
-            // All is written, or it is not: either way this is the end.
-            let _ = is_done.recv_timeout(ENDS_WITHIN);
+        let mut order = Order::Tell(done);
+        while let Err(TrySendError::Full(again)) = self.orders.try_send(order) {
+            if Instant::now() >= until {
+                return;
+            }
+            order = again;
+            std::thread::sleep(GLANCE);
         }
+        // All is written, or it is not: either way this is the end.
+        let _ = is_done.recv_timeout(until.saturating_duration_since(Instant::now()));
     }
 }
 

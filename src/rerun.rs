@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::ages::age;
-use crate::apply::Result as Ended;
+use crate::apply::{ENDING, Result as Ended};
 use crate::config::Config;
 use crate::engine::{
     JobId, NoRerun, Policy, PoolName, RepositoryName, Rerun, RerunVerdict, RunId, Snapshot, SpotJob, interrupted_runs,
@@ -176,11 +176,13 @@ impl<R: Runs, M: SpotMemory, C: Clock> Reruns<'_, R, M, C> {
         reruns: &[Rerun],
         mut settled: BTreeSet<JobId>,
         tell: impl Fn(&RerunOutcome),
+        is_stopping: &dyn Fn() -> bool,
     ) -> (Vec<RerunOutcome>, Vec<Warning>) {
         let (mut outcomes, mut warnings) = (Vec::new(), Vec::new());
         let mut halted: Option<String> = None;
         for rerun in reruns {
             let tried = match &halted {
+                _ if is_stopping() => Tried::new(Ended::Skipped, false, Some(ENDING.to_owned())),
                 Some(why) => Tried::new(Ended::Skipped, false, Some(format!("not tried: {why}"))),
                 None => self.once(rerun).await,
             };

@@ -235,7 +235,11 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                     Err(why) => self.skipped(action, why),
                     Ok(()) => match self.no_job_came(action, &runner, lessons).await {
                         Err(why) => self.skipped(action, why),
-                        Ok(()) => self.remove(action, id, lessons).await,
+                        // That look may have taken minutes.
+                        Ok(()) => match self.halted(action, lessons) {
+                            Some(outcome) => outcome,
+                            None => self.remove(action, id, lessons).await,
+                        },
                     },
                 },
             },

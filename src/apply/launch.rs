@@ -17,7 +17,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::{ENDING, Executor, Lessons, Outcome, PoolSettings, Result};
+use super::{ENDING, Executor, Lessons, Outcome, PoolSettings, Result, UNDONE};
 use crate::ages::{age, short};
 use crate::ec2::{self, ErrorClass};
 use crate::engine::{
@@ -57,6 +57,8 @@ struct Held {
 enum GaveUp {
     /// Nothing was launched, and never will be with this record.
     Surely(String),
+    /// The same, since the process ends.
+    Ending,
     /// Something may have been launched: the record must stay, and the next observation decides.
     Perhaps(String),
 }
@@ -96,16 +98,21 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
                 lessons.borrow_mut().closed.entry(action.pool.clone()).or_insert(others);
                 self.failed(action, format!("{why}; its registration is left for the next run to judge")).remaining()
             }
-            Err(GaveUp::Surely(why)) => match self.runners.undo(held.id, *source).await {
-                Ok(_) => {
+            Err(gave_up @ (GaveUp::Surely(_) | GaveUp::Ending)) => {
+                let undone = self.runners.undo(held.id, *source).await;
+                if undone.is_ok() {
                     taken_away(held.note);
-                    self.failed(action, why)
                 }
-                // The note stays, and the next look undoes it.
-                Err(error) => {
-                    self.failed(action, format!("{why}; its registration is left, since {error}")).remaining()
+                match (gave_up, undone) {
+                    (GaveUp::Surely(why), Ok(_)) => self.failed(action, why),
+                    (_, Ok(_)) => self.skipped(action, UNDONE),
+                    // The note stays, and the next look undoes it.
+                    (gave_up, Err(error)) => {
+                        let why = if let GaveUp::Surely(why) = gave_up { why } else { "the process ends".to_owned() };
+                        self.failed(action, format!("{why}; its registration is left, since {error}")).remaining()
+                    }
                 }
-            },
+            }
         };
         let lessons = lessons.borrow();
         let better = offerings.iter().take_while(|offering| Some(*offering) != outcome.offering.as_ref());
@@ -308,7 +315,7 @@ impl<R: RunnerRecords, I: Instances, C: Clock> Executor<'_, R, I, C> {
             self.rest(wait, unanswered.is_none()).await;
             // A launch that has only slept, and of which nothing is ordered, doesn't keep a process from its end.
             if unanswered.is_none() && (nth > 1 || !wait.is_zero()) && (self.is_stopping)() {
-                return Err(GaveUp::Surely(ENDING.into()));
+                return Err(GaveUp::Ending);
             }
             if age(self.clock.now(), held.since) > LATEST_SEND {
                 return match unanswered {

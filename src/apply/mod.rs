@@ -30,6 +30,9 @@ const LAUNCHES_AT_ONCE: usize = 6;
 
 /// Why what was planned is not begun.
 pub(crate) const ENDING: &str = "not begun: the process ends, or goes on with a changed configuration";
+/// The same of a launch that was begun and of which nothing was ordered.
+const UNDONE: &str =
+    "not ordered, and its registration undone: the process ends, or goes on with a changed configuration";
 
 /// What became of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! is done. What the file has and the new plan hasn't no longer holds, is skipped, and is said.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -15,10 +15,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::Failure;
 use super::session::{Session, about, configuration, pool_names, show, state_directory};
 use crate::ages::age;
-use crate::apply::{ENDING, Executor, Listener, Outcome, PoolSettings};
+use crate::apply::{Executor, Listener, Outcome, PoolSettings};
 use crate::cli::{ApplyArgs, Cli};
 use crate::config::{Config, Needs, Pool};
-use crate::engine::{Action, Held, Plan, PoolName, Prices, Step, Unit, View};
+use crate::engine::{Action, CountKind, Held, Plan, PoolName, Prices, Step, Unit, Unschedulable, View};
 use crate::exit;
 use crate::files;
 use crate::github::AllJobs;
@@ -88,33 +88,31 @@ pub(super) async fn run(cli: &Cli, args: &ApplyArgs, ui: &Ui) -> Result<u8, Fail
     let is_stopping = Cell::new(false);
     let work = async {
         let outcomes = carry_out(&session, &decision, &state, audit.as_ref(), &is_stopping, ui).await;
-        Ok(outcomes)
+        if let Err(error) = state.remember_launches(fleet.as_str(), &outcomes, Timestamp::now()) {
+            tracing::warn!(%error, "what has no capacity could not be remembered");
+        }
+        let reruns = rerun(&session, &mut decision, &state, audit.as_ref(), &is_stopping, &mut warnings).await;
+        if is_stopping.get() {
+            let said = "stopped by a signal: what was under way has been finished, and nothing more was begun";
+            warnings.push(Warning { code: WarningCode::ActionSkipped, message: said.to_owned(), subject: None });
+        }
+        let mut results: Vec<ActionResult> = undone
+            .iter()
+            .chain(&outcomes)
+            .map(|outcome| ActionResult::from(outcome).priced(&decision.prices))
+            .collect();
+        let has_dropped = !decision.dropped.is_empty() || !decision.dropped_reruns.is_empty();
+        results.extend(decision.dropped.into_iter().map(|(action, why)| ActionResult::skipped(action, why)));
+        let body = ApplyReport::of(&decision.report, results, reruns);
+        let report = session.report("apply", decision.seen_at, warnings, body);
+        Ok((report, file.is_some() || has_dropped || is_stopping.get()))
     };
-    let outcomes = tokio::select! {
-        outcomes = work => outcomes,
+    let (report, was_asked_for) = tokio::select! {
+        done = work => done,
         end = ended(&is_stopping) => Err(end),
     }?;
-    if is_stopping.get() {
-        let said = "stopped by a signal: what was under way has been finished, and nothing more was begun";
-        warnings.push(Warning { code: WarningCode::ActionSkipped, message: said.to_owned(), subject: None });
-    }
-    if let Err(error) = state.remember_launches(fleet.as_str(), &outcomes, Timestamp::now()) {
-        tracing::warn!(%error, "what has no capacity could not be remembered");
-    }
-    let reruns = if is_stopping.get() {
-        let dropped = std::mem::take(&mut decision.due.reruns).iter().flat_map(RerunRow::of).collect::<Vec<_>>();
-        dropped.into_iter().map(|row| RerunResult::skipped(row, ENDING)).collect()
-    } else {
-        rerun(&session, &mut decision, &state, audit.as_ref(), &mut warnings).await
-    };
-    let mut results: Vec<ActionResult> =
-        undone.iter().chain(&outcomes).map(|outcome| ActionResult::from(outcome).priced(&decision.prices)).collect();
-    let has_dropped = !decision.dropped.is_empty() || !decision.dropped_reruns.is_empty();
-    results.extend(decision.dropped.into_iter().map(|(action, why)| ActionResult::skipped(action, why)));
-    let body = ApplyReport::of(&decision.report, results, reruns);
-    let report = session.report("apply", decision.seen_at, warnings, body);
     show(ui, &report, None, || report.body.text(ui.look()))?;
-    Ok(code(&report, file.is_some() || has_dropped || is_stopping.get()))
+    Ok(code(&report, was_asked_for))
 }
 
 /// Hears of SIGINT and SIGTERM while actions are carried out: at the first nothing more is begun; at the second it returns the
@@ -224,12 +222,16 @@ async fn decide(
         warnings.extend(session.renew(&mut seen).await?);
         plan = joined(plan, session.decide(&seen.snapshot, pools)?);
     }
+    let launches = plan.actions.iter().filter(|action| matches!(action.step, Step::Launch { .. }));
+    let launched_in: BTreeSet<PoolName> = launches.map(|action| action.pool.clone()).collect();
     let dropped = asked_for.map(|asked_for| narrow(&mut plan, asked_for)).unwrap_or_default();
     let dropped_reruns = asked_for.map(|asked_for| narrow_reruns(&mut due, asked_for)).unwrap_or_default();
     let why_dropped = if seen.known.runners && seen.known.instances { NO_LONGER } else { UNKNOWN };
     let view = View::of(&seen.snapshot, &policy);
+    let is_whole = seen.snapshot.demand.kind == CountKind::Exact;
     let with_why = |action| {
-        let why = if why_dropped == NO_LONGER { why_no_longer(&action, &view, &plan) } else { None };
+        let why =
+            if why_dropped == NO_LONGER { why_no_longer(&action, &view, &plan, &launched_in, is_whole) } else { None };
         (action, why.unwrap_or_else(|| why_dropped.to_owned()))
     };
     let dropped: Vec<(ActionRow, String)> = dropped.into_iter().map(with_why).collect();
@@ -274,8 +276,15 @@ fn joined(mut ends: Plan, mut launches: Plan) -> Plan {
 const NO_LONGER: &str = "it no longer holds: the world has changed since the plan was made";
 const UNKNOWN: &str = "whether it still holds is not known: runners or instances could not be read whole";
 
-/// Returns why what a plan file has is not in a plan of now; `None`: that can't be told in few words.
-fn why_no_longer(action: &ActionRow, view: &View<'_>, plan: &Plan) -> Option<String> {
+/// Returns why what a plan file has is not in a plan of now, which had launches in these pools, from all jobs or not; `None`:
+/// that can't be told in few words.
+fn why_no_longer(
+    action: &ActionRow,
+    view: &View<'_>,
+    plan: &Plan,
+    launched_in: &BTreeSet<PoolName>,
+    is_whole: bool,
+) -> Option<String> {
     let pool = view.pools.iter().find(|pool| pool.pool.name == action.pool)?;
     let is_launch = action.action == ActionKind::Launch;
     let is_its = |unit: &&Unit<'_>| match action.instance_id.as_ref() {
@@ -295,7 +304,18 @@ fn why_no_longer(action: &ActionRow, view: &View<'_>, plan: &Plan) -> Option<Str
             format!("its slot is taken by {}", holder.or_else(|| Some(unit.runner()?.name.to_string()))?)
         }
         (_, Some(held)) => held.reason.message.clone(),
-        (None, None) if is_launch => "no job asks for it any more".to_owned(),
+        (None, None) if is_launch => {
+            let waiting = view.pending_on(&action.pool);
+            let is_of_pool = |job: &&Unschedulable| waiting.iter().any(|waiting| waiting.id == job.job_id);
+            let is_counted = plan.pools.iter().any(|sums| sums.name == action.pool && sums.demand.is_some());
+            match plan.unschedulable.iter().find(is_of_pool) {
+                Some(job) => job.reason.message.clone(),
+                None if is_whole && is_counted && waiting.is_empty() && !launched_in.contains(&action.pool) => {
+                    "no job asks for it any more".to_owned()
+                }
+                None => return None,
+            }
+        }
         (None, None) => "it is gone already".to_owned(),
         (Some(unit), None) if unit.works() => "its runner works".to_owned(),
         (Some(_), None) => return None,
@@ -344,6 +364,7 @@ async fn rerun(
     decision: &mut Decision,
     state: &StateDirectory,
     audit: Option<&AuditLog>,
+    is_stopping: &Cell<bool>,
     warnings: &mut Vec<Warning>,
 ) -> Vec<RerunResult> {
     let Due { reruns, settled, .. } = std::mem::take(&mut decision.due);
@@ -354,7 +375,7 @@ async fn rerun(
         }
     };
     let work = Reruns::of(&session.config, &session.client, state);
-    let (outcomes, said) = work.carry_out(&reruns, settled, tell).await;
+    let (outcomes, said) = work.carry_out(&reruns, settled, tell, &|| is_stopping.get()).await;
     warnings.extend(said);
     let done = outcomes.iter().flat_map(RerunResult::of);
     let dropped = std::mem::take(&mut decision.dropped_reruns).into_iter();

@@ -19,12 +19,16 @@ pub(super) async fn run(cli: &Cli, args: &StatusArgs, ui: &Ui) -> Result<u8, Fai
     let Some(every) = args.watch else { return Ok(once(&session, args, ui, None).await?.code) };
     let mut shown = once(&session, args, ui, Some(every)).await?;
     while shown.is_read {
-        tokio::select! {
-            () = tokio::time::sleep(every) => {}
+        let again = async {
+            tokio::time::sleep(every).await;
+            once(&session, args, ui, Some(every)).await
+        };
+        let again = tokio::select! {
+            again = again => again,
             _ = tokio::signal::ctrl_c() => break,
-        }
+        };
         // Once it has worked, a look that fails is no reason to stop looking.
-        shown = once(&session, args, ui, Some(every)).await.unwrap_or_else(|failure| {
+        shown = again.unwrap_or_else(|failure| {
             ui.error(&failure);
             Shown { code: failure.code, is_read: true }
         });

@@ -27,6 +27,13 @@ pub(super) fn parse(url: &str) -> Result<Address, String> {
     let authority = uri.authority().map_or("", |authority| authority.as_str()).to_lowercase();
     let scheme = uri.scheme_str().unwrap_or("https");
     let segments: Vec<&str> = uri.path().split('/').filter(|segment| !segment.is_empty()).collect();
+    if let Some(site) = host.strip_prefix("api.").filter(|site| *site == "github.com" || site.ends_with(".ghe.com")) {
+        let names: Vec<&str> = segments.iter().copied().filter(|name| !["orgs", "repos"].contains(name)).collect();
+        return Err(format!(
+            "is the API's address, which is found by itself: name `{scheme}://{site}/{}`",
+            names.join("/")
+        ));
+    }
     let is_page = |name: &str| ["orgs", "enterprises"].iter().any(|page| name.eq_ignore_ascii_case(page));
     let scope = match segments[..] {
         [organization] if is_name(organization) && !is_page(organization) => {
@@ -52,9 +59,6 @@ pub(super) fn parse(url: &str) -> Result<Address, String> {
                 .to_owned(),
         ),
     };
-    if let Some(site) = host.strip_prefix("api.").filter(|site| *site == "github.com" || site.ends_with(".ghe.com")) {
-        return Err(format!("is the API's address, which is found by itself: name `{scheme}://{site}{}`", uri.path()));
-    }
     // By host and port: what answers at another port of that name is not github.com, and must not be taken for it.
     let api_url = match authority.strip_suffix(":443").unwrap_or(&authority) {
         "github.com" | "www.github.com" => "https://api.github.com".to_owned(),
@@ -127,6 +131,15 @@ mod tests {
     }
 
     #[test]
+    fn the_apis_address_is_refused_with_the_one_that_is_meant() {
+        for path in ["acme", "orgs/acme"] {
+            let said = parse(&format!("https://api.github.com/{path}")).unwrap_err();
+            assert!(said.ends_with("name `https://github.com/acme`"), "{said}");
+        }
+        assert_eq!(api("https://api.example/acme"), "https://api.example/api/v3", "a server may be named so");
+    }
+
+    #[test]
     fn what_is_no_scope_or_no_safe_address_is_refused() {
         for url in [
             "https://github.com",
@@ -141,6 +154,8 @@ mod tests {
             "https://github.com/orgs/acme",
             "https://github.com/orgs/acme/repositories",
             "https://github.com/enterprises",
+            "https://api.github.com/acme",
+            "https://api.corp.ghe.com/acme",
             "https://github.com/acme/api.git",
             "https://github.com/a%2Fb",
             "https://github.com/..",

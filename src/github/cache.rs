@@ -21,7 +21,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use self::blob::Blob;
-use self::store::{Key, Row, Store, digest_of};
+use self::store::{Key, Row, Store, Written, digest_of};
 use self::writer::{Lot, Writer};
 use super::client::lock;
 use crate::warning::{Warning, WarningCode};
@@ -204,9 +204,14 @@ impl Cache {
     }
 
     /// Notes something that another process is to know at once.
-    pub(super) fn announce<T: Serialize>(&self, who: Identity, name: &str, value: &T) {
-        self.keep_note(who, name, value);
-        self.flush();
+    pub(super) fn announce<T>(&self, who: Identity, name: &str, value: &T)
+    where
+        T: Serialize + DeserializeOwned + PartialEq,
+    {
+        if self.note::<T>(who, name).as_ref() != Some(value) {
+            self.keep_note(who, name, value);
+            self.flush();
+        }
     }
 
     /// Writes what has not been written yet; returns when that is done.
@@ -256,8 +261,11 @@ impl Inner {
         match &self.writer {
             _ if lot.is_empty() => {}
             Some(writer) => writer.take(lot),
-            // Another process may have kept it locked.
-            None => drop(self.store.write(&lot, now())),
+            None => {
+                if self.store.write(&lot, now()) == Written::Never {
+                    self.lot.notes = lot.notes;
+                }
+            }
         }
     }
 
@@ -349,6 +357,30 @@ mod tests {
             cache.flush();
             let known = cache.known::<String>(who, "x").unwrap();
             assert_eq!((known.value.as_str(), known.tag.body()), ("y", None));
+        }
+    }
+
+    #[test]
+    fn where_nothing_can_be_written_any_more_what_is_noted_is_known_as_long_as_the_process_lives() {
+        for many in [1, 2 * LOT] {
+            let home = tempfile::tempdir().unwrap();
+            let (cache, who) = (Cache::bounded(home.path(), 256 << 10).unwrap(), Identity::of(&[b"one"]));
+            let note_all = |of: &str| {
+                (0..many).for_each(|nth| cache.keep_note(who, &nth.to_string(), &format!("{of} {nth}")));
+                cache.flush();
+            };
+            note_all("before");
+            // More than there is room for, and nothing that deflates.
+            let noise: Bytes = (0..400_000).map(|_| fastrand::u8(..)).collect();
+            let noise = data_encoding::BASE64.encode(&noise);
+            cache.keep_note(who, "too much", &noise);
+            note_all("after");
+            note_all("at last");
+            let last = |nth: usize| Some(format!("at last {nth}"));
+            assert!(
+                cache.notes::<String>(who, (0..many).map(|nth| nth.to_string())).into_iter().eq((0..many).map(last))
+            );
+            assert!(cache.warning().is_some_and(|warning| warning.message.contains("not used any more")));
         }
     }
 

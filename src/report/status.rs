@@ -1,6 +1,6 @@
 //! `status`: pending jobs, runners and instances, by pool.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
@@ -259,6 +259,7 @@ impl StatusReport {
     pub fn of(snapshot: &Snapshot, view: &View<'_>, known: Known) -> Self {
         let now = snapshot.now;
         let mut in_progress = in_progress_by_pool(snapshot, view);
+        let unclear = if known.runners { BTreeSet::new() } else { unclear_by_labels(snapshot, view) };
         let has_prices = known.instances && !snapshot.prices.is_empty();
         let pools = view.pools.iter().map(|pool| {
             let queued = view.queued_on(&pool.pool.name);
@@ -275,7 +276,9 @@ impl StatusReport {
                 labels: pool.pool.labels.clone(),
                 source: snapshot.source(&pool.pool.name),
                 queued: counts.map(|(queued, ..)| queued),
-                in_progress: counts.map(|(_, in_progress, _)| in_progress),
+                in_progress: counts
+                    .filter(|_| pool.scale_set.is_some() || !unclear.contains(&pool.pool.name))
+                    .map(|(_, in_progress, _)| in_progress),
                 count_kind: counts.map(|(.., kind)| kind),
                 age_seconds: age_seconds(snapshot).filter(|_| pool.scale_set.is_none()),
                 oldest_queued_seconds: oldest(queued.iter().copied(), now),
@@ -541,6 +544,18 @@ fn in_progress_by_pool<'a>(snapshot: &'a Snapshot, view: &View<'a>) -> BTreeMap<
         }
     }
     by_pool
+}
+
+/// Returns the pools whose labels fit a job in progress as those of another do: whose runner has it, only the records can
+/// tell.
+fn unclear_by_labels<'a>(snapshot: &Snapshot, view: &View<'a>) -> BTreeSet<&'a PoolName> {
+    let running = snapshot.demand.jobs.iter().filter(|job| job.state == JobState::InProgress);
+    let signatures: BTreeSet<Signature> = running.map(|job| Signature::of(&job.labels)).collect();
+    let fitting = signatures.iter().map(|signature| {
+        let pools = view.pools.iter().map(|pool| pool.pool);
+        pools.filter(|pool| signature.unneeded_on(pool).is_some()).map(|pool| &pool.name).collect::<Vec<_>>()
+    });
+    fitting.filter(|pools| pools.len() > 1).flatten().collect()
 }
 
 /// Counts a pool's runner records; without a fleet there are no names to know ours by, so all that could take the pool's

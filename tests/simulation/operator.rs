@@ -246,7 +246,7 @@ impl Hand {
         self.steps.set(self.steps.get() + 1);
         self.is_rerunning.set(true);
         let nonce = || self.nonce();
-        let (outcomes, _) = self.reruns(policy, &nonce).carry_out(&due.reruns, due.settled, |_| ()).await;
+        let (outcomes, _) = self.reruns(policy, &nonce).carry_out(&due.reruns, due.settled, |_| (), &|| false).await;
         self.is_rerunning.set(false);
         for outcome in outcomes {
             let said = || format!("operator {}: run {}: {:?}", self.nth, outcome.rerun.run_id, outcome.result);

@@ -82,8 +82,10 @@ pub(super) struct Store {
     complaint: Option<String>,
     /// The file that is open.
     file: Option<FileId>,
-    /// Nothing more can be done with it, by any thread: what is read must not be older than what could not be written.
+    /// Nothing more can be written, by any thread.
     is_given_up: Arc<AtomicBool>,
+    /// The last thing failed since another process had the file.
+    was_busy: bool,
 }
 
 /// Device and inode.
@@ -94,8 +96,10 @@ type FileId = (u64, u64);
 pub(super) enum Written {
     /// It is in the file.
     Yes,
-    /// It is not, and can be tried again: another process had the file, or it was damaged and is made anew.
-    NotNow,
+    /// It is not, and can be tried again: the file was damaged, and is made anew.
+    Again,
+    /// It is not, since another process had the file for too long.
+    Busy,
     /// It is not, and never will be.
     Never,
 }
@@ -115,6 +119,7 @@ impl Store {
             complaint: None,
             file: None,
             is_given_up: Arc::default(),
+            was_busy: false,
         };
         match store.reopen() {
             Err(Unusable::Database(_, error)) if is_damage(&error) => store.replace(&error.to_string())?,
@@ -134,6 +139,7 @@ impl Store {
             complaint: None,
             file: None,
             is_given_up: self.is_given_up.clone(),
+            was_busy: false,
         };
         store.reopen().ok()?;
         // Of a file that was deleted only one connection is left, and both must be to the same.
@@ -176,6 +182,9 @@ impl Store {
 
     /// Writes a lot, all of it or nothing.
     pub(super) fn write(&mut self, lot: &Lot, now: i64) -> Written {
+        if self.is_given_up() {
+            return Written::Never;
+        }
         let written = self.attempt(|connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             {
@@ -201,7 +210,11 @@ impl Store {
             transaction.commit()
         });
         if written.is_none() {
-            return if self.is_given_up() { Written::Never } else { Written::NotNow };
+            return match self.was_busy {
+                _ if self.is_given_up() => Written::Never,
+                true => Written::Busy,
+                false => Written::Again,
+            };
         }
         self.forget_old(now);
         self.make_room(now);
@@ -264,7 +277,7 @@ impl Store {
         });
     }
 
-    /// Forgets the longest unused, until the rest fits: what was noted of repositories that nobody has looked at for a day,
+    /// Forgets the longest unused, until the rest fits: what was noted of repositories that nobody has looked at for a week,
     /// by a credential that has changed since, most likely; then answers; then all other notes.
     fn make_room(&mut self, now: i64) {
         let most_bytes = self.most_bytes;
@@ -272,7 +285,8 @@ impl Store {
             // A quarter is left free, so that not every run has to make room.
             let is_too_much = |connection: &Connection| bytes(connection).map(|bytes| bytes > most_bytes / 4 * 3);
             if is_too_much(connection)? {
-                connection.execute("DELETE FROM notes WHERE used < ?1", [now - 86_400])?;
+                let too_old = now - UNUSED_DAYS / 2 * 86_400;
+                connection.execute("DELETE FROM notes WHERE used < ?1", [too_old])?;
             }
             for table in ["answers", "notes"] {
                 while is_too_much(connection)? {
@@ -300,9 +314,10 @@ impl Store {
             Ok(value) => return Some(value),
             Err(error) => error,
         };
+        self.was_busy = error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
         if is_damage(&error) {
             self.throw_away(&error.to_string());
-        } else if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) {
+        } else if self.was_busy {
             tracing::debug!(%error, "the cache is busy");
         } else {
             self.give_up(&format!("{}: {error}", self.path().display()));
@@ -331,12 +346,9 @@ impl Store {
         }
     }
 
-    /// Opens the new file, where another thread or process has thrown away the one that is open; and none, where another thread
-    /// has given it up.
+    /// Opens the new file, where another thread or process has thrown away the one that is open.
     fn follow(&mut self) {
-        if self.is_given_up() {
-            self.connection = None;
-        } else if self.connection.is_some()
+        if self.connection.is_some()
             && self.is_replaced()
             && let Err(error) = lock(&self.directory).and_then(|_lock| self.reopen())
         {
@@ -616,7 +628,7 @@ mod tests {
         let mut store = Store::open(home.path(), 1 << 20).unwrap();
         let notes = |of: u32| (0..80).map(move |nth| (key(of + nth), Blob::Deflated(vec![7; 8192])));
         store.write(&Lot { notes: notes(0).collect(), ..Lot::default() }, NOW);
-        let later = NOW + 2 * 86_400;
+        let later = NOW + 8 * 86_400;
         store.write(&Lot { notes: notes(1000).take(10).collect(), ..Lot::default() }, later);
         for nth in 0..20 {
             let big = Row { content: Blob::Deflated(vec![7; 8192]), used: later, ..row("x") };
@@ -634,7 +646,7 @@ mod tests {
     }
 
     #[test]
-    fn where_one_thread_can_no_longer_write_no_other_reads_what_is_older() {
+    fn where_one_thread_can_no_longer_write_no_other_does() {
         let home = tempfile::tempdir().unwrap();
         let mut store = Store::open(home.path(), 256 << 10).unwrap();
         store.write(&lot(&[(key(1), row("x"))], &[]), NOW);
@@ -642,7 +654,8 @@ mod tests {
         let too_much = Row { content: Blob::Deflated(vec![7; 300 << 10]), ..row("y") };
         assert_eq!(writer.write(&lot(&[(key(2), too_much)], &[]), NOW), Written::Never);
         assert!(writer.complaint().is_some_and(|said| said.contains("full")));
-        assert_eq!((store.answer(&key(1)), store.is_given_up()), (None, true));
+        assert_eq!(store.write(&lot(&[(key(3), row("z"))], &[]), NOW), Written::Never);
+        assert_eq!((store.answer(&key(1)), store.answer(&key(3))), (Some(row("x")), None));
     }
 
     #[test]

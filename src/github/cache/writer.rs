@@ -49,6 +49,8 @@ struct Queue {
 struct Lots {
     /// The first is being written.
     waiting: VecDeque<Arc<Lot>>,
+    /// Those that can't be written any more: what is in the file is older.
+    kept: Vec<Arc<Lot>>,
     is_closed: bool,
     /// The last lot was lost, since another process had the file for too long: until one is written, nobody waits.
     is_stuck: bool,
@@ -75,14 +77,17 @@ impl Writer {
         }
     }
 
-    /// Waits until everything is written.
+    /// Waits until everything is written, but not for another process that keeps the file.
     pub(super) fn finish(&self) {
-        drop(self.wait_while(|lots| !lots.waiting.is_empty()));
+        drop(self.wait_while(|lots| !lots.waiting.is_empty() && !lots.is_stuck));
     }
 
     /// Finds something that is not in the file yet: the latest.
     pub(super) fn find<T>(&self, of_lot: impl Fn(&Lot) -> Option<T>) -> Option<T> {
-        lock(&self.queue.lots).waiting.iter().rev().find_map(|lot| of_lot(lot))
+        let lots = lock(&self.queue.lots);
+        // What a thread that has died did not write is lost.
+        let waiting = lots.waiting.iter().filter(|_| self.is_alive());
+        waiting.rev().chain(lots.kept.iter().rev()).find_map(|lot| of_lot(lot))
     }
 
     /// Returns what was found wrong with the file since it was last asked: in words, once.
@@ -126,12 +131,15 @@ fn write_all(queue: &Queue, mut store: Store) {
         };
         drop(lots);
         let mut written = store.write(&lot, super::now());
-        if written == Written::NotNow {
+        if written == Written::Again {
             written = store.write(&lot, super::now());
         }
         let mut lots = lock(&queue.lots);
         lots.waiting.pop_front();
-        lots.is_stuck = written == Written::NotNow;
+        lots.is_stuck = written == Written::Busy;
+        if written == Written::Never {
+            lots.kept.push(lot);
+        }
         let busy =
             lots.is_stuck.then(|| "another process keeps it locked: what is read is not kept meanwhile".to_owned());
         lots.complaint = store.complaint().or(lots.complaint.take()).or(busy);

@@ -55,7 +55,7 @@ impl Shared<'_> {
             let plan_id = plan_id.clone();
             (self.parts.hear)(Line::now(Event::Plan { pool, plan_id, launch: 0, end: 0, actions: 0, reruns }));
         };
-        let (_, warnings) = self.reruns().carry_out(&due.reruns, due.settled, tell).await;
+        let (_, warnings) = self.reruns().carry_out(&due.reruns, due.settled, tell, &|| self.is_stopping.get()).await;
         Carried { outcomes: Vec::new(), are_ends: false, reruns: Some(warnings) }
     }
 }

@@ -549,8 +549,10 @@ async fn launches_that_wait_for_a_throttle_to_pass_do_not_hold_a_reload_up() {
     listening.within(Duration::from_secs(10), |event| event["event"] == "session" && event["state"] == "opened").await;
     let is_undone = |event: &&Value| {
         is_launch(event)
-            && event["result"] == "failed"
-            && event["error"].as_str().is_some_and(|error| error.starts_with("not begun: the process ends"))
+            && event["result"] == "skipped"
+            && event["error"]
+                .as_str()
+                .is_some_and(|error| error.starts_with("not ordered, and its registration undone"))
     };
     assert!(listening.said.iter().any(|event| is_undone(&event)), "{:#?}", listening.said);
     listening.end().await;
