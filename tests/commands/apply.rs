@@ -8,7 +8,7 @@ use ghascale::state::StateDirectory;
 use insta::assert_snapshot;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
-use super::{DEADLINE, Desk, X64, redacted};
+use super::{DEADLINE, Desk, X64, redacted, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn launches_what_is_missing_and_says_what_became_of_it() {
@@ -427,6 +427,22 @@ async fn a_signal_lets_what_is_under_way_finish_begins_nothing_more_and_says_wha
     assert_eq!(there(), done);
     assert_eq!(desk.run("apply --yes").await.code, 0);
     assert_eq!(there(), 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_while_ec2_throttles_undoes_what_waits_and_is_no_failure() {
+    let desk = Desk::open().await;
+    desk.jobs(2, X64);
+    desk.sandbox.fault(Fault::ec2("RunInstances").status(503).code("RequestLimitExceeded").times(999));
+    let child = desk.command("apply --yes -o json").stdout(Stdio::piped()).spawn().unwrap();
+    until(|| desk.calls(Service::Ec2, "RunInstances").len() >= 2).await;
+    let id = child.id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    let ran = tokio::time::timeout(DEADLINE, child.wait_with_output()).await.unwrap().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!((ran.status.code(), &report["summary"]["skipped"]), (Some(3), &2.into()), "{report:#}");
+    let world = desk.sandbox.world();
+    assert_eq!((world.instance_states().len(), world.runner_names().len()), (0, 0), "{report:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

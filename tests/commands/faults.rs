@@ -109,6 +109,13 @@ async fn without_runner_records_no_machine_is_said_to_be_ending_and_no_supply_to
     assert_eq!((&sums["demand"], &sums["supply"], &sums["target"]), (&Value::Null, &Value::Null, &Value::Null));
     assert_eq!(row(&desk.run("plan").await.stdout), ["linux-x64", "?", "?", "?", "-", "-"]);
     nothing_is_known_to_do(&desk).await;
+    // Where another pool's labels fit as well, whose runner has the job is not guessed.
+    let text = std::fs::read_to_string(desk.file("ghascale.toml")).unwrap();
+    let other = "[[pool]]\nname = \"aa-linux\"\nlabels = [\"self-hosted\", \"linux\", \"x64\"]\nmax = 1\n";
+    desk.configure(&format!("{text}\n{other}"));
+    let pools = desk.run("status -o json").await.json()["pools"].clone();
+    let running: Vec<&Value> = pools.as_array().unwrap().iter().map(|pool| &pool["in_progress"]).collect();
+    assert_eq!(running, [&Value::Null, &0.into(), &0.into(), &Value::Null], "{pools:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
