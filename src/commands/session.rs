@@ -178,6 +178,7 @@ impl Session {
                 not_modified: usage.not_modified,
                 rate_limit_remaining: usage.remaining,
                 rate_limit_limit: usage.limit,
+                is_without_limits: self.client.is_without_limits(),
             },
             body,
         }

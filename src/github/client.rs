@@ -291,6 +291,12 @@ impl Client {
         self.gate.requests_for_a_look()
     }
 
+    /// Returns whether the server has answered, and never named a rate limit.
+    #[must_use]
+    pub fn is_without_limits(&self) -> bool {
+        self.gate.is_without_limits()
+    }
+
     /// Returns whether nothing bounds how much a look may ask: a server without rate limits, and no budget.
     pub(super) fn is_boundless(&self) -> bool {
         self.limits.most_requests.is_none() && self.requests_for_a_look().is_none()

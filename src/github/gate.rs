@@ -198,6 +198,11 @@ impl Gate {
         lock(&self.state).closed_until.is_some_and(|until| until > self.clock.now())
     }
 
+    /// Returns whether answers have come, and none of them named a rate limit.
+    pub(super) fn is_without_limits(&self) -> bool {
+        lock(&self.state).has_limits == Some(false)
+    }
+
     /// Hears until when an earlier process was refused; what no limit of GitHub's takes is by a clock that was set since.
     pub(super) fn close(&self, until: Option<Timestamp>) {
         let latest = self.clock.now() + KEPT_AT_MOST;

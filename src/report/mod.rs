@@ -61,6 +61,9 @@ pub struct Api {
     pub rate_limit_remaining: Option<u64>,
     /// `x-ratelimit-limit`.
     pub rate_limit_limit: Option<u64>,
+    /// Answers came, and none of them named a limit.
+    #[serde(skip)]
+    pub is_without_limits: bool,
 }
 
 impl<T> Report<T> {
@@ -104,7 +107,8 @@ impl Api {
         let limit = match (self.rate_limit_remaining, self.rate_limit_limit) {
             (Some(remaining), Some(limit)) => format!("{} of {} left", thousands(remaining), thousands(limit)),
             (Some(remaining), None) => format!("{} left", thousands(remaining)),
-            // The server has none, or nothing was asked, or nothing came back.
+            (None, _) if self.is_without_limits => "no rate limit".to_owned(),
+            // Nothing was asked, or nothing came back.
             (None, _) => "limit unknown".to_owned(),
         };
         format!(
@@ -135,7 +139,8 @@ mod tests {
 
     #[test]
     fn the_budget_line_says_what_a_cadence_costs() {
-        let api = Api { requests: 37, not_modified: 7, rate_limit_remaining: Some(4963), rate_limit_limit: Some(5000) };
+        let (rate_limit_remaining, rate_limit_limit) = (Some(4963), Some(5000));
+        let api = Api { requests: 37, not_modified: 7, rate_limit_remaining, rate_limit_limit, ..Api::default() };
         let line = "api: 37 requests, 7 not modified, 4,963 of 5,000 left; 1,800 an hour if run once a minute";
         assert_eq!(api.line(None), line);
     }
@@ -144,5 +149,7 @@ mod tests {
     fn a_limit_that_no_answer_named_is_not_said_to_be_none() {
         let line = "api: 0 requests, 0 not modified, limit unknown; 0 an hour if run once a minute";
         assert_eq!(Api::default().line(None), line);
+        let line = "api: 4 requests, 0 not modified, no rate limit; 240 an hour if run once a minute";
+        assert_eq!(Api { requests: 4, is_without_limits: true, ..Api::default() }.line(None), line);
     }
 }

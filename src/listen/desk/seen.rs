@@ -14,7 +14,7 @@ use super::{Carrying, Desk, RECOUNTS_AGAIN_AFTER, STANDS_IN_AFTER, Seen, Shared,
 use crate::ages::short;
 use crate::config;
 use crate::engine::{Action, Mark, PoolName, ReasonCode, RunnerId, ScaleSetDemand, Snapshot, Statistics, Step, View};
-use crate::github::{Coverage, NoProgress};
+use crate::github::{Coverage, NoProgress, runners_unread};
 use crate::left_over::{Owner, undo_left_over};
 use crate::listen::Parts;
 use crate::listen::event::{Event, Line};
@@ -60,7 +60,7 @@ impl<'a> Desk<'a> {
                         }
                     }
                     Err(error) => {
-                        self.warn_of(Warning::new(WarningCode::RunnersFailed, "runners", error.to_string()));
+                        self.warn_of(runners_unread(&error, &self.shared.parts.config.github.scope));
                     }
                 }
                 let all = self.served.keys().cloned().collect();
