@@ -307,12 +307,12 @@ fn why_no_longer(
         (None, None) if is_launch => {
             let waiting = view.pending_on(&action.pool);
             let is_of_pool = |job: &&Unschedulable| waiting.iter().any(|waiting| waiting.id == job.job_id);
-            let is_counted = plan.pools.iter().any(|sums| sums.name == action.pool && sums.demand.is_some());
+            // A set's jobs are counted by the set, and spares are asked for by none.
+            let is_by_jobs = pool.scale_set.is_none() && pool.pool.min_idle == 0;
+            let is_idle = is_by_jobs && waiting.is_empty() && !launched_in.contains(&action.pool);
             match plan.unschedulable.iter().find(is_of_pool) {
                 Some(job) => job.reason.message.clone(),
-                None if is_whole && is_counted && waiting.is_empty() && !launched_in.contains(&action.pool) => {
-                    "no job asks for it any more".to_owned()
-                }
+                None if is_whole && is_idle => "no job asks for it any more".to_owned(),
                 None => return None,
             }
         }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+
 use super::Failure;
 use super::session::{Session, about, configuration, pool_names, print};
 use crate::cli::{Cli, StatusArgs};
@@ -18,14 +21,17 @@ pub(super) async fn run(cli: &Cli, args: &StatusArgs, ui: &Ui) -> Result<u8, Fai
     let session = Session::open_to_repeat(config, Needs::Look, args.watch).await?;
     let Some(every) = args.watch else { return Ok(once(&session, args, ui, None).await?.code) };
     let mut shown = once(&session, args, ui, Some(every)).await?;
+    // One for all looks, so that none is lost between two.
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals can't be waited for")?;
     while shown.is_read {
         let again = async {
             tokio::time::sleep(every).await;
             once(&session, args, ui, Some(every)).await
         };
         let again = tokio::select! {
+            biased;
+            _ = interrupt.recv() => break,
             again = again => again,
-            _ = tokio::signal::ctrl_c() => break,
         };
         // Once it has worked, a look that fails is no reason to stop looking.
         shown = again.unwrap_or_else(|failure| {

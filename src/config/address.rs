@@ -27,12 +27,12 @@ pub(super) fn parse(url: &str) -> Result<Address, String> {
     let authority = uri.authority().map_or("", |authority| authority.as_str()).to_lowercase();
     let scheme = uri.scheme_str().unwrap_or("https");
     let segments: Vec<&str> = uri.path().split('/').filter(|segment| !segment.is_empty()).collect();
-    if let Some(site) = host.strip_prefix("api.").filter(|site| *site == "github.com" || site.ends_with(".ghe.com")) {
-        let names: Vec<&str> = segments.iter().copied().filter(|name| !["orgs", "repos"].contains(name)).collect();
-        return Err(format!(
-            "is the API's address, which is found by itself: name `{scheme}://{site}/{}`",
-            names.join("/")
-        ));
+    if let Some(site) = authority.strip_prefix("api.")
+        && (host == "api.github.com" || host.ends_with(".ghe.com"))
+    {
+        let kind = usize::from(segments.first().is_some_and(|first| ["orgs", "repos"].contains(first)));
+        let name = segments[kind..].join("/");
+        return Err(format!("is the API's address, which is found by itself: name `{scheme}://{site}/{name}`"));
     }
     let is_page = |name: &str| ["orgs", "enterprises"].iter().any(|page| name.eq_ignore_ascii_case(page));
     let scope = match segments[..] {

@@ -208,8 +208,9 @@ impl Cache {
     where
         T: Serialize + DeserializeOwned + PartialEq,
     {
-        if self.note::<T>(who, name).as_ref() != Some(value) {
-            self.keep_note(who, name, value);
+        let is_known = self.note::<T>(who, name).as_ref() == Some(value);
+        self.keep_note(who, name, value);
+        if !is_known {
             self.flush();
         }
     }
@@ -244,7 +245,7 @@ impl Inner {
         if self.lot.answers.len() < LOT && self.lot.notes.len() < LOT && self.lot.bytes < LOT_BYTES {
             return;
         }
-        if self.writer.is_none() {
+        if self.writer.is_none() && !self.store.is_given_up() {
             self.writer = self.store.beside().and_then(|store| Writer::start(store).ok());
         }
         self.hand_over();
@@ -374,13 +375,12 @@ mod tests {
             let noise: Bytes = (0..400_000).map(|_| fastrand::u8(..)).collect();
             let noise = data_encoding::BASE64.encode(&noise);
             cache.keep_note(who, "too much", &noise);
-            note_all("after");
-            note_all("at last");
-            let last = |nth: usize| Some(format!("at last {nth}"));
-            assert!(
-                cache.notes::<String>(who, (0..many).map(|nth| nth.to_string())).into_iter().eq((0..many).map(last))
-            );
-            assert!(cache.warning().is_some_and(|warning| warning.message.contains("not used any more")));
+            for of in ["after", "at last"] {
+                note_all(of);
+                let known = cache.notes::<String>(who, (0..many).map(|nth| nth.to_string()));
+                assert!(known.into_iter().eq((0..many).map(|nth| Some(format!("{of} {nth}")))));
+            }
+            assert!(cache.warning().is_some_and(|warning| warning.message.contains("nothing more is kept in it")));
         }
     }
 

@@ -259,7 +259,8 @@ impl StatusReport {
     pub fn of(snapshot: &Snapshot, view: &View<'_>, known: Known) -> Self {
         let now = snapshot.now;
         let mut in_progress = in_progress_by_pool(snapshot, view);
-        let unclear = if known.runners { BTreeSet::new() } else { unclear_by_labels(snapshot, view) };
+        let are_told = known.runners && known.by_name;
+        let unclear = if are_told { BTreeSet::new() } else { unclear_by_labels(snapshot, view) };
         let has_prices = known.instances && !snapshot.prices.is_empty();
         let pools = view.pools.iter().map(|pool| {
             let queued = view.queued_on(&pool.pool.name);
@@ -546,8 +547,8 @@ fn in_progress_by_pool<'a>(snapshot: &'a Snapshot, view: &View<'a>) -> BTreeMap<
     by_pool
 }
 
-/// Returns the pools whose labels fit a job in progress as those of another do: whose runner has it, only the records can
-/// tell.
+/// Returns the pools whose labels fit a job in progress as those of another do: whose runner has it, only the records of
+/// runners with our names can tell.
 fn unclear_by_labels<'a>(snapshot: &Snapshot, view: &View<'a>) -> BTreeSet<&'a PoolName> {
     let running = snapshot.demand.jobs.iter().filter(|job| job.state == JobState::InProgress);
     let signatures: BTreeSet<Signature> = running.map(|job| Signature::of(&job.labels)).collect();

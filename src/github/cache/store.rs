@@ -146,7 +146,7 @@ impl Store {
         (store.file == self.file).then_some(store)
     }
 
-    /// Returns whether nothing more can be done with it.
+    /// Returns whether nothing more can be written to it.
     pub(super) fn is_given_up(&self) -> bool {
         self.is_given_up.load(Ordering::SeqCst)
     }
@@ -328,7 +328,7 @@ impl Store {
     fn give_up(&mut self, why: &str) {
         self.connection = None;
         self.is_given_up.store(true, Ordering::SeqCst);
-        self.complaint = Some(format!("it is not used any more: {why}"));
+        self.complaint = Some(format!("nothing more is kept in it: {why}"));
     }
 
     /// Throws the file away if a digest didn't agree.

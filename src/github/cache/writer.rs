@@ -72,6 +72,8 @@ impl Writer {
     pub(super) fn take(&self, lot: Lot) {
         let mut lots = self.wait_while(|lots| lots.waiting.len() >= MOST && !lots.is_stuck);
         if lots.waiting.len() < MOST && self.is_alive() {
+            // The first in line is waited for, as long as a file that is kept locked is.
+            lots.is_stuck &= !lots.waiting.is_empty();
             lots.waiting.push_back(Arc::new(lot));
             self.queue.moved.notify_all();
         }
