@@ -2,6 +2,7 @@
 //! (actions-runner-controller#990, #2723, KEDA#7973, dawidd6/action-download-artifact#147, actions/runner#3872), and an
 //! App's authorization on every page.
 
+mod ahead;
 mod hints;
 mod turns;
 
