@@ -251,3 +251,14 @@ async fn everything_wrong_with_a_configuration_is_said_at_once() {
     }
     assert!(desk.sandbox.calls().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_no_connection_can_be_made_is_said_and_the_address_once() {
+    let desk = desk().await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    desk.reconfigure(&desk.sandbox.url(), &format!("http://{closed}/acme"));
+    let ran = desk.run("status").await;
+    assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{ran:#?}");
+    assert!(ran.stderr.contains("Connection refused"), "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches(&closed.to_string()).count(), 1, "{}", ran.stderr);
+}
