@@ -157,8 +157,7 @@ impl Standing {
         if demand.ghost_jobs.iter().any(|job| job.id == id) {
             return Self::Ghost;
         }
-        let is_it = |name: &RepositoryName| name.as_str().eq_ignore_ascii_case(repository.as_str());
-        let skipped = demand.skipped.iter().find(|skipped| is_it(&skipped.repository));
+        let skipped = demand.skipped.iter().find(|skipped| skipped.repository.is_same(repository));
         skipped.map_or(Self::Unlisted, |skipped| Self::Skipped(skipped.reason.clone()))
     }
 }

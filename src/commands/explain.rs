@@ -174,7 +174,7 @@ async fn settle(
         Link::Run(repository, id) if matches!(found.subject, Subject::Missing(_) | Subject::Unread { .. }) => {
             let of_run: Vec<Job> = listed().filter(|job| job.run_id == *id).cloned().collect();
             match first(&of_run).cloned() {
-                Some(job) if is_same(&job.repository, repository) => {
+                Some(job) if job.repository.is_same(repository) => {
                     *found = Found { subject: Subject::Job(job, Standing::Unlisted), of_run };
                 }
                 Some(job) => found.subject = elsewhere(&found.subject, &job),
@@ -183,7 +183,7 @@ async fn settle(
         }
         Link::Job(repository, id) if matches!(found.subject, Subject::Missing(_) | Subject::Unread { .. }) => {
             match listed().find(|job| job.id == *id) {
-                Some(job) if is_same(&job.repository, repository) => {
+                Some(job) if job.repository.is_same(repository) => {
                     found.subject = Subject::Job(job.clone(), Standing::Unlisted);
                 }
                 Some(job) => found.subject = elsewhere(&found.subject, job),
@@ -204,11 +204,6 @@ async fn settle(
         }
     }
     Ok(())
-}
-
-/// Names of repositories have no case.
-fn is_same(one: &RepositoryName, other: &RepositoryName) -> bool {
-    one.as_str().eq_ignore_ascii_case(other.as_str())
 }
 
 /// Says of what GitHub does not show in the repository of its address where the lists have it.

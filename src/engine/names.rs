@@ -95,6 +95,14 @@ number! {
     Slot(u32)
 }
 
+impl RepositoryName {
+    /// Returns whether both name one repository: GitHub compares without case.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
 impl RunnerName {
     /// Returns the name of the runner in `slot` of `pool`: `{fleet}-{pool}-{slot:03}`.
     #[must_use]

@@ -6,8 +6,7 @@ use crate::ages::short;
 use crate::comparison::{IN_FLIGHT, is_in_flight};
 use crate::config::{self, nearest};
 use crate::engine::{
-    Job, JobId, Label, Pool, PoolName, PoolView, Reason, ReasonCode, RepositoryName, ScaleSetDemand, Scope, Signature,
-    is_hosted,
+    Job, JobId, Label, Pool, PoolName, PoolView, Reason, ReasonCode, ScaleSetDemand, Scope, Signature, is_hosted,
 };
 use crate::github::{RunnerGroup, Visibility};
 use crate::warning::WarningCode;
@@ -81,7 +80,7 @@ fn runner_group(case: &Case<'_>, seen: &Seen<'_>, job: &Job, settings: &config::
         };
         return Finding::failed(format!("there is no runner group `{wanted}`; there is {listed}"), cure);
     };
-    let is_public = seen.snapshot.demand.public.iter().any(|one| is_same(one, &job.repository));
+    let is_public = seen.snapshot.demand.public.iter().any(|one| one.is_same(&job.repository));
     match group.admits(&job.repository, is_public) {
         Some(true) => Finding::ok(format!("runner group `{}` is open to {}", group.name, audience(group))),
         None => Finding::unknown(format!("GitHub does not say whether runner group `{}` admits it", group.name)),
@@ -192,8 +191,4 @@ pub(super) fn refusal(seen: &Seen<'_>, job: JobId) -> Option<ReasonCode> {
 /// The same, in words too.
 pub(super) fn refused<'a>(seen: &Seen<'a>, job: JobId) -> Option<&'a Reason> {
     seen.plan.unschedulable.iter().find(|refused| refused.job_id == job).map(|refused| &refused.reason)
-}
-
-fn is_same(one: &RepositoryName, other: &RepositoryName) -> bool {
-    one.as_str().eq_ignore_ascii_case(other.as_str())
 }

@@ -50,9 +50,7 @@ impl RunnerGroup {
         match &self.visibility {
             Visibility::All => Some(true),
             Visibility::Private => Some(!is_public),
-            Visibility::Selected(repositories) => {
-                Some(repositories.iter().any(|one| one.as_str().eq_ignore_ascii_case(repository.as_str())))
-            }
+            Visibility::Selected(repositories) => Some(repositories.iter().any(|one| one.is_same(repository))),
             Visibility::Organizations(logins) => {
                 let owner = repository.as_str().split('/').next().unwrap_or_default();
                 Some(logins.iter().any(|login| login.eq_ignore_ascii_case(owner)))

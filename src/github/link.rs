@@ -131,7 +131,7 @@ fn is_in(repository: &RepositoryName, scope: &Scope) -> bool {
     let owner = repository.as_str().split('/').next().unwrap_or_default();
     match scope {
         Scope::Organization(name) => owner.eq_ignore_ascii_case(name),
-        Scope::Repository(name) => repository.as_str().eq_ignore_ascii_case(name.as_str()),
+        Scope::Repository(name) => repository.is_same(name),
         Scope::Enterprise(_) => true,
     }
 }
