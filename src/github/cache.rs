@@ -183,8 +183,7 @@ impl Cache {
         let mut inner = lock(&self.0);
         let mut notes: Vec<Option<Blob>> =
             keys.iter().map(|key| inner.unwritten(|lot| lot.notes.get(key).cloned())).collect();
-        let places = || notes.iter().zip(0_usize..).filter(|(note, _)| note.is_none()).map(|(_, nth)| nth);
-        let unknown: Vec<usize> = places().collect();
+        let unknown: Vec<usize> = (0..notes.len()).filter(|nth| notes[*nth].is_none()).collect();
         let written = inner.store.notes(unknown.iter().map(|nth| &keys[*nth]));
         drop(inner);
         for (nth, note) in unknown.into_iter().zip(written) {

@@ -111,16 +111,7 @@ impl Store {
         // systemd's DynamicUser= makes the cache's directory a link, and SQLite follows none in any part of a path.
         let directory = directory.canonicalize().map_err(|error| Unusable::File(directory.to_owned(), error))?;
         let _lock = lock(&directory)?;
-        let mut store = Self {
-            directory,
-            most_bytes,
-            connection: None,
-            is_tidy: false,
-            complaint: None,
-            file: None,
-            is_given_up: Arc::default(),
-            was_busy: false,
-        };
+        let mut store = Self::closed(directory, most_bytes, Arc::default());
         match store.reopen() {
             Err(Unusable::Database(_, error)) if is_damage(&error) => store.replace(&error.to_string())?,
             opened => opened?,
@@ -131,19 +122,16 @@ impl Store {
     /// Opens the file once more, for another thread; `None` where that can't be had.
     pub(super) fn beside(&self) -> Option<Self> {
         let _lock = lock(&self.directory).ok()?;
-        let mut store = Self {
-            directory: self.directory.clone(),
-            most_bytes: self.most_bytes,
-            connection: None,
-            is_tidy: false,
-            complaint: None,
-            file: None,
-            is_given_up: self.is_given_up.clone(),
-            was_busy: false,
-        };
+        let mut store = Self::closed(self.directory.clone(), self.most_bytes, self.is_given_up.clone());
         store.reopen().ok()?;
         // Of a file that was deleted only one connection is left, and both must be to the same.
         (store.file == self.file).then_some(store)
+    }
+
+    /// Returns a store before it is opened.
+    fn closed(directory: PathBuf, most_bytes: u64, is_given_up: Arc<AtomicBool>) -> Self {
+        let (connection, complaint, file) = (None, None, None);
+        Self { directory, most_bytes, connection, is_tidy: false, complaint, file, is_given_up, was_busy: false }
     }
 
     /// Returns whether nothing more can be written to it.
