@@ -222,16 +222,17 @@ async fn decide(
         warnings.extend(session.renew(&mut seen).await?);
         plan = joined(plan, session.decide(&seen.snapshot, pools)?);
     }
-    let launches = plan.actions.iter().filter(|action| matches!(action.step, Step::Launch { .. }));
+    let launches = plan.actions.iter().filter(|action| is_launch(action));
     let launched_in: BTreeSet<PoolName> = launches.map(|action| action.pool.clone()).collect();
     let dropped = asked_for.map(|asked_for| narrow(&mut plan, asked_for)).unwrap_or_default();
     let dropped_reruns = asked_for.map(|asked_for| narrow_reruns(&mut due, asked_for)).unwrap_or_default();
-    let why_dropped = if seen.known.runners && seen.known.instances { NO_LONGER } else { UNKNOWN };
-    let view = View::of(&seen.snapshot, &policy);
+    let is_known = seen.known.runners && seen.known.instances;
+    let why_dropped = if is_known { NO_LONGER } else { UNKNOWN };
+    // Of thousands of jobs it is not made for nothing.
+    let view = (is_known && !dropped.is_empty()).then(|| View::of(&seen.snapshot, &policy));
     let is_whole = seen.snapshot.demand.kind == CountKind::Exact;
     let with_why = |action| {
-        let why =
-            if why_dropped == NO_LONGER { why_no_longer(&action, &view, &plan, &launched_in, is_whole) } else { None };
+        let why = view.as_ref().and_then(|view| why_no_longer(&action, view, &plan, &launched_in, is_whole));
         (action, why.unwrap_or_else(|| why_dropped.to_owned()))
     };
     let dropped: Vec<(ActionRow, String)> = dropped.into_iter().map(with_why).collect();
@@ -256,9 +257,12 @@ async fn decide(
     })
 }
 
+fn is_launch(action: &Action) -> bool {
+    matches!(action.step, Step::Launch { .. })
+}
+
 /// Returns the ends and marks of one plan with the launches of a later one.
 fn joined(mut ends: Plan, mut launches: Plan) -> Plan {
-    let is_launch = |action: &Action| matches!(action.step, Step::Launch { .. });
     launches.actions.retain(is_launch);
     ends.actions.retain(|action| !is_launch(action));
     for sums in &mut launches.pools {

@@ -84,10 +84,11 @@ pub fn assign<'a>(
     let mut assignment = Assignment::default();
     for (mut jobs, routes) in by_signature.into_values().zip(routes) {
         jobs.sort_by_cached_key(|job| (job.queued_at.is_none(), job.queued_at, job.id));
-        let written = jobs.first().map(|job| Signature::of(&job.labels));
+        // It is told as the oldest job writes it: the map's key is written as whichever came first.
+        let oldest = jobs.first().filter(|_| routes.is_empty());
+        let reason = oldest.map(|job| Signature::of(&job.labels).no_pool(&pools));
         let mut waiting = jobs.into_iter();
-        if let Some(signature) = written.filter(|_| routes.is_empty()) {
-            let reason = signature.no_pool(&pools);
+        if let Some(reason) = reason {
             assignment.unschedulable.extend(waiting.map(|job| unschedulable(job, reason.clone())));
             continue;
         }
