@@ -86,7 +86,7 @@ impl Ui {
         }
         let mut runs: BTreeMap<WarningCode, usize> = BTreeMap::new();
         for warning in warnings {
-            if matches!(warning.code, WarningCode::UnresolvedRun | WarningCode::GhostRun) {
+            if warning.code.is_of_runs() {
                 let nth = runs.entry(warning.code).or_default();
                 *nth += 1;
                 if *nth > RUNS_NAMED {

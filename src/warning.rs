@@ -41,6 +41,12 @@ macro_rules! codes {
                 match self { $(Self::$name => $word,)+ }
             }
 
+            /// Returns whether it is said of each run that is not counted: there may be many, and `status` lists them.
+            #[must_use]
+            pub fn is_of_runs(self) -> bool {
+                matches!(self, Self::UnresolvedRun | Self::GhostRun)
+            }
+
             /// Returns whether the result is incomplete because of it (exit code 3).
             #[must_use]
             pub fn is_partial(self) -> bool {

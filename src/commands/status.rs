@@ -13,7 +13,6 @@ use crate::engine::{View, plan};
 use crate::exit;
 use crate::report::StatusReport;
 use crate::ui::Ui;
-use crate::warning::WarningCode;
 
 pub(super) async fn run(cli: &Cli, args: &StatusArgs, ui: &Ui) -> Result<u8, Failure> {
     let pools = pool_names(&args.view.pool);
@@ -42,11 +41,6 @@ pub(super) async fn run(cli: &Cli, args: &StatusArgs, ui: &Ui) -> Result<u8, Fai
     Ok(shown.code)
 }
 
-/// Returns whether what a warning says stands below the tables.
-fn stands_below(code: WarningCode) -> bool {
-    matches!(code, WarningCode::UnresolvedRun | WarningCode::GhostRun)
-}
-
 /// One look that was shown.
 struct Shown {
     code: u8,
@@ -72,7 +66,8 @@ async fn once(session: &Session, args: &StatusArgs, ui: &Ui, cadence: Option<Dur
     let body = body.only(&pools);
     let mut report = session.report("status", seen.snapshot.now, warnings, body);
     report.api = report.api.since(before);
-    ui.warn(report.warnings.iter().filter(|warning| !stands_below(warning.code)));
+    // The runs stand below the tables.
+    ui.warn(report.warnings.iter().filter(|warning| !warning.code.is_of_runs()));
     let is_read = print(ui, &report, cadence, || report.body.text(ui.look(), args.jobs))?;
     Ok(Shown { code: if report.is_partial() { exit::PARTIAL } else { exit::DONE }, is_read })
 }

@@ -62,6 +62,12 @@ impl Instance {
             && self.subnet.as_ref().is_none_or(|subnet| *subnet == offering.subnet)
     }
 
+    /// Returns whether it is pending or running: what runs on it, or will, goes on.
+    #[must_use]
+    pub fn can_run(&self) -> bool {
+        matches!(self.state, InstanceState::Pending | InstanceState::Running)
+    }
+
     /// Returns whether EC2 took its order and then could not start it for what its pool's other launches would meet, too.
     #[must_use]
     pub fn was_refused(&self) -> bool {

@@ -9,7 +9,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::fleet::{Instance, InstanceState, Market, Offering};
+use super::fleet::{Instance, Market, Offering};
 use super::states::{State, Unit};
 
 /// So many are a dollar.
@@ -192,7 +192,7 @@ impl Instance {
     /// Returns whether EC2 bills its hours: no longer once it shuts down, nor while it is stopped.
     #[must_use]
     pub fn is_billed(&self) -> bool {
-        matches!(self.state, InstanceState::Pending | InstanceState::Running)
+        self.can_run()
     }
 }
 

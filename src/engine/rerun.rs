@@ -169,7 +169,7 @@ pub fn remember_spot_jobs(mut known: SpotJobs, snapshot: &Snapshot, policy: &Pol
         let Some(instance) = snapshot.instances.items.iter().find(|one| one.id == job.instance_id) else { continue };
         if is_taken_back(instance) {
             job.taken_at.get_or_insert(now);
-        } else if matches!(instance.state, InstanceState::Pending | InstanceState::Running) {
+        } else if instance.can_run() {
             job.alive_at = Some(now);
         }
     }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::assignment::{Assignment, Capacity, Shortage, assign};
 use super::ceiling;
-use super::fleet::{Connection, Instance, InstanceState, Runner, born};
+use super::fleet::{Connection, Instance, Runner, born};
 use super::job::{Demand, Job, JobState};
 use super::labels::Signature;
 use super::names::{JobId, PoolName, RunnerId, RunnerName, Slot};
@@ -244,7 +244,7 @@ impl<'a> View<'a> {
         // Tags can be copied ("launch more like this"): a record is that of the instance that can run, and a copy that can't is
         // nobody's.
         let alive: BTreeSet<RunnerId> =
-            instances.iter().filter(|one| can_run(one)).filter_map(|one| one.runner_id).collect();
+            instances.iter().filter(|one| one.can_run()).filter_map(|one| one.runner_id).collect();
         let jobs = snapshot.demand.by_runner();
         let nth_pool: BTreeMap<&str, usize> =
             pools.iter().enumerate().map(|(nth, view)| (view.pool.name.as_str(), nth)).collect();
@@ -259,7 +259,7 @@ impl<'a> View<'a> {
             };
             let view = &mut pools[nth];
             let name = instance.slot.map(|slot| RunnerName::of(&policy.fleet, &view.pool.name, slot));
-            if !can_run(instance) && instance.runner_id.is_some_and(|id| alive.contains(&id)) {
+            if !instance.can_run() && instance.runner_id.is_some_and(|id| alive.contains(&id)) {
                 let joined = Joined::Machine(instance);
                 let unit = Unit::new(view.pool, instance.slot, joined, &jobs, name.as_ref(), snapshot.now);
                 view.units.push(Unit { state: State::Foreign, ..unit });
@@ -274,7 +274,7 @@ impl<'a> View<'a> {
             // Its record may go by another id with the service that lists records: then the name's record, if no other
             // instance claims it, is most likely its own.
             let by_name = name.as_ref().and_then(|name| names.get(name)).filter(|record| !tagged.contains(&record.id));
-            let by_name = by_name.filter(|_| view.pool.has_scale_set && can_run(instance));
+            let by_name = by_name.filter(|_| view.pool.has_scale_set && instance.can_run());
             let joined = match record.or(by_name) {
                 None => Joined::Machine(instance),
                 Some(own) if slot_by_name.is_some() && (instance.slot.is_none() || instance.slot == slot_by_name) => {
@@ -461,17 +461,13 @@ fn taken_since<'a>(pools: &[PoolView<'a>], demand: &'a Demand) -> BTreeMap<&'a P
     taken
 }
 
-fn can_run(instance: &Instance) -> bool {
-    matches!(instance.state, InstanceState::Pending | InstanceState::Running)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;
 
-    use crate::engine::Mark;
     use crate::engine::build::{instance, job, noon, policy, pool, runner, snapshot};
+    use crate::engine::{InstanceState, Mark};
 
     #[test]
     fn an_instance_joins_the_record_of_its_tag_and_no_other_of_its_name() {

@@ -1,7 +1,6 @@
 //! `plan`: what apply would do, and why. The same object is the plan file.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,8 +10,7 @@ use super::Report;
 use super::cost::CostRow;
 use super::rerun::RerunRow;
 use super::status::age_seconds;
-use super::table::{Look, Style, bounded, number, printable};
-use crate::ages::short;
+use super::table::{Look, Style, bounded, not_read_now, number, printable};
 use crate::engine::{
     Action, Cost, CountKind, Held, InstanceId, Mark, Offering, Plan, PoolName, PoolPlan, Price, Prices, Reason,
     ReasonCode, Rerun, RunnerId, RunnerName, ScaleSetDemand, Slot, Snapshot, Source, Step, Unschedulable,
@@ -426,10 +424,7 @@ impl PlanReport {
         if let Some(unschedulable) = self.unschedulable_lines() {
             sections.push(unschedulable);
         }
-        if let Some(seconds) = self.age_seconds {
-            let ago = short(Duration::from_secs(seconds));
-            sections.push(format!("not all was read now: the oldest of it was seen {ago} ago"));
-        }
+        sections.extend(self.age_seconds.map(not_read_now));
         sections.join("\n\n")
     }
 

@@ -8,12 +8,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::cost::CostRow;
-use super::table::{Look, Style, bounded, number};
+use super::table::{Look, Style, bounded, not_read_now, number};
 use crate::ages::{age, short};
 use crate::engine::{
-    Connection, Cost, CountKind, HiddenRun, Instance, InstanceState, Job, JobId, JobState, Label, Plan, PoolName,
-    PoolView, Prices, Reason, ReasonCode, RepositoryName, RunId, Runner, ScaleSetDemand, Signature, Snapshot, Source,
-    State, Unit, View,
+    Connection, Cost, CountKind, HiddenRun, Instance, Job, JobId, JobState, Label, Plan, PoolName, PoolView, Prices,
+    Reason, ReasonCode, RepositoryName, RunId, Runner, ScaleSetDemand, Signature, Snapshot, Source, State, Unit, View,
 };
 use crate::github::Coverage;
 
@@ -454,7 +453,7 @@ impl StatusReport {
             );
         }
         if let Some(ago) = self.repositories.age_seconds {
-            let _ = write!(notes, "\nnot all was read now: the oldest of it was seen {} ago", seconds(Some(ago)));
+            let _ = write!(notes, "\n{}", not_read_now(ago));
         }
         if let Some(StatusCost { now, idle }) = self.cost {
             let idle = idle.map_or_else(|| "?".to_owned(), |idle| idle.words());
@@ -581,8 +580,7 @@ fn runner_counts(snapshot: &Snapshot, pool: &PoolView<'_>, by_name: bool) -> Run
 
 impl InstanceCounts {
     fn of(pool: &PoolView<'_>, known: Known) -> Self {
-        let is_up = |one: &&Instance| matches!(one.state, InstanceState::Pending | InstanceState::Running);
-        let up = pool.units.iter().filter_map(Unit::instance).filter(is_up).count() as u64;
+        let up = pool.units.iter().filter_map(Unit::instance).filter(|one| one.can_run()).count() as u64;
         if !known.runners {
             return Self { up, ..Self::default() };
         }

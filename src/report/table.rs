@@ -1,8 +1,11 @@
 //! Tables and colours, as far as they serve: every line can be understood without them.
 
+use std::time::Duration;
+
 use anstyle::{AnsiColor, Color};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 
+use crate::ages::short;
 use crate::engine::CountKind;
 
 /// How output is to look.
@@ -100,6 +103,11 @@ pub(super) fn bounded(count: Option<u64>, kind: Option<CountKind>) -> String {
         (Some(count), Some(CountKind::Stale)) => format!("~{count}"),
         (None, _) | (_, None) => "?".to_owned(),
     }
+}
+
+/// Says how long ago the oldest of what was not read now was seen, in seconds.
+pub(super) fn not_read_now(age: u64) -> String {
+    format!("not all was read now: the oldest of it was seen {} ago", short(Duration::from_secs(age)))
 }
 
 /// Returns a text that can't speak to a terminal: what others chose, a name or a message, may hold control characters,
